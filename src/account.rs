@@ -1,0 +1,125 @@
+//! Which account and which region: the two names that every registry, workload and call belongs to.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// An AWS account id: twelve digits. It is also the id of that account's ECR registry.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct AccountId(Arc<str>);
+
+/// A region's code, such as `eu-central-1`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Region(Arc<str>);
+
+/// Text that is not an account id or a region code.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{text}` is not {expected}")]
+pub struct NotAName {
+    text: String,
+    expected: &'static str,
+}
+
+impl AccountId {
+    /// The twelve digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Region {
+    /// The code, as AWS writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(NotAName { text: text.to_owned(), expected: "an account id of twelve digits" })
+        }
+    }
+}
+
+impl FromStr for Region {
+    type Err = NotAName;
+
+    /// Accepts any code of the form `xx-word-…-n`, so that a region newer than this program works.
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let well_formed = match parts.as_slice() {
+            [words @ .., number] if words.len() >= 2 => {
+                words.iter().all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()))
+                    && !number.is_empty()
+                    && number.bytes().all(|b| b.is_ascii_digit())
+            }
+            _ => false,
+        };
+        if well_formed {
+            Ok(Self(text.into()))
+        } else {
+            Err(NotAName { text: text.to_owned(), expected: "a region code such as us-west-2" })
+        }
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_of_every_partition_parse() {
+        for region in ["us-west-2", "us-gov-east-1", "cn-north-1", "ap-southeast-7", "us-isob-east-1", "eusc-de-east-1"]
+        {
+            assert_eq!(region.parse::<Region>().unwrap().as_str(), region);
+        }
+    }
+
+    #[test]
+    fn what_is_no_region_is_refused() {
+        for text in ["", "us", "us-west", "us-west-", "US-WEST-2", "us west 2", "us-west-2a", "None", "-west-2"] {
+            assert!(text.parse::<Region>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_has_twelve_digits() {
+        assert!("123456789012".parse::<AccountId>().is_ok());
+        for text in ["", "12345678901", "1234567890123", "12345678901x", "１２３４"] {
+            assert!(text.parse::<AccountId>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A call that failed: which, how, and what a person can do about it. No SDK type gets further than this.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::deadline::DeadlineReached;
+
+/// A call that did not succeed, after all retries.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error, Serialize)]
+#[error("{api}: {code}: {message}")]
+pub struct CallError {
+    /// The call in IAM's notation, `ecr:DescribeImages`.
+    pub api: &'static str,
+    /// AWS's error code, or what kept AWS from answering.
+    pub code: String,
+    /// What AWS, or the SDK, says of it.
+    pub message: String,
+}
+
+impl CallError {
+    /// An answer that AWS's documentation rules out.
+    pub fn unexpected(api: &'static str, message: &dyn fmt::Display) -> Self {
+        Self { api, code: "UnexpectedResponse".to_owned(), message: message.to_string() }
+    }
+
+    /// Whether the call was given up for the function's deadline.
+    #[must_use]
+    pub fn is_deadline(&self) -> bool {
+        self.code == DEADLINE_REACHED
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let code = self.code.as_str();
+        if code.contains("AccessDenied") || code.contains("NotAuthorized") || code == "UnauthorizedOperation" {
+            return format!("grant {} to the role of the function", self.api);
+        }
+        match code {
+            "UnrecognizedClientException" | "InvalidClientTokenId" => {
+                "the credentials are not valid there: the region may be disabled, then leave it out".to_owned()
+            }
+            "ExpiredToken" | "ExpiredTokenException" => "renew the credentials".to_owned(),
+            DEADLINE_REACHED => "give the function more time".to_owned(),
+            NO_CREDENTIALS => "give it credentials and a region, as the AWS CLI takes them".to_owned(),
+            "TimeoutError" | "DispatchFailure" => {
+                "check that the function can reach the service: its network, or a VPC endpoint".to_owned()
+            }
+            _ => "run again; if it persists, see the code in the service's API reference".to_owned(),
+        }
+    }
+}
+
+impl From<(&'static str, DeadlineReached)> for CallError {
+    fn from((api, reached): (&'static str, DeadlineReached)) -> Self {
+        Self { api, code: DEADLINE_REACHED.to_owned(), message: reached.to_string() }
+    }
+}
+
+pub(super) const DEADLINE_REACHED: &str = "DeadlineReached";
+pub(super) const NO_CREDENTIALS: &str = "NoCredentials";

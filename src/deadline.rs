@@ -1,0 +1,95 @@
+//! How long the run may go on: Lambda ends the process at its deadline, whatever it is doing.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// No new batch starts when less than this is left: time to finish those under way and to answer with the report.
+pub const MARGIN_FOR_THE_REPORT: Duration = Duration::from_secs(10);
+/// Every call ends at least this long before the deadline.
+pub const MARGIN_FOR_A_CALL: Duration = Duration::from_secs(2);
+
+/// When the run must have answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Option<Instant>);
+
+/// A call was given up because the deadline is near.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the function's deadline is near; give it more time, or less to do")]
+pub struct DeadlineReached;
+
+impl Deadline {
+    /// There is none, or it is not known.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self(None)
+    }
+
+    /// The deadline that Lambda sends with an invocation, in milliseconds since 1970.
+    ///
+    /// One that is already past is unknown rather than reached: local emulators send such.
+    #[must_use]
+    pub fn from_lambda(deadline_ms: u64, clock: SystemTime) -> Self {
+        let left = UNIX_EPOCH
+            .checked_add(Duration::from_millis(deadline_ms))
+            .and_then(|deadline| deadline.duration_since(clock).ok())
+            .filter(|left| !left.is_zero());
+        Self(left.and_then(|left| Instant::now().checked_add(left)))
+    }
+
+    /// Whether there is time to start something new and still report on it.
+    ///
+    /// # Errors
+    /// When there is not.
+    pub fn allows_more(self) -> Result<(), DeadlineReached> {
+        match self.0 {
+            Some(at) if at.saturating_duration_since(Instant::now()) < MARGIN_FOR_THE_REPORT => Err(DeadlineReached),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Waits for a call, but no longer than the deadline allows.
+    ///
+    /// # Errors
+    /// When the deadline comes too near; the call is then dropped.
+    pub async fn bound<T>(self, call: impl Future<Output = T>) -> Result<T, DeadlineReached> {
+        match self.0.and_then(|at| at.checked_sub(MARGIN_FOR_A_CALL)) {
+            Some(at) => tokio::time::timeout_at(at, call).await.map_err(|_| DeadlineReached),
+            None => Ok(call.await),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_seconds(seconds: i64) -> Deadline {
+        let clock = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        Deadline::from_lambda(u64::try_from(1_000_000_000 + seconds * 1_000).unwrap(), clock)
+    }
+
+    #[test]
+    fn the_last_ten_seconds_are_for_the_report() {
+        for (left, allows_more) in [(900, true), (12, true), (9, false), (1, false)] {
+            assert_eq!(in_seconds(left).allows_more().is_ok(), allows_more, "{left} s left");
+        }
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_or_beyond_all_time_is_unknown() {
+        for deadline in
+            [in_seconds(0), in_seconds(-60), Deadline::from_lambda(0, SystemTime::now()), Deadline::unknown()]
+        {
+            assert!(deadline.allows_more().is_ok(), "{deadline:?}");
+        }
+        assert!(Deadline::from_lambda(u64::MAX, SystemTime::now()).allows_more().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_call_ends_two_seconds_before_the_deadline() {
+        let never = std::future::pending::<()>();
+        assert_eq!(in_seconds(2).bound(never).await, Err(DeadlineReached));
+        assert_eq!(in_seconds(60).bound(async { 1 }).await, Ok(1));
+    }
+}

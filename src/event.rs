@@ -1,0 +1,142 @@
+//! What EventBridge, EventBridge Scheduler or a person sends, as the settings that are given in it.
+//!
+//! Nothing is interpreted here: the keys and values are those that were sent, and `settings` judges them.
+
+use aws_lambda_events::eventbridge::EventBridgeEvent;
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use crate::settings::{InvalidSettings, KEYS};
+
+/// The settings an event gives, and when it was sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Event {
+    /// Keys and values as they were sent.
+    pub settings: Map<String, Value>,
+    /// The `time` of an EventBridge envelope.
+    pub time: Option<DateTime<Utc>>,
+}
+
+impl Event {
+    /// Reads an EventBridge envelope, whose settings are in `detail`, or a bare object of settings.
+    ///
+    /// # Errors
+    /// When it is neither, or when an envelope holds settings beside its `detail`, where they would do nothing.
+    pub fn parse(payload: Value) -> Result<Self, InvalidSettings> {
+        match payload {
+            Value::Null => Ok(Self::default()),
+            Value::Object(envelope) if envelope.contains_key("detail-type") => Self::from_envelope(envelope),
+            Value::Object(settings) => Ok(Self { settings, time: None }),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Err(InvalidSettings::new("event", &payload, "an EventBridge event, or a JSON object of settings"))
+            }
+        }
+    }
+
+    fn from_envelope(mut envelope: Map<String, Value>) -> Result<Self, InvalidSettings> {
+        // `region` is a key of the envelope too: there it says where the event comes from.
+        let misplaced =
+            envelope.iter().find(|(name, _)| *name != "region" && KEYS.iter().any(|key| key.is_spelled(name)));
+        if let Some((name, value)) = misplaced {
+            return Err(InvalidSettings::new(name, value, "settings inside `detail`, or a bare object of settings"));
+        }
+        // A rule's event may come without a detail, and `EventBridgeEvent` asks for one.
+        envelope.entry("detail").or_insert(Value::Null);
+        let time = envelope.get("time").cloned().unwrap_or_default();
+        let event: EventBridgeEvent = serde_json::from_value(Value::Object(envelope)).map_err(|error| {
+            InvalidSettings::new(
+                "event",
+                &time,
+                &format!("an EventBridge event with `source` and an RFC 3339 `time` ({error})"),
+            )
+        })?;
+        Ok(Self { settings: settings_in_detail(event.detail)?, time: event.time })
+    }
+}
+
+/// EventBridge Scheduler's default event carries `"detail": "{}"`: an object as text.
+fn settings_in_detail(detail: Value) -> Result<Map<String, Value>, InvalidSettings> {
+    const ACCEPTED: &str = "a JSON object of settings";
+    match detail {
+        Value::Null => Ok(Map::new()),
+        Value::Object(settings) => Ok(settings),
+        Value::String(text) if text.trim().is_empty() => Ok(Map::new()),
+        Value::String(text) => {
+            serde_json::from_str(&text).map_err(|_| InvalidSettings::new("detail", &Value::String(text), ACCEPTED))
+        }
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(InvalidSettings::new("detail", &detail, ACCEPTED)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_kind_of_event_gives_its_settings() {
+        let settings = json!({ "dryRun": false });
+        let none = json!({});
+        for (behaviour, payload, expected) in [
+            ("nothing", Value::Null, &none),
+            ("an empty object", json!({}), &none),
+            ("bare settings", settings.clone(), &settings),
+            (
+                "a rule's scheduled event",
+                json!({ "detail-type": "Scheduled Event", "source": "aws.events", "region": "us-east-1", "detail": {} }),
+                &none,
+            ),
+            (
+                "Scheduler's default event, whose detail is text",
+                json!({ "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}" }),
+                &none,
+            ),
+            (
+                "settings as text in the detail",
+                json!({ "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{\"dryRun\":false}" }),
+                &settings,
+            ),
+            (
+                "another envelope",
+                json!({ "detail-type": "Clean", "source": "ops", "detail": { "dryRun": false } }),
+                &settings,
+            ),
+            ("an envelope without a detail", json!({ "detail-type": "Clean", "source": "ops" }), &none),
+            (
+                "an envelope whose detail is null",
+                json!({ "detail-type": "Clean", "source": "ops", "detail": null }),
+                &none,
+            ),
+            (
+                "an envelope whose detail is empty",
+                json!({ "detail-type": "Clean", "source": "ops", "detail": "" }),
+                &none,
+            ),
+        ] {
+            let event = Event::parse(payload).unwrap();
+            assert_eq!(Value::Object(event.settings), *expected, "{behaviour}");
+        }
+    }
+
+    #[test]
+    fn the_envelopes_time_is_the_events() {
+        let event = Event::parse(json!({ "detail-type": "x", "source": "x", "time": "2026-01-01T00:00:00Z" })).unwrap();
+        assert_eq!(event.time.unwrap().to_rfc3339(), "2026-01-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused_by_name() {
+        for (payload, named) in [
+            (json!([]), "event"),
+            (json!("{}"), "event"),
+            (json!(3), "event"),
+            (json!({ "detail-type": "x", "source": "x", "detail": [] }), "detail"),
+            (json!({ "detail-type": "x", "source": "x", "detail": "not JSON" }), "detail"),
+            (json!({ "detail-type": "x", "source": "x", "time": "yesterday" }), "event"),
+            (json!({ "detail-type": "x", "source": "x", "dry-run": false, "detail": {} }), "dry-run"),
+        ] {
+            let error = Event::parse(payload.clone()).unwrap_err();
+            assert_eq!(error.key, named, "{payload}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What ECR holds: the repositories of every region and the images of each, as they are.
+//!
+//! An account may hold a million images, so they are handed on a repository at a time and never gathered here.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
+
+use aws_sdk_ecr::Client;
+use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
+use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesOutput;
+use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageStatusFilter};
+
+use crate::account::Region;
+use crate::aws::{Aws, CallError, pages};
+use crate::deadline::Deadline;
+use crate::image::{Image, ImageStatus, ManifestKind, RepositoryName};
+use crate::settings::RepositorySelection;
+
+/// The most repositories or images of a page; the default is 100.
+/// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>.
+const PER_PAGE: i32 = 1_000;
+/// Repositories of a region that are read or cleaned at a time. ECR publishes no rate for these calls.
+pub const REPOSITORIES_AT_ONCE: usize = 8;
+
+const DESCRIBE_REPOSITORIES: &str = "ecr:DescribeRepositories";
+const DESCRIBE_IMAGES: &str = "ecr:DescribeImages";
+
+/// The media types of manifests that name other manifests.
+const INDEX_MEDIA_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+
+/// What is asked of one region's registry.
+#[derive(Debug)]
+pub struct Registry {
+    /// The region.
+    pub region: Region,
+    /// The repositories to clean, in the order of their names.
+    pub repositories: Result<Vec<RepositoryName>, CallError>,
+}
+
+/// One repository's images.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// The images, each digest once.
+    pub images: Vec<Image>,
+    /// How many images ECR described without a digest to name them by.
+    pub unnamed: u64,
+}
+
+/// Lists the repositories to clean in each of these regions.
+pub async fn list_registries(
+    aws: &Aws,
+    regions: BTreeSet<Region>,
+    selection: &RepositorySelection,
+    deadline: Deadline,
+) -> Vec<Registry> {
+    join_all(regions.into_iter().map(async |region| {
+        let repositories = list_repositories(&aws.ecr(&region), selection, deadline).await;
+        Registry { region, repositories }
+    }))
+    .await
+}
+
+async fn list_repositories(
+    ecr: &Client,
+    selection: &RepositorySelection,
+    deadline: Deadline,
+) -> Result<Vec<RepositoryName>, CallError> {
+    let listing = ecr.describe_repositories().into_paginator().page_size(PER_PAGE).send();
+    let mut names = Vec::new();
+    pages(deadline, DESCRIBE_REPOSITORIES, listing, DescribeRepositoriesOutput::next_token, |page| {
+        let listed = page.repositories().iter().filter_map(|repository| repository.repository_name());
+        names.extend(listed.map(RepositoryName::from_ecr).filter(|name| selection.contains(name)));
+    })
+    .await?;
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+/// Reads the images of a region's repositories, several at a time, and hands each repository on as soon as it is
+/// complete. The answers come in the order of the names. A repository that was deleted in between has none.
+pub async fn read_repositories<T>(
+    aws: &Aws,
+    region: &Region,
+    names: Vec<RepositoryName>,
+    deadline: Deadline,
+    take: impl Fn(RepositoryName, Result<Contents, CallError>) -> T,
+) -> Vec<T> {
+    let ecr = aws.ecr(region);
+    let mut taken: Vec<(usize, T)> = stream::iter(names.into_iter().enumerate())
+        .map(async |(place, name)| match read_images(&ecr, &name, deadline).await {
+            Err(error) if error.code == "RepositoryNotFoundException" => None,
+            contents => Some((place, take(name, contents))),
+        })
+        .buffer_unordered(REPOSITORIES_AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    taken.sort_unstable_by_key(|(place, _)| *place);
+    taken.into_iter().map(|(_, repository)| repository).collect()
+}
+
+async fn read_images(ecr: &Client, name: &RepositoryName, deadline: Deadline) -> Result<Contents, CallError> {
+    deadline.allows_more().map_err(|reached| (DESCRIBE_IMAGES, reached))?;
+    // Without the filter ECR hides archived images.
+    let any_status = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
+    let listing = ecr
+        .describe_images()
+        .repository_name(name.as_str())
+        .filter(any_status)
+        .into_paginator()
+        .page_size(PER_PAGE)
+        .send();
+    let mut contents = Contents::default();
+    pages(deadline, DESCRIBE_IMAGES, listing, DescribeImagesOutput::next_token, |page| {
+        for detail in page.image_details.unwrap_or_default() {
+            match image(detail) {
+                Some(image) => contents.images.push(image),
+                None => contents.unnamed += 1,
+            }
+        }
+    })
+    .await?;
+    merge_repeated(&mut contents.images);
+    Ok(contents)
+}
+
+/// The compact record of what ECR describes; `None` if it has no digest that could name it.
+fn image(detail: ImageDetail) -> Option<Image> {
+    let image_digest = detail.image_digest.as_deref()?.parse().ok()?;
+    let mut image_tags: Vec<Box<str>> =
+        detail.image_tags.unwrap_or_default().into_iter().map(String::into_boxed_str).collect();
+    image_tags.sort_unstable();
+    image_tags.dedup();
+    Some(Image {
+        image_digest,
+        image_tags: image_tags.into(),
+        image_pushed_at: detail.image_pushed_at.and_then(time),
+        last_recorded_pull_time: detail.last_recorded_pull_time.and_then(time),
+        image_size_in_bytes: detail.image_size_in_bytes.and_then(|size| size.try_into().ok()).unwrap_or_default(),
+        image_status: match detail.image_status.as_ref().map(aws_sdk_ecr::types::ImageStatus::as_str) {
+            None | Some("ACTIVE") => ImageStatus::Active,
+            Some(_) => ImageStatus::NotActive,
+        },
+        manifest: match detail.image_manifest_media_type.as_deref() {
+            Some(media_type) if INDEX_MEDIA_TYPES.contains(&media_type) => ManifestKind::Index,
+            Some(_) | None => ManifestKind::Manifest,
+        },
+        subject: detail.subject_manifest_digest.as_deref().and_then(|digest| digest.parse().ok()),
+    })
+}
+
+fn time(time: aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.secs(), time.subsec_nanos())
+}
+
+/// An image that changes while its repository is listed may come twice. Whatever either answer says for keeping it
+/// counts: all its tags, the later times, an unknown push time, and a status that is not ACTIVE.
+fn merge_repeated(images: &mut Vec<Image>) {
+    images.sort_unstable_by_key(|image| image.image_digest);
+    images.dedup_by(|again, first| {
+        let repeated = again.image_digest == first.image_digest;
+        if repeated {
+            let mut tags: Vec<Box<str>> = first.image_tags.iter().chain(&again.image_tags).cloned().collect();
+            tags.sort_unstable();
+            tags.dedup();
+            first.image_tags = tags.into();
+            first.image_pushed_at = first.image_pushed_at.zip(again.image_pushed_at).map(|(a, b)| a.max(b));
+            first.last_recorded_pull_time = first.last_recorded_pull_time.max(again.last_recorded_pull_time);
+            if again.image_status != ImageStatus::Active {
+                first.image_status = again.image_status;
+            }
+        }
+        repeated
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
+
+    fn seconds(seconds: i64) -> aws_smithy_types::DateTime {
+        aws_smithy_types::DateTime::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_status_that_is_not_known_is_not_active() {
+        for (status, expected) in [
+            (None, ImageStatus::Active),
+            (Some("ACTIVE"), ImageStatus::Active),
+            (Some("ARCHIVED"), ImageStatus::NotActive),
+            (Some("ACTIVATING"), ImageStatus::NotActive),
+            (Some("FROZEN"), ImageStatus::NotActive),
+        ] {
+            let detail = ImageDetail::builder().image_digest(DIGEST).set_image_status(status.map(Into::into)).build();
+            assert_eq!(image(detail).unwrap().image_status, expected, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_digest_there_is_no_image_to_name() {
+        for digest in [None, Some("sha512:00"), Some("")] {
+            let detail = ImageDetail::builder().set_image_digest(digest.map(str::to_owned)).build();
+            assert_eq!(image(detail), None, "{digest:?}");
+        }
+    }
+
+    #[test]
+    fn an_image_listed_twice_keeps_what_either_says_for_it() {
+        let listed = |tag: &str, pulled, status: &str| {
+            let detail = ImageDetail::builder()
+                .image_digest(DIGEST)
+                .image_tags(tag)
+                .image_pushed_at(seconds(1))
+                .last_recorded_pull_time(seconds(pulled))
+                .image_status(status.into());
+            image(detail.build()).unwrap()
+        };
+        for order in [[0, 1], [1, 0]] {
+            let pair = [listed("v1", 5, "ACTIVE"), listed("prod", 9, "ARCHIVED")];
+            let mut images = order.map(|place: usize| pair[place].clone()).to_vec();
+            merge_repeated(&mut images);
+            assert_eq!(images.len(), 1);
+            assert_eq!(*images[0].image_tags, [Box::<str>::from("prod"), Box::from("v1")]);
+            assert_eq!(images[0].last_recorded_pull_time.unwrap().timestamp(), 9);
+            assert_eq!(images[0].image_status, ImageStatus::NotActive);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The edge to the Lambda runtime: an invocation in, a report or an error document out.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::aws::Aws;
+use crate::deadline::Deadline;
+use crate::handler::{RunError, run};
+use crate::plan::Refusal;
+use crate::report::{Outcome, RESPONSE_BYTES};
+use crate::settings::Environment;
+use crate::telemetry;
+
+/// Answers one invocation.
+///
+/// # Errors
+/// With the `errorType` that the contract names, when the run could not start or was refused.
+pub async fn invoke(
+    event: LambdaEvent<Value>,
+    environment: &Environment,
+    aws: &Aws,
+) -> Result<Box<RawValue>, Diagnostic> {
+    let deadline = Deadline::from_lambda(event.context.deadline, SystemTime::now());
+    // Boxed, since the future of a whole run is large and nested deeper than the compiler likes to look.
+    let report = Box::pin(run(event.payload, environment, aws, deadline)).await.map_err(|error| {
+        tracing::error!("{error}");
+        diagnostic(error_type_of_run(&error), &error)
+    })?;
+    write_metrics(&telemetry::metrics(&report));
+    if let Outcome::Refused(refusal) = &report.outcome {
+        return Err(diagnostic(error_type_of_refusal(refusal), refusal));
+    }
+    report
+        .to_json_within(RESPONSE_BYTES)
+        .and_then(RawValue::from_string)
+        .map_err(|error| diagnostic("ReportNotWritten", &error))
+}
+
+fn error_type_of_run(error: &RunError) -> &'static str {
+    match error {
+        RunError::InvalidSettings(_) => "InvalidSettings",
+        RunError::RegionsUnavailable(_) => "RegionsUnavailable",
+        RunError::AccountUnknown(_) => "UsageIncomplete",
+    }
+}
+
+fn error_type_of_refusal(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::UsageIncomplete(_) => "UsageIncomplete",
+        Refusal::TooManyDeletions { .. } => "TooManyDeletions",
+    }
+}
+
+fn diagnostic(error_type: &str, error: &dyn std::error::Error) -> Diagnostic {
+    Diagnostic { error_type: error_type.to_owned(), error_message: error.to_string() }
+}
+
+/// CloudWatch takes metrics from the log, where each document must be a line of its own.
+fn write_metrics(documents: &[String]) {
+    let mut stdout = std::io::stdout().lock();
+    for document in documents {
+        if let Err(error) = writeln!(stdout, "{document}") {
+            tracing::error!(%error, "metrics not written");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Cold start: logging and clients, once, then one invocation after another.
+
+use std::process::ExitCode;
+
+use ecr_cleanup::aws::Aws;
+use ecr_cleanup::lambda::invoke;
+use ecr_cleanup::settings::Environment;
+use lambda_runtime::{Error, service_fn};
+use tracing_subscriber::EnvFilter;
+
+/// The run is bound by the network, and one thread parses pages faster than one registry sends them.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+        eprintln!(
+            "ecr-cleanup runs as a Lambda function. Try it on a simulated account with `make demo`, or locally with `make invoke`."
+        );
+        return ExitCode::from(2);
+    }
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .init();
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the runtime ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Error> {
+    let environment: Environment = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let aws = Aws::from_environment().await;
+    lambda_runtime::run(service_fn(|event| invoke(event, &environment, &aws))).await
+}

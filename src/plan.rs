@@ -1,0 +1,222 @@
+//! What is to be deleted, and the guard that lets a plan be carried out or refuses it.
+//!
+//! The plan is also what the report shows: each stale image carries its reason and, once applied, its result. Only
+//! [`Plan::approve`] makes an [`ApprovedPlan`], and only an approved plan can be applied.
+
+use chrono::{DateTime, Utc};
+
+use crate::account::{AccountId, Region};
+use crate::aws::CallError;
+use crate::image::{Image, ImageDigest, ManifestKind, RepositoryName};
+use crate::retention::{Decision, KeepReason, StaleReason};
+use crate::usage::{Discovery, RepositoryUsage, UsageIncomplete};
+
+/// What becomes of every repository of every region.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// One registry a region, in the order of the regions.
+    pub registries: Vec<RegistryPlan>,
+}
+
+/// What becomes of one region's repositories.
+#[derive(Clone, Debug)]
+pub struct RegistryPlan {
+    /// The account.
+    pub registry_id: AccountId,
+    /// The region.
+    pub region: Region,
+    /// The repositories in the order of their names; an error where they could not be listed.
+    pub repositories: Result<Vec<RepositoryPlan>, CallError>,
+}
+
+/// What becomes of one repository.
+#[derive(Clone, Debug)]
+pub struct RepositoryPlan {
+    /// Its name.
+    pub repository_name: RepositoryName,
+    /// What was decided; an error where its images could not be read.
+    pub decided: Result<Decided, CallError>,
+}
+
+/// What was decided on the images of a repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// How many images there are.
+    pub images: u64,
+    /// The sum of their sizes. Layers that images share are stored once, so this is an upper bound.
+    pub bytes: u64,
+    /// How many of them a workload uses itself; parents and children are not counted.
+    pub images_in_use: u64,
+    /// How many stay, under the first reason of each.
+    pub kept_because: KeptBecause,
+    /// Those that go, oldest first.
+    pub stale: Vec<StaleImage>,
+}
+
+/// The number of images that stay, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeptBecause([u64; KeepReason::ALL.len()]);
+
+/// An image that goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaleImage {
+    /// What names it.
+    pub image_digest: ImageDigest,
+    /// Its tags, all of which go with it.
+    pub image_tags: Box<[Box<str>]>,
+    /// When it was pushed.
+    pub image_pushed_at: Option<DateTime<Utc>>,
+    /// Compressed bytes.
+    pub image_size_in_bytes: u64,
+    /// Whether it names other manifests.
+    pub manifest: ManifestKind,
+    /// Why it goes.
+    pub reason: StaleReason,
+    /// What became of it.
+    pub result: ImageResult,
+}
+
+/// What became of a stale image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageResult {
+    /// It is to be deleted.
+    Planned,
+    /// ECR deleted it.
+    Deleted,
+    /// It was gone already.
+    Gone,
+    /// ECR refused, because an index still names it.
+    Kept,
+    /// ECR refused, or did not answer.
+    Failed {
+        /// ECR's failure code.
+        code: Box<str>,
+        /// What ECR says of it.
+        reason: Box<str>,
+    },
+    /// The run ended before its turn came.
+    NotAttempted,
+}
+
+/// A plan that may be carried out.
+#[derive(Debug)]
+#[must_use = "an approved plan deletes nothing until it is applied"]
+pub struct ApprovedPlan(Plan);
+
+/// Why a live run deletes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// What is in use is not known in full.
+    #[error(transparent)]
+    UsageIncomplete(#[from] UsageIncomplete),
+    /// More images are stale than may be deleted.
+    #[error(
+        "{stale} images are stale and maxDeletions is {max_deletions}, so nothing was deleted; look at a dry run, then raise maxDeletions"
+    )]
+    TooManyDeletions {
+        /// The images that are stale.
+        stale: u64,
+        /// The most that may be deleted.
+        max_deletions: u64,
+    },
+}
+
+impl Plan {
+    /// Lets the plan be carried out, or tells why it may not be. A refused plan is handed back for the report.
+    ///
+    /// # Errors
+    /// When usage is incomplete anywhere, or more images are stale than `max_deletions`.
+    pub fn approve(self, discovery: &Discovery, max_deletions: Option<u64>) -> Result<ApprovedPlan, (Self, Refusal)> {
+        if let Some(incomplete) = &discovery.incomplete {
+            return Err((self, Refusal::UsageIncomplete(incomplete.clone())));
+        }
+        let stale = self.stale().count() as u64;
+        match max_deletions {
+            Some(max_deletions) if stale > max_deletions => {
+                Err((self, Refusal::TooManyDeletions { stale, max_deletions }))
+            }
+            Some(_) | None => Ok(ApprovedPlan(self)),
+        }
+    }
+
+    /// All repositories that could be read.
+    pub fn decided(&self) -> impl Iterator<Item = &Decided> {
+        self.registries
+            .iter()
+            .flat_map(|registry| registry.repositories.iter().flatten())
+            .filter_map(|repository| repository.decided.as_ref().ok())
+    }
+
+    /// All images that go.
+    pub fn stale(&self) -> impl Iterator<Item = &StaleImage> {
+        self.decided().flat_map(|decided| &decided.stale)
+    }
+
+    /// Everything that could not be read.
+    pub fn errors(&self) -> impl Iterator<Item = &CallError> {
+        let registries = self.registries.iter().filter_map(|registry| registry.repositories.as_ref().err());
+        let repositories = self.registries.iter().flat_map(|registry| registry.repositories.iter().flatten());
+        registries.chain(repositories.filter_map(|repository| repository.decided.as_ref().err()))
+    }
+}
+
+impl ApprovedPlan {
+    /// What was approved.
+    pub(crate) fn into_plan(self) -> Plan {
+        self.0
+    }
+}
+
+impl Decided {
+    /// Gathers the decisions on the images of a repository. `unnamed` counts images without a digest, which stay.
+    #[must_use]
+    pub fn gather(images: Vec<Image>, unnamed: u64, decisions: &[Decision], usage: &RepositoryUsage<'_>) -> Self {
+        let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
+        decided.kept_because.add(KeepReason::Unknown, unnamed);
+        for (image, decision) in images.into_iter().zip(decisions) {
+            decided.bytes += image.image_size_in_bytes;
+            decided.images_in_use += u64::from(usage.holder(&image).is_some());
+            match *decision {
+                Decision::Keep(reasons) => decided.kept_because.add(reasons.first(), 1),
+                Decision::Delete(reason) => decided.stale.push(StaleImage::new(image, reason)),
+            }
+        }
+        decided.stale.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
+        decided.stale.shrink_to_fit();
+        decided
+    }
+}
+
+impl StaleImage {
+    fn new(image: Image, reason: StaleReason) -> Self {
+        let Image {
+            image_digest,
+            image_tags,
+            image_pushed_at,
+            last_recorded_pull_time: _,
+            image_size_in_bytes,
+            image_status: _,
+            manifest,
+            subject: _,
+        } = image;
+        let result = ImageResult::Planned;
+        Self { image_digest, image_tags, image_pushed_at, image_size_in_bytes, manifest, reason, result }
+    }
+}
+
+impl KeptBecause {
+    fn add(&mut self, reason: KeepReason, images: u64) {
+        self.0[reason as usize] += images;
+    }
+
+    /// The reasons that keep any image, in the report's order, with how many each keeps.
+    pub fn iter(&self) -> impl Iterator<Item = (KeepReason, u64)> {
+        KeepReason::ALL.into_iter().zip(self.0).filter(|(_, images)| *images > 0)
+    }
+
+    /// How many images stay.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}

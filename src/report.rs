@@ -1,0 +1,233 @@
+//! The report: the plan with its results, and totals. It is what the function returns.
+//!
+//! A million stale images would not fit into Lambda's response, so the lists are cut to size and the totals are not.
+
+mod json;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+pub use json::RESPONSE_BYTES;
+
+use crate::plan::{ImageResult, Plan, Refusal};
+use crate::settings::Mode;
+use crate::usage::Discovery;
+use crate::warning::Warning;
+
+/// Bytes of a GB as storage is priced and shown here.
+const GB: f64 = 1_073_741_824.0;
+
+/// A run, told.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether it was to delete anything.
+    pub mode: Mode,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it was done.
+    pub finished_at: DateTime<Utc>,
+    /// Sums over everything.
+    pub totals: Totals,
+    /// USD for a GB a month.
+    pub price_per_gb_month: f64,
+    /// What is known of usage.
+    pub usage: UsageSummary,
+    /// Every repository and every stale image.
+    pub plan: Plan,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A dry run read everything.
+    Planned,
+    /// A live run did everything.
+    Completed,
+    /// Some images or repositories failed.
+    Partial,
+    /// There was no time for the rest.
+    DeadlineReached,
+    /// A live run deleted nothing, for a reason.
+    Refused(Refusal),
+}
+
+/// What is known of usage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UsageSummary {
+    /// Whether that is all there is.
+    pub complete: bool,
+    /// How many references are in use.
+    pub references: u64,
+    /// The regions that were looked in.
+    pub regions: Vec<String>,
+    /// The accounts that were looked in.
+    pub accounts: Vec<String>,
+}
+
+/// Sums over repositories, of one region or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// Repositories that were read.
+    pub repositories: u64,
+    /// Their images.
+    pub images: u64,
+    /// The sum of the images' sizes: an upper bound, since images share layers.
+    pub bytes: u64,
+    /// What these bytes cost.
+    pub monthly_cost_usd: f64,
+    /// Images that a workload uses itself.
+    pub images_in_use: u64,
+    /// Images that stay.
+    pub images_kept: u64,
+    /// Images that are stale.
+    pub images_stale: u64,
+    /// Images that ECR deleted.
+    pub images_deleted: u64,
+    /// Images that were moved to archive storage.
+    pub images_archived: u64,
+    /// Images that could not be deleted.
+    pub images_failed: u64,
+    /// Images that changed between plan and delete.
+    pub images_skipped: u64,
+    /// Images whose turn did not come.
+    pub images_not_attempted: u64,
+    /// The sum of the stale images' sizes.
+    pub bytes_stale: u64,
+    /// The sum of the deleted images' sizes.
+    pub bytes_deleted: u64,
+    /// What the deleted bytes cost; in a dry run, the stale ones.
+    pub monthly_saving_usd: f64,
+}
+
+/// What a report is made of.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Whether it was to delete anything.
+    pub mode: Mode,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it was done.
+    pub finished_at: DateTime<Utc>,
+    /// Where workloads were looked for, and what was found.
+    pub discovery: &'a Discovery,
+    /// What was decided, with the results.
+    pub plan: Plan,
+    /// Why nothing was deleted, if that was refused.
+    pub refusal: Option<Refusal>,
+    /// USD for a GB a month.
+    pub price_per_gb_month: f64,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report {
+    /// Sums the run up.
+    #[must_use]
+    pub fn new(run: Run<'_>) -> Self {
+        let Run { mode, started_at, finished_at, discovery, plan, refusal, price_per_gb_month, warnings } = run;
+        let totals = Totals::of(plan.decided(), mode, price_per_gb_month);
+        let names = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        Self {
+            outcome: outcome(&plan, refusal, mode, &totals),
+            mode,
+            started_at,
+            finished_at,
+            totals,
+            price_per_gb_month,
+            usage: UsageSummary {
+                complete: discovery.incomplete.is_none(),
+                references: discovery.usage.references().len() as u64,
+                regions: names(discovery.places.regions.iter().map(crate::account::Region::as_str).collect()),
+                accounts: names(vec![discovery.places.account.as_str()]),
+            },
+            plan,
+            warnings,
+        }
+    }
+}
+
+impl Outcome {
+    /// As the report says it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Completed => "completed",
+            Self::Partial => "partial",
+            Self::DeadlineReached => "deadlineReached",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode, totals: &Totals) -> Outcome {
+    if let Some(refusal) = refusal {
+        return Outcome::Refused(refusal);
+    }
+    let mut errors = plan.errors().peekable();
+    let failed = errors.peek().is_some() || totals.images_failed > 0;
+    if errors.any(crate::aws::CallError::is_deadline) || (totals.images_not_attempted > 0 && totals.images_failed == 0)
+    {
+        Outcome::DeadlineReached
+    } else if failed {
+        Outcome::Partial
+    } else {
+        match mode {
+            Mode::DryRun => Outcome::Planned,
+            Mode::Live => Outcome::Completed,
+        }
+    }
+}
+
+impl Totals {
+    /// Sums over these repositories.
+    #[must_use]
+    pub fn of<'a>(
+        decided: impl Iterator<Item = &'a crate::plan::Decided>,
+        mode: Mode,
+        price_per_gb_month: f64,
+    ) -> Self {
+        let mut totals = Self::default();
+        for repository in decided {
+            totals.repositories += 1;
+            totals.images += repository.images;
+            totals.bytes += repository.bytes;
+            totals.images_in_use += repository.images_in_use;
+            totals.images_kept += repository.kept_because.total();
+            totals.images_stale += repository.stale.len() as u64;
+            for image in &repository.stale {
+                totals.bytes_stale += image.image_size_in_bytes;
+                match image.result {
+                    ImageResult::Planned | ImageResult::Gone | ImageResult::Kept => {}
+                    ImageResult::Deleted => {
+                        totals.images_deleted += 1;
+                        totals.bytes_deleted += image.image_size_in_bytes;
+                    }
+                    ImageResult::Failed { .. } => totals.images_failed += 1,
+                    ImageResult::NotAttempted => totals.images_not_attempted += 1,
+                }
+            }
+        }
+        let saved = match mode {
+            Mode::DryRun => totals.bytes_stale,
+            Mode::Live => totals.bytes_deleted,
+        };
+        totals.monthly_cost_usd = usd(totals.bytes, price_per_gb_month);
+        totals.monthly_saving_usd = usd(saved, price_per_gb_month);
+        totals
+    }
+}
+
+/// What bytes cost a month, in whole cents.
+#[expect(clippy::cast_precision_loss, reason = "sizes beyond 2^53 bytes are rounded to cents anyway")]
+fn usd(bytes: u64, price_per_gb_month: f64) -> f64 {
+    (bytes as f64 / GB * price_per_gb_month * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! The report as JSON, as the contract writes it, cut to the size that Lambda's response may have.
+
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+
+use super::Report;
+use crate::plan::{Decided, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan, StaleImage};
+use crate::settings::Mode;
+
+/// Lambda refuses responses over 6 MB; this many bytes stay below it however MB is meant.
+/// See <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>.
+pub const RESPONSE_BYTES: usize = 5_900_000;
+
+/// A report with at most so many repositories and stale images.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    repositories: usize,
+    images: usize,
+}
+
+impl Report {
+    /// The whole report.
+    ///
+    /// # Errors
+    /// None that its own values could cause.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(&self.with(Cut { repositories: usize::MAX, images: usize::MAX }))
+    }
+
+    /// The report in at most `limit` bytes, as far as its lists can be cut. Images go first, then repositories; totals
+    /// are always whole.
+    ///
+    /// # Errors
+    /// None that its own values could cause.
+    pub fn to_json_within(&self, limit: usize) -> serde_json::Result<String> {
+        let repositories = self.repositories().count();
+        let without_images = serde_json::to_string(&self.with(Cut { repositories, images: 0 }))?.len();
+        let cut = if let Some(left) = limit.checked_sub(without_images) {
+            Cut { repositories, images: how_many_fit(self.plan.stale().map(StaleJson), left)? }
+        } else {
+            let frame = serde_json::to_string(&self.with(Cut { repositories: 0, images: 0 }))?.len();
+            let lists = self.repositories().map(|repository| RepositoryJson { repository, images: 0 });
+            Cut { repositories: how_many_fit(lists, limit.saturating_sub(frame))?, images: 0 }
+        };
+        serde_json::to_string(&self.with(cut))
+    }
+
+    fn repositories(&self) -> impl Iterator<Item = &RepositoryPlan> {
+        self.plan.registries.iter().flat_map(|registry| registry.repositories.iter().flatten())
+    }
+
+    fn with(&self, cut: Cut) -> ReportJson<'_> {
+        ReportJson { report: self, cut }
+    }
+}
+
+/// How many of the items fit into so many bytes, each with the comma that follows it.
+fn how_many_fit(items: impl Iterator<Item = impl Serialize>, mut bytes: usize) -> serde_json::Result<usize> {
+    let mut fit = 0;
+    for item in items {
+        match bytes.checked_sub(serde_json::to_string(&item)?.len() + 1) {
+            Some(left) => bytes = left,
+            None => break,
+        }
+        fit += 1;
+    }
+    Ok(fit)
+}
+
+struct ReportJson<'a> {
+    report: &'a Report,
+    cut: Cut,
+}
+
+impl Serialize for ReportJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Report { outcome, mode, started_at, finished_at, totals, price_per_gb_month: _, usage, plan, warnings } =
+            self.report;
+        let mut report = serializer.serialize_map(None)?;
+        report.serialize_entry("outcome", outcome.as_str())?;
+        report.serialize_entry("dryRun", &(*mode == Mode::DryRun))?;
+        report.serialize_entry("startedAt", &rfc3339(started_at))?;
+        report.serialize_entry("finishedAt", &rfc3339(finished_at))?;
+        report.serialize_entry("totals", totals)?;
+        report.serialize_entry("usage", usage)?;
+        report.serialize_entry("regions", &RegistriesJson { registries: &plan.registries, cut: self.cut })?;
+        report.serialize_entry("truncatedImages", &plan.stale().count().saturating_sub(self.cut.images))?;
+        let cut_repositories = self.report.repositories().count().saturating_sub(self.cut.repositories);
+        if cut_repositories > 0 {
+            report.serialize_entry("truncatedRepositories", &cut_repositories)?;
+        }
+        report.serialize_entry("warnings", warnings)?;
+        report.end()
+    }
+}
+
+struct RegistriesJson<'a> {
+    registries: &'a [RegistryPlan],
+    cut: Cut,
+}
+
+impl Serialize for RegistriesJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut left = self.cut;
+        let mut list = serializer.serialize_seq(Some(self.registries.len()))?;
+        for registry in self.registries {
+            list.serialize_element(&RegistryJson { registry, cut: left })?;
+            let repositories = registry.repositories.iter().flatten();
+            left.repositories = left.repositories.saturating_sub(repositories.clone().count());
+            left.images = left.images.saturating_sub(repositories.map(stale_images_of).sum());
+        }
+        list.end()
+    }
+}
+
+struct RegistryJson<'a> {
+    registry: &'a RegistryPlan,
+    cut: Cut,
+}
+
+impl Serialize for RegistryJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let RegistryPlan { registry_id, region, repositories } = self.registry;
+        let mut registry = serializer.serialize_map(None)?;
+        registry.serialize_entry("registryId", registry_id)?;
+        registry.serialize_entry("region", region)?;
+        match repositories {
+            Ok(repositories) => {
+                let mut images = self.cut.images;
+                let listed: Vec<_> = repositories
+                    .iter()
+                    .take(self.cut.repositories)
+                    .map(|repository| {
+                        let listed = RepositoryJson { repository, images };
+                        images = images.saturating_sub(stale_images_of(repository));
+                        listed
+                    })
+                    .collect();
+                registry.serialize_entry("repositories", &listed)?;
+            }
+            Err(error) => {
+                registry.serialize_entry("repositories", &[(); 0])?;
+                registry.serialize_entry("error", error)?;
+            }
+        }
+        registry.end()
+    }
+}
+
+fn stale_images_of(repository: &RepositoryPlan) -> usize {
+    repository.decided.as_ref().map_or(0, |decided| decided.stale.len())
+}
+
+struct RepositoryJson<'a> {
+    repository: &'a RepositoryPlan,
+    images: usize,
+}
+
+impl Serialize for RepositoryJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let RepositoryPlan { repository_name, decided } = self.repository;
+        let mut repository = serializer.serialize_map(None)?;
+        repository.serialize_entry("repositoryName", repository_name)?;
+        match decided {
+            Ok(Decided { images, bytes, images_in_use, kept_because, stale }) => {
+                repository.serialize_entry("images", images)?;
+                repository.serialize_entry("bytes", bytes)?;
+                repository.serialize_entry("imagesInUse", images_in_use)?;
+                repository.serialize_entry("imagesKept", &kept_because.total())?;
+                repository.serialize_entry("keptBecause", &KeptBecauseJson(kept_because))?;
+                let listed: Vec<_> = stale.iter().take(self.images).map(StaleJson).collect();
+                repository.serialize_entry("stale", &listed)?;
+            }
+            Err(error) => repository.serialize_entry("error", error)?,
+        }
+        repository.end()
+    }
+}
+
+struct KeptBecauseJson<'a>(&'a KeptBecause);
+
+impl Serialize for KeptBecauseJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
+}
+
+struct StaleJson<'a>(&'a StaleImage);
+
+impl Serialize for StaleJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let StaleImage { image_digest, image_tags, image_pushed_at, image_size_in_bytes, manifest: _, reason, result } =
+            self.0;
+        let mut image = serializer.serialize_map(None)?;
+        image.serialize_entry("imageDigest", image_digest)?;
+        image.serialize_entry("imageTags", image_tags)?;
+        image.serialize_entry("imagePushedAt", &image_pushed_at.as_ref().map(rfc3339))?;
+        image.serialize_entry("imageSizeInBytes", image_size_in_bytes)?;
+        image.serialize_entry("reason", reason)?;
+        image.serialize_entry("result", result.as_str())?;
+        if let ImageResult::Failed { code, reason } = result {
+            image.serialize_entry("failureCode", code)?;
+            image.serialize_entry("failureReason", reason)?;
+        }
+        image.end()
+    }
+}
+
+impl ImageResult {
+    /// As the report says it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Deleted => "deleted",
+            Self::Gone => "gone",
+            Self::Kept => "kept",
+            Self::Failed { .. } => "failed",
+            Self::NotAttempted => "notAttempted",
+        }
+    }
+}
+
+fn rfc3339(time: &chrono::DateTime<chrono::Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}

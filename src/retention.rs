@@ -1,0 +1,229 @@
+//! Which images of a repository are stale, and why each of the others stays.
+//!
+//! Pure: it takes the images as they are, the usage, the rules and the time, and returns a decision for every image.
+//! It reads no clock, calls nothing and logs nothing.
+//!
+//! - Retention decides per image, never per tag: deleting an image takes all its tags, so every tag is asked.
+//! - A tagged image is a candidate if it is not among the `images_to_keep` newest tagged ones by push time and digest.
+//! - An untagged image is a candidate if it was pushed more than `untagged_older_than_days` ago.
+//! - A referrer (a signature, an SBOM) takes no place among the newest. It follows its subject; without one it counts
+//!   as untagged when its manifest names the subject, and is kept when only its tag does.
+//! - A candidate is stale unless anything holds it; see [`KeepReason`].
+//! - Unknown means keep. An index's children are untagged, and which they are stands in its manifest. As long as no
+//!   manifests are read, every untagged image beside an index may be its child, and is kept.
+
+mod reason;
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use regex::Regex;
+
+pub use reason::{KeepReason, KeepReasons, StaleReason};
+
+use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, subject_named_by_tag};
+use crate::pattern::Pattern;
+use crate::usage::RepositoryUsage;
+
+/// Seconds a day; "older than n days" means an age of more than n times this.
+const DAY: i64 = 86_400;
+
+/// What is kept and what is stale.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// How many of the newest tagged images stay.
+    pub images_to_keep: u32,
+    /// An image with a tag that it finds a match in stays.
+    pub ignore_tags_regex: Option<Regex>,
+    /// An image with a tag that matches one of these stays.
+    pub keep_tags: Vec<Pattern>,
+    /// The age in days above which untagged images are stale; `None` means never.
+    pub untagged_older_than_days: Option<u32>,
+    /// An image pulled within so many days stays; 0 means that pulls don't count.
+    pub keep_pulled_within_days: u32,
+    /// An image pushed within so many days stays.
+    pub keep_pushed_within_days: u32,
+}
+
+/// What becomes of an image, with why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It stays.
+    Keep(KeepReasons),
+    /// It goes.
+    Delete(StaleReason),
+}
+
+/// Decides for every image of one repository, in the order of `images`.
+#[must_use]
+pub fn decide(images: &[Image], usage: &RepositoryUsage<'_>, rules: &Rules, now: DateTime<Utc>) -> Vec<Decision> {
+    let relations = relations_of(images);
+    let newest = newest_tagged(images, &relations, rules.images_to_keep, now);
+    let holds_an_index = images.iter().any(|image| image.manifest == ManifestKind::Index);
+
+    let mut decisions: Vec<Decision> = images
+        .iter()
+        .enumerate()
+        .map(|(place, image)| {
+            let mut reasons = protections(image, usage, rules, now);
+            if newest[place] {
+                reasons.add(KeepReason::Newest);
+            }
+            if image.is_untagged() && holds_an_index {
+                reasons.add(KeepReason::Unreadable);
+            }
+            let candidate = match relations[place] {
+                Relation::Image if image.is_untagged() => untagged_for_long(image, rules, now),
+                Relation::Image => Some(StaleReason::NotAmongNewest { images_to_keep: rules.images_to_keep }),
+                Relation::ReferrerOf(subject) => Some(StaleReason::ReferrerOf(images[subject].image_digest)),
+                Relation::ReferrerWithoutSubject => untagged_for_long(image, rules, now),
+                Relation::MayReferElsewhere => {
+                    reasons.add(KeepReason::Unknown);
+                    None
+                }
+            };
+            match candidate {
+                Some(reason) if reasons.is_empty() => Decision::Delete(reason),
+                Some(_) => Decision::Keep(reasons),
+                None => {
+                    if relations[place] != Relation::MayReferElsewhere && image.image_pushed_at.is_some() {
+                        reasons.add(KeepReason::Untagged);
+                    }
+                    Decision::Keep(reasons)
+                }
+            }
+        })
+        .collect();
+    keep_referrers_of_the_kept(&mut decisions, &relations);
+    decisions
+}
+
+/// Whether an image stands for itself, or is about another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    Image,
+    /// About the image at this place.
+    ReferrerOf(usize),
+    /// Its manifest names a subject that this repository does not hold.
+    ReferrerWithoutSubject,
+    /// Its tag names a subject that this repository does not hold: signatures may live in a repository of their own.
+    MayReferElsewhere,
+}
+
+fn relations_of(images: &[Image]) -> Vec<Relation> {
+    let places: HashMap<ImageDigest, usize> =
+        images.iter().enumerate().map(|(place, image)| (image.image_digest, place)).collect();
+    images
+        .iter()
+        .map(|image| {
+            if let Some(subject) = &image.subject {
+                return places
+                    .get(subject)
+                    .map_or(Relation::ReferrerWithoutSubject, |place| Relation::ReferrerOf(*place));
+            }
+            // An image that has another tag beside the conventional one is somebody's release, not only a referrer.
+            let mut subjects = image.image_tags.iter().map(|tag| subject_named_by_tag(tag));
+            match (subjects.next(), subjects.next()) {
+                (Some(Some(subject)), None) => {
+                    places.get(&subject).map_or(Relation::MayReferElsewhere, |place| Relation::ReferrerOf(*place))
+                }
+                _ => Relation::Image,
+            }
+        })
+        .collect()
+}
+
+/// Everything but its rank and its relations that keeps an image.
+fn protections(image: &Image, usage: &RepositoryUsage<'_>, rules: &Rules, now: DateTime<Utc>) -> KeepReasons {
+    let within = |time: DateTime<Utc>, days: u32| age_in_seconds(time, now) <= i64::from(days) * DAY;
+    let mut reasons = KeepReasons::none();
+    if usage.holder(image).is_some() {
+        reasons.add(KeepReason::InUse);
+    }
+    if image.image_tags.iter().any(|tag| rules.keep_tags.iter().any(|pattern| pattern.matches(tag))) {
+        reasons.add(KeepReason::KeepTags);
+    }
+    if let Some(regex) = &rules.ignore_tags_regex
+        && image.image_tags.iter().any(|tag| regex.is_match(tag))
+    {
+        reasons.add(KeepReason::IgnoreTagsRegex);
+    }
+    if let Some(pulled_at) = image.last_recorded_pull_time
+        && rules.keep_pulled_within_days > 0
+        && within(pulled_at, rules.keep_pulled_within_days)
+    {
+        reasons.add(KeepReason::PulledRecently);
+    }
+    match image.image_pushed_at {
+        // An image pushed after `now` is one that the run this one repeats could not see.
+        Some(pushed_at) if pushed_at > now => reasons.add(KeepReason::PushedRecently),
+        Some(pushed_at) if rules.keep_pushed_within_days > 0 && within(pushed_at, rules.keep_pushed_within_days) => {
+            reasons.add(KeepReason::PushedRecently);
+        }
+        Some(_) => {}
+        None => reasons.add(KeepReason::Unknown),
+    }
+    if image.image_status != ImageStatus::Active {
+        reasons.add(KeepReason::Archived);
+    }
+    if usage.is_withheld() {
+        reasons.add(KeepReason::Unreadable);
+    }
+    reasons
+}
+
+/// Marks the newest tagged images. Those that no rule may judge take no place, so that they displace none.
+fn newest_tagged(images: &[Image], relations: &[Relation], images_to_keep: u32, now: DateTime<Utc>) -> Vec<bool> {
+    let mut ranked: Vec<usize> = (0..images.len())
+        .filter(|&place| {
+            let image = &images[place];
+            relations[place] == Relation::Image
+                && !image.is_untagged()
+                && image.image_status == ImageStatus::Active
+                && image.image_pushed_at.is_some_and(|pushed_at| pushed_at <= now)
+        })
+        .collect();
+    let rank = |place: &usize| std::cmp::Reverse((images[*place].image_pushed_at, images[*place].image_digest));
+    let kept = usize::try_from(images_to_keep).unwrap_or(usize::MAX).min(ranked.len());
+    if 0 < kept && kept < ranked.len() {
+        ranked.select_nth_unstable_by_key(kept - 1, rank);
+    }
+    let mut newest = vec![false; images.len()];
+    for place in &ranked[..kept] {
+        newest[*place] = true;
+    }
+    newest
+}
+
+fn untagged_for_long(image: &Image, rules: &Rules, now: DateTime<Utc>) -> Option<StaleReason> {
+    let days = rules.untagged_older_than_days?;
+    let age = age_in_seconds(image.image_pushed_at?, now);
+    (age > i64::from(days) * DAY).then_some(StaleReason::UntaggedForLong { days })
+}
+
+/// A referrer stays while its subject does. A subject may itself be a referrer, so this follows the chain.
+fn keep_referrers_of_the_kept(decisions: &mut [Decision], relations: &[Relation]) {
+    for place in 0..decisions.len() {
+        let mut chain = vec![place];
+        // Digests make a cycle impossible, but a registry's answer could still claim one.
+        while let Relation::ReferrerOf(subject) = relations[chain[chain.len() - 1]]
+            && !chain.contains(&subject)
+        {
+            chain.push(subject);
+        }
+        for pair in chain.windows(2).rev() {
+            if let (Decision::Delete(_), Decision::Keep(_)) = (decisions[pair[0]], decisions[pair[1]]) {
+                decisions[pair[0]] = Decision::Keep(KeepReasons::one(KeepReason::ReferrerOfKept));
+            }
+        }
+    }
+}
+
+fn age_in_seconds(time: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
+    // Whole seconds would round an age of n days and a millisecond down to n days.
+    let age = now.signed_duration_since(time);
+    age.num_seconds() + i64::from(age.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests;

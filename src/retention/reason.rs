@@ -1,0 +1,129 @@
+//! Why an image stays, and why another goes.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::image::ImageDigest;
+
+/// Why an image stays. The order is that of the report, which counts an image under its first reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KeepReason {
+    /// A workload uses it, by its digest or one of its tags.
+    InUse,
+    /// One of its tags matches `keepTags`.
+    KeepTags,
+    /// `ignoreTagsRegex` finds a match in one of its tags.
+    IgnoreTagsRegex,
+    /// It is among the newest tagged images.
+    Newest,
+    /// It was pulled within `keepPulledWithinDays`.
+    PulledRecently,
+    /// It was pushed within `keepPushedWithinDays`, or after the time that this run speaks of.
+    PushedRecently,
+    /// It is untagged, and young or never taken.
+    Untagged,
+    /// It is about an image that stays.
+    ReferrerOfKept,
+    /// It is not ACTIVE.
+    Archived,
+    /// What would have to be read to decide was not.
+    Unreadable,
+    /// ECR does not tell what would have to be known.
+    Unknown,
+}
+
+impl KeepReason {
+    /// All of them, in the report's order.
+    pub const ALL: [Self; 11] = [
+        Self::InUse,
+        Self::KeepTags,
+        Self::IgnoreTagsRegex,
+        Self::Newest,
+        Self::PulledRecently,
+        Self::PushedRecently,
+        Self::Untagged,
+        Self::ReferrerOfKept,
+        Self::Archived,
+        Self::Unreadable,
+        Self::Unknown,
+    ];
+}
+
+/// All the reasons for which an image stays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeepReasons(u16);
+
+impl KeepReasons {
+    /// Nothing keeps it, so far.
+    pub(super) fn none() -> Self {
+        Self(0)
+    }
+
+    pub(super) fn one(reason: KeepReason) -> Self {
+        Self(1 << reason as u16)
+    }
+
+    pub(super) fn add(&mut self, reason: KeepReason) {
+        self.0 |= Self::one(reason).0;
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The reasons in the report's order.
+    pub fn iter(self) -> impl Iterator<Item = KeepReason> {
+        KeepReason::ALL.into_iter().filter(move |reason| self.0 & Self::one(*reason).0 != 0)
+    }
+
+    /// The reason that the report counts the image under.
+    #[must_use]
+    pub fn first(self) -> KeepReason {
+        self.iter().next().unwrap_or(KeepReason::Unknown)
+    }
+}
+
+impl fmt::Debug for KeepReasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// Why an image goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StaleReason {
+    /// Newer tagged images fill the places that are kept.
+    NotAmongNewest {
+        /// How many are kept.
+        images_to_keep: u32,
+    },
+    /// It is untagged and older than is kept.
+    UntaggedForLong {
+        /// The age in days up to which untagged images are kept.
+        days: u32,
+    },
+    /// It is about an image that goes.
+    ReferrerOf(ImageDigest),
+}
+
+impl fmt::Display for StaleReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAmongNewest { images_to_keep: 0 } => f.write_str("no tagged image is kept for its age"),
+            Self::NotAmongNewest { images_to_keep: 1 } => f.write_str("not the newest tagged image"),
+            Self::NotAmongNewest { images_to_keep } => write!(f, "not among the {images_to_keep} newest tagged images"),
+            Self::UntaggedForLong { days: 0 } => f.write_str("untagged"),
+            Self::UntaggedForLong { days: 1 } => f.write_str("untagged and older than a day"),
+            Self::UntaggedForLong { days } => write!(f, "untagged and older than {days} days"),
+            Self::ReferrerOf(subject) => write!(f, "about the stale image {subject}"),
+        }
+    }
+}
+
+impl Serialize for StaleReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

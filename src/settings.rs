@@ -1,0 +1,225 @@
+//! What the run is asked to do. Every check of what a person wrote happens here, before any call to AWS.
+//!
+//! Precedence per key: the event, then the environment, then the default.
+
+mod given;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use crate::account::Region;
+use crate::image::RepositoryName;
+use crate::pattern::Pattern;
+use crate::retention::Rules;
+use given::Given;
+
+/// The process's environment variables, as far as they are text.
+pub type Environment = std::collections::BTreeMap<String, String>;
+
+/// Kept in every repository unless told otherwise: enough for any rollback that someone still remembers.
+pub const DEFAULT_IMAGES_TO_KEEP: u32 = 100;
+/// The tag that clients pull when they name none.
+pub const DEFAULT_KEEP_TAGS: &[&str] = &["latest"];
+/// Longer than a build or a review takes, so that what is untagged by then was replaced.
+pub const DEFAULT_UNTAGGED_OLDER_THAN_DAYS: u32 = 15;
+/// Longer than most nodes live: what an unseen workload runs was pulled when its newest node started.
+pub const DEFAULT_KEEP_PULLED_WITHIN_DAYS: u32 = 30;
+/// Off: the newest images are kept by their number already.
+pub const DEFAULT_KEEP_PUSHED_WITHIN_DAYS: u32 = 0;
+/// ECR's price of standard storage in USD. See <https://aws.amazon.com/ecr/pricing/>.
+pub const DEFAULT_PRICE_PER_GB_MONTH: f64 = 0.10;
+
+/// What a run does with its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Plan and report.
+    DryRun,
+    /// Plan, delete and report.
+    Live,
+}
+
+/// Everything a run is asked to do, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether the plan is carried out.
+    pub mode: Mode,
+    /// The regions whose registries are cleaned; all enabled ones where it is `None`.
+    pub regions: Option<BTreeSet<Region>>,
+    /// The regions in which workloads are looked for; all enabled ones where it is `None`.
+    pub usage_regions: Option<BTreeSet<Region>>,
+    /// The repositories that are cleaned.
+    pub repositories: RepositorySelection,
+    /// What is kept and what is stale.
+    pub rules: Rules,
+    /// The most images a live run may delete.
+    pub max_deletions: Option<u64>,
+    /// USD for a GB (2^30 bytes) a month.
+    pub price_per_gb_month: f64,
+}
+
+/// Which repositories are cleaned.
+#[derive(Clone, Debug)]
+pub struct RepositorySelection {
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+}
+
+impl RepositorySelection {
+    /// Whether the repository is cleaned. To be excluded wins.
+    #[must_use]
+    pub fn contains(&self, repository: &RepositoryName) -> bool {
+        let matched = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(repository.as_str()));
+        matched(&self.include) && !matched(&self.exclude)
+    }
+}
+
+/// A setting that can't be used. Nothing was called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` can't be {given}; accepted: {accepted}")]
+pub struct InvalidSettings {
+    /// The key as it was spelled, or the environment variable.
+    pub key: String,
+    given: String,
+    accepted: String,
+}
+
+impl InvalidSettings {
+    /// Names the key, shows what was given and tells what is accepted.
+    #[must_use]
+    pub fn new(key: &str, given: &Value, accepted: &str) -> Self {
+        /// Longer values would bury the rest of the message.
+        const SHOWN: usize = 200;
+        let mut given = given.to_string();
+        if let Some((end, _)) = given.char_indices().nth(SHOWN) {
+            given.truncate(end);
+            given.push('…');
+        }
+        Self { key: key.to_owned(), given, accepted: accepted.to_owned() }
+    }
+}
+
+/// A setting's names.
+#[derive(Debug)]
+pub struct Key {
+    /// The name in an event.
+    pub name: &'static str,
+    /// Other spellings in an event: those of the command line and of the Python script this one replaces.
+    pub also: &'static [&'static str],
+    /// The environment variable.
+    pub environment: Option<&'static str>,
+    available: Available,
+}
+
+/// Whether a setting has its effect in this version.
+#[derive(Debug, PartialEq, Eq)]
+enum Available {
+    Now,
+    /// Refused rather than ignored: whoever sets it relies on it.
+    Later,
+}
+
+impl Key {
+    const fn new(name: &'static str, also: &'static [&'static str], environment: &'static str) -> Self {
+        Self { name, also, environment: Some(environment), available: Available::Now }
+    }
+
+    const fn later(name: &'static str, environment: &'static str) -> Self {
+        Self { name, also: &[], environment: Some(environment), available: Available::Later }
+    }
+
+    /// Whether the setting has its effect in this version.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.available == Available::Now
+    }
+
+    /// Whether `name` is this key in one of its spellings.
+    #[must_use]
+    pub fn is_spelled(&self, name: &str) -> bool {
+        self.name == name || self.also.contains(&name)
+    }
+}
+
+const DRY_RUN: Key = Key::new("dryRun", &["dry-run", "dryrun"], "DRYRUN");
+const REGION: Key = Key::new("region", &["regions"], "REGION");
+const IMAGES_TO_KEEP: Key = Key::new("imagesToKeep", &["images-to-keep", "imagestokeep"], "IMAGES_TO_KEEP");
+const IGNORE_TAGS_REGEX: Key =
+    Key::new("ignoreTagsRegex", &["ignore-tags-regex", "ignoretagsregex"], "IGNORE_TAGS_REGEX");
+const KEEP_TAGS: Key = Key::new("keepTags", &[], "KEEP_TAGS");
+const UNTAGGED_OLDER_THAN_DAYS: Key = Key::new("untaggedOlderThanDays", &[], "UNTAGGED_OLDER_THAN_DAYS");
+const KEEP_PULLED_WITHIN_DAYS: Key = Key::new("keepPulledWithinDays", &[], "KEEP_PULLED_WITHIN_DAYS");
+const KEEP_PUSHED_WITHIN_DAYS: Key = Key::new("keepPushedWithinDays", &[], "KEEP_PUSHED_WITHIN_DAYS");
+const REPOSITORIES: Key = Key::new("repositories", &[], "REPOSITORIES");
+const EXCLUDE_REPOSITORIES: Key = Key::new("excludeRepositories", &[], "EXCLUDE_REPOSITORIES");
+const USAGE_REGIONS: Key = Key::new("usageRegions", &[], "USAGE_REGIONS");
+const MAX_DELETIONS: Key = Key::new("maxDeletions", &[], "MAX_DELETIONS");
+const PRICE_PER_GB_MONTH: Key =
+    Key { name: "pricePerGbMonth", also: &[], environment: None, available: Available::Now };
+
+/// Every setting.
+pub const KEYS: &[Key] = &[
+    DRY_RUN,
+    REGION,
+    IMAGES_TO_KEEP,
+    IGNORE_TAGS_REGEX,
+    KEEP_TAGS,
+    UNTAGGED_OLDER_THAN_DAYS,
+    KEEP_PULLED_WITHIN_DAYS,
+    KEEP_PUSHED_WITHIN_DAYS,
+    REPOSITORIES,
+    EXCLUDE_REPOSITORIES,
+    Key::later("policies", "POLICIES_FILE"),
+    Key::later("auditLifecyclePolicies", "AUDIT_LIFECYCLE_POLICIES"),
+    Key::later("inUseImages", "IN_USE_IMAGES"),
+    Key::later("acceptUnseenAccounts", "ACCEPT_UNSEEN_ACCOUNTS"),
+    USAGE_REGIONS,
+    Key::later("usageRoleArns", "USAGE_ROLE_ARNS"),
+    Key::later("taskDefinitionsToKeep", "TASK_DEFINITIONS_TO_KEEP"),
+    Key::later("lambdaVersionsToKeep", "LAMBDA_VERSIONS_TO_KEEP"),
+    Key::later("exactSizes", "EXACT_SIZES"),
+    MAX_DELETIONS,
+    PRICE_PER_GB_MONTH,
+];
+
+impl Settings {
+    /// Settles every setting from what the event and the environment give.
+    ///
+    /// # Errors
+    /// On an unknown key, two spellings of one key, a wrong type or a value that can't be used, naming the key and
+    /// what it accepts.
+    pub fn resolve(event: &Map<String, Value>, environment: &Environment) -> Result<Self, InvalidSettings> {
+        let given = Given::new(event, environment)?;
+        let dry_run = given.boolean(&DRY_RUN)?.unwrap_or(true);
+        let usage_regions = given.regions(&USAGE_REGIONS)?;
+        let patterns = |key: &Key, default: &[&str]| given.patterns(key, default, Pattern::for_repositories);
+        let include = patterns(&REPOSITORIES, &["*"])?;
+        if include.is_empty() {
+            return Err(given.refuse(&REPOSITORIES, "at least one pattern; leave it out for all repositories"));
+        }
+        Ok(Self {
+            mode: if dry_run { Mode::DryRun } else { Mode::Live },
+            regions: given.regions(&REGION)?.or_else(|| usage_regions.clone()),
+            usage_regions,
+            repositories: RepositorySelection { include, exclude: patterns(&EXCLUDE_REPOSITORIES, &[])? },
+            rules: Rules {
+                images_to_keep: given.integer(&IMAGES_TO_KEEP)?.unwrap_or(DEFAULT_IMAGES_TO_KEEP),
+                ignore_tags_regex: given.regex(&IGNORE_TAGS_REGEX)?,
+                keep_tags: given.patterns(&KEEP_TAGS, DEFAULT_KEEP_TAGS, Pattern::for_tags)?,
+                untagged_older_than_days: given
+                    .integer_or_never(&UNTAGGED_OLDER_THAN_DAYS, DEFAULT_UNTAGGED_OLDER_THAN_DAYS)?,
+                keep_pulled_within_days: given
+                    .integer(&KEEP_PULLED_WITHIN_DAYS)?
+                    .unwrap_or(DEFAULT_KEEP_PULLED_WITHIN_DAYS),
+                keep_pushed_within_days: given
+                    .integer(&KEEP_PUSHED_WITHIN_DAYS)?
+                    .unwrap_or(DEFAULT_KEEP_PUSHED_WITHIN_DAYS),
+            },
+            max_deletions: given.integer(&MAX_DELETIONS)?.map(u64::from),
+            price_per_gb_month: given.price(&PRICE_PER_GB_MONTH)?.unwrap_or(DEFAULT_PRICE_PER_GB_MONTH),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! Settings as they were given, in the event or the environment, read by type.
+
+use std::collections::BTreeSet;
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use super::{Available, Environment, InvalidSettings, KEYS, Key, REGION};
+use crate::account::Region;
+use crate::pattern::{Pattern, UnusablePattern};
+
+const REGIONS: &str = "a region code such as us-west-2, or a list of them";
+const INTEGER: &str = "an integer from 0 to 4294967295";
+
+/// What the event and the environment give. Its keys are known, and each is given once.
+pub(super) struct Given<'a> {
+    event: &'a Map<String, Value>,
+    environment: &'a Environment,
+}
+
+/// One setting as it was given.
+enum Raw<'a> {
+    /// In the event, under this spelling.
+    Event(&'a str, &'a Value),
+    /// In this environment variable.
+    Environment(&'static str, &'a str),
+}
+
+impl Raw<'_> {
+    fn refuse(&self, accepted: &str) -> InvalidSettings {
+        match self {
+            Self::Event(key, value) => InvalidSettings::new(key, value, accepted),
+            Self::Environment(variable, text) => InvalidSettings::new(variable, &Value::from(*text), accepted),
+        }
+    }
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn new(event: &'a Map<String, Value>, environment: &'a Environment) -> Result<Self, InvalidSettings> {
+        for (name, value) in event {
+            if !KEYS.iter().any(|key| key.is_spelled(name)) {
+                let names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+                let accepted = format!("only the settings {}", names.join(", "));
+                return Err(InvalidSettings::new(name, value, &accepted));
+            }
+        }
+        let given = Self { event, environment };
+        for key in KEYS {
+            let mut spellings = event.iter().filter(|(name, _)| key.is_spelled(name));
+            if let (Some((first, _)), Some((second, value))) = (spellings.next(), spellings.next()) {
+                let accepted = format!("one spelling of the setting, and `{first}` is given too");
+                return Err(InvalidSettings::new(second, value, &accepted));
+            }
+            if key.available == Available::Later
+                && let Some(raw) = given.find(key)
+            {
+                return Err(raw.refuse(
+                    "nothing yet: this version does not have the setting, and ignoring it could delete too much",
+                ));
+            }
+        }
+        Ok(given)
+    }
+
+    /// Refuses what was given for the key.
+    pub(super) fn refuse(&self, key: &Key, accepted: &str) -> InvalidSettings {
+        self.find(key)
+            .map_or_else(|| InvalidSettings::new(key.name, &Value::Null, accepted), |raw| raw.refuse(accepted))
+    }
+
+    /// The event's value, unless it is null, else the environment's, unless it is empty.
+    fn find(&self, key: &Key) -> Option<Raw<'a>> {
+        self.in_event(key).filter(|raw| !matches!(raw, Raw::Event(_, Value::Null))).or_else(|| self.in_environment(key))
+    }
+
+    fn in_event(&self, key: &Key) -> Option<Raw<'a>> {
+        self.event.iter().find(|(name, _)| key.is_spelled(name)).map(|(name, value)| Raw::Event(name, value))
+    }
+
+    fn in_environment(&self, key: &Key) -> Option<Raw<'a>> {
+        let variable = key.environment?;
+        let text = self.environment.get(variable)?.trim();
+        // The Python script's documentation sets REGION=None for "all regions".
+        let unset = text.is_empty() || (key.name == REGION.name && text == "None");
+
+        (!unset).then_some(Raw::Environment(variable, text))
+    }
+
+    pub(super) fn boolean(&self, key: &Key) -> Result<Option<bool>, InvalidSettings> {
+        let Some(raw) = self.find(key) else {
+            return Ok(None);
+        };
+        let text = match &raw {
+            Raw::Event(_, Value::Bool(value)) => return Ok(Some(*value)),
+            Raw::Event(_, Value::String(text)) => text,
+            Raw::Environment(_, text) => *text,
+            Raw::Event(..) => "",
+        };
+        if text.eq_ignore_ascii_case("true") {
+            Ok(Some(true))
+        } else if text.eq_ignore_ascii_case("false") {
+            Ok(Some(false))
+        } else {
+            Err(raw.refuse("true or false"))
+        }
+    }
+
+    pub(super) fn integer(&self, key: &Key) -> Result<Option<u32>, InvalidSettings> {
+        self.find(key).map(|raw| integer(&raw, INTEGER)).transpose()
+    }
+
+    /// An integer, or `None` for never: null in the event, `never` in the environment.
+    pub(super) fn integer_or_never(&self, key: &Key, default: u32) -> Result<Option<u32>, InvalidSettings> {
+        match self.in_event(key).or_else(|| self.in_environment(key)) {
+            None => Ok(Some(default)),
+            Some(Raw::Event(_, Value::Null)) => Ok(None),
+            Some(Raw::Environment(_, text)) if text.eq_ignore_ascii_case("never") => Ok(None),
+            Some(raw @ Raw::Event(..)) => integer(&raw, "an integer of days from 0, or null for never").map(Some),
+            Some(raw @ Raw::Environment(..)) => integer(&raw, "an integer of days from 0, or never").map(Some),
+        }
+    }
+
+    pub(super) fn price(&self, key: &Key) -> Result<Option<f64>, InvalidSettings> {
+        let Some(raw) = self.find(key) else {
+            return Ok(None);
+        };
+        let price = match &raw {
+            Raw::Event(_, value) => value.as_f64(),
+            Raw::Environment(_, text) => text.parse().ok(),
+        };
+        price
+            .filter(|price| price.is_finite() && *price >= 0.0)
+            .map(Some)
+            .ok_or_else(|| raw.refuse("a number of USD from 0"))
+    }
+
+    pub(super) fn regex(&self, key: &Key) -> Result<Option<Regex>, InvalidSettings> {
+        const ACCEPTED: &str = "a regular expression (https://docs.rs/regex/#syntax)";
+        let Some(raw) = self.find(key) else {
+            return Ok(None);
+        };
+        let text = match &raw {
+            Raw::Event(_, Value::String(text)) => text,
+            Raw::Environment(_, text) => *text,
+            Raw::Event(..) => return Err(raw.refuse(ACCEPTED)),
+        };
+        if text.is_empty() {
+            return Err(raw.refuse("a regular expression that is not empty: the empty one matches every tag"));
+        }
+        match Regex::new(text) {
+            Ok(regex) => Ok(Some(regex)),
+            Err(error) => {
+                // The last line of a syntax error is its sentence; those before it draw the place.
+                let error = error.to_string();
+                let sentence = error.lines().last().unwrap_or_default();
+                Err(raw.refuse(&format!("{ACCEPTED}; {sentence}")))
+            }
+        }
+    }
+
+    /// A set of regions that is not empty. In the event one region may stand without a list.
+    pub(super) fn regions(&self, key: &Key) -> Result<Option<BTreeSet<Region>>, InvalidSettings> {
+        let Some(raw) = self.find(key) else {
+            return Ok(None);
+        };
+        let names = match &raw {
+            Raw::Event(_, Value::String(region)) => vec![region.as_str()],
+            raw => list(raw, REGIONS)?,
+        };
+        let regions = names
+            .iter()
+            .map(|name| name.parse())
+            .collect::<Result<BTreeSet<Region>, _>>()
+            .map_err(|error| raw.refuse(&format!("{REGIONS}; {error}")))?;
+        if regions.is_empty() {
+            return Err(raw.refuse("at least one region; leave it out for all enabled regions"));
+        }
+        Ok(Some(regions))
+    }
+
+    pub(super) fn patterns(
+        &self,
+        key: &Key,
+        default: &[&str],
+        pattern: impl Fn(&str) -> Result<Pattern, UnusablePattern>,
+    ) -> Result<Vec<Pattern>, InvalidSettings> {
+        const ACCEPTED: &str = "a list of patterns";
+        let raw = self.find(key);
+        let texts = match &raw {
+            Some(raw) => list(raw, ACCEPTED)?,
+            None => default.to_vec(),
+        };
+        texts
+            .into_iter()
+            .map(|text| pattern(text).map_err(|error| self.refuse(key, &format!("{ACCEPTED}; {error}"))))
+            .collect()
+    }
+}
+
+fn integer(raw: &Raw<'_>, accepted: &str) -> Result<u32, InvalidSettings> {
+    let integer = match raw {
+        Raw::Event(_, value) => value.as_u64().and_then(|value| u32::try_from(value).ok()),
+        // `parse` alone would take a leading `+`.
+        Raw::Environment(_, text) => text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten(),
+    };
+    integer.ok_or_else(|| raw.refuse(accepted))
+}
+
+/// The texts of a list; comma-separated in the environment.
+fn list<'a>(raw: &Raw<'a>, accepted: &str) -> Result<Vec<&'a str>, InvalidSettings> {
+    match raw {
+        Raw::Event(_, Value::Array(items)) => {
+            items.iter().map(|item| item.as_str().ok_or_else(|| raw.refuse(accepted))).collect()
+        }
+        Raw::Event(..) => Err(raw.refuse(accepted)),
+        Raw::Environment(_, text) => Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()),
+    }
+}

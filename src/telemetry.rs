@@ -1,0 +1,146 @@
+//! What CloudWatch gets: log lines, complete whatever the report has to cut, and metrics.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::account::Region;
+use crate::plan::{Decided, RepositoryPlan, StaleImage};
+use crate::report::{Outcome, Report, Totals};
+
+/// A log event may have 256 KiB; a hundred images with all their tags stay well below.
+const IMAGES_PER_LINE: usize = 100;
+/// The metrics' namespace.
+const NAMESPACE: &str = "EcrCleanup";
+
+/// Logs what was decided on a repository: one line, and one for every hundred stale images.
+pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
+    let RepositoryPlan { repository_name, decided } = repository;
+    match decided {
+        Ok(decided) => {
+            let Decided { images, bytes, images_in_use, kept_because, stale } = decided;
+            tracing::info!(
+                %region,
+                %repository_name,
+                images,
+                bytes,
+                images_in_use,
+                images_kept = kept_because.total(),
+                images_stale = stale.len(),
+                "repository {repository_name} in {region}: {} of {images} images are stale",
+                stale.len(),
+            );
+            for batch in stale.chunks(IMAGES_PER_LINE) {
+                tracing::info!(
+                    %region,
+                    %repository_name,
+                    stale = as_json(&batch.iter().map(StaleLine::new).collect::<Vec<_>>()),
+                    "stale images of {repository_name} in {region}"
+                );
+            }
+        }
+        Err(error) => {
+            tracing::error!(%region, %repository_name, %error, remedy = error.remedy(), "repository {repository_name} in {region} could not be read");
+        }
+    }
+}
+
+/// Logs how the run ended: its totals in one line, and every warning and error that is not logged yet.
+pub fn log_report(report: &Report) {
+    for registry in &report.plan.registries {
+        if let Err(error) = &registry.repositories {
+            let region = &registry.region;
+            tracing::error!(%region, %error, remedy = error.remedy(), "the repositories of {region} could not be listed");
+        }
+    }
+    for warning in &report.warnings {
+        tracing::warn!("{warning}");
+    }
+    let outcome = report.outcome.as_str();
+    let totals = as_json(&report.totals);
+    let usage = as_json(&report.usage);
+    tracing::info!(outcome, totals, usage, "run {outcome}");
+    if let Outcome::Refused(refusal) = &report.outcome {
+        tracing::error!("{refusal}");
+    }
+}
+
+/// The run's metrics in CloudWatch's embedded metric format, a document a line: one for each region, and one without
+/// dimension, which is what alarms watch.
+///
+/// See <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
+#[must_use]
+pub fn metrics(report: &Report) -> Vec<String> {
+    let by_region = report.plan.registries.iter().map(|registry| {
+        let decided = registry.repositories.iter().flatten().filter_map(|repository| repository.decided.as_ref().ok());
+        let totals = Totals::of(decided, report.mode, report.price_per_gb_month);
+        document(report, &totals, Some(&registry.region))
+    });
+    by_region.chain([document(report, &report.totals, None)]).collect()
+}
+
+fn document(report: &Report, totals: &Totals, region: Option<&Region>) -> String {
+    const METRICS: [(&str, &str); 10] = [
+        ("ImagesInUse", "Count"),
+        ("ImagesStale", "Count"),
+        ("ImagesDeleted", "Count"),
+        ("ImagesArchived", "Count"),
+        ("ImagesFailed", "Count"),
+        ("BytesStale", "Bytes"),
+        ("BytesDeleted", "Bytes"),
+        ("MonthlySavingUsd", "None"),
+        ("RunDuration", "Milliseconds"),
+        ("UsageIncomplete", "Count"),
+    ];
+    let duration = (report.finished_at - report.started_at).num_milliseconds();
+    let values: [Value; METRICS.len()] = [
+        totals.images_in_use.into(),
+        totals.images_stale.into(),
+        totals.images_deleted.into(),
+        totals.images_archived.into(),
+        totals.images_failed.into(),
+        totals.bytes_stale.into(),
+        totals.bytes_deleted.into(),
+        totals.monthly_saving_usd.into(),
+        duration.into(),
+        u8::from(!report.usage.complete).into(),
+    ];
+    let dimensions = region.map_or(json!([[]]), |_| json!([["Region"]]));
+    let definitions: Vec<Value> = METRICS.iter().map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
+    let mut document = json!({
+        "_aws": {
+            "Timestamp": report.finished_at.timestamp_millis(),
+            "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": definitions }],
+        },
+    });
+    for ((name, _), value) in METRICS.iter().zip(values) {
+        document[*name] = value;
+    }
+    if let Some(region) = region {
+        document["Region"] = region.as_str().into();
+    }
+    document.to_string()
+}
+
+/// A stale image in a log line.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StaleLine<'a> {
+    image_digest: String,
+    image_tags: &'a [Box<str>],
+    reason: String,
+}
+
+impl<'a> StaleLine<'a> {
+    fn new(image: &'a StaleImage) -> Self {
+        Self {
+            image_digest: image.image_digest.to_string(),
+            image_tags: &image.image_tags,
+            reason: image.reason.to_string(),
+        }
+    }
+}
+
+/// A structure as text: a field of a log line holds no other.
+fn as_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

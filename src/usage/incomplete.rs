@@ -1,0 +1,77 @@
+//! Why usage is not known in full. With one of these causes, nothing may be deleted anywhere.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::snapshot::UnreadableUse;
+use crate::account::{AccountId, Region};
+use crate::aws::CallError;
+
+/// What could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The regions in which an account may run something.
+    Regions {
+        /// The account.
+        account: AccountId,
+        /// The call that failed.
+        error: CallError,
+    },
+    /// What one source knows in one region.
+    Source {
+        /// The account.
+        account: AccountId,
+        /// The region.
+        region: Region,
+        /// The source, as a person calls it: `ECS tasks`.
+        source: &'static str,
+        /// The call that failed.
+        error: CallError,
+    },
+    /// A reference whose repository can't be told.
+    Unlocated(UnreadableUse),
+}
+
+/// Usage is not known in full.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct UsageIncomplete {
+    /// What could not be read.
+    pub causes: Vec<Cause>,
+    /// Where every call was denied in some regions and none failed elsewhere: the `usageRegions` that would have worked.
+    pub usable_regions: BTreeSet<Region>,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Regions { account, error } => {
+                write!(f, "account {account}: enabled regions: {error} (set usageRegions, or {})", error.remedy())
+            }
+            Self::Source { account, region, source, error } => {
+                write!(f, "account {account}, {region}: {source}: {error} ({})", error.remedy())
+            }
+            Self::Unlocated(UnreadableUse { reference, holder }) => {
+                write!(f, "{holder}: {reference}, nor can its repository be told (correct the image it names)")
+            }
+        }
+    }
+}
+
+impl fmt::Display for UsageIncomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Beyond these the message would not be read, and the log has them all.
+        const SHOWN: usize = 25;
+        write!(f, "what is in use is not known in full, so nothing was deleted")?;
+        for cause in self.causes.iter().take(SHOWN) {
+            write!(f, "; {cause}")?;
+        }
+        if self.causes.len() > SHOWN {
+            write!(f, "; and {} more causes", self.causes.len() - SHOWN)?;
+        }
+        if !self.usable_regions.is_empty() {
+            let regions = self.usable_regions.iter().map(Region::as_str).collect::<Vec<_>>().join(",");
+            write!(f, "; if nothing runs in the regions that were denied, set usageRegions to {regions}")?;
+        }
+        Ok(())
+    }
+}

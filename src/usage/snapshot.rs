@@ -1,0 +1,280 @@
+//! The references in use, arranged for the one question that retention asks: who holds this image?
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::account::{AccountId, Region};
+use crate::image::{Image, ImageDigest, RepositoryName};
+use crate::reference::{ImageReference, UnreadableReference};
+
+/// Who uses an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Holder {
+    /// What it is.
+    pub kind: HolderKind,
+    /// Its name: an ARN where it has one.
+    pub name: Box<str>,
+}
+
+/// The kinds of workload that can use an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HolderKind {
+    /// An ECS task, running, starting or just stopped.
+    EcsTask,
+}
+
+/// What workloads use.
+#[derive(Clone, Debug, Default)]
+pub struct UsageSnapshot {
+    references: BTreeMap<ImageReference, BTreeSet<Arc<Holder>>>,
+    digests: HashMap<ImageDigest, Arc<Holder>>,
+    tags: HashMap<(AccountId, RepositoryName), HashMap<Box<str>, Arc<Holder>>>,
+    withheld: BTreeMap<RepositoryName, UnreadableUse>,
+    unlocated: Vec<UnreadableUse>,
+}
+
+/// A use whose reference looks like ECR's and can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableUse {
+    /// The reference and what is wrong with it.
+    pub reference: UnreadableReference,
+    /// Who holds it.
+    pub holder: Arc<Holder>,
+}
+
+/// What workloads use of one repository.
+#[derive(Clone, Copy, Debug)]
+pub struct RepositoryUsage<'a> {
+    digests: &'a HashMap<ImageDigest, Arc<Holder>>,
+    tags: Option<&'a HashMap<Box<str>, Arc<Holder>>>,
+    withheld: bool,
+}
+
+impl UsageSnapshot {
+    /// Adds an image as a workload names it and, where the workload tells, the digest it resolved to. Both count: a tag
+    /// that moved protects what it named then and what it names now.
+    pub fn add(&mut self, image: Option<&str>, resolved_digest: Option<&str>, holder: &Arc<Holder>) {
+        // The agent's digest is absent before the pull.
+        if let Some(text) = resolved_digest.filter(|text| !text.is_empty()) {
+            match text.parse() {
+                Ok(digest) => self.add_digest(digest, holder),
+                Err(_) => {
+                    // Read as a reference by that digest, so that it is refused for what it is, with the repository.
+                    self.add_reference(&format!("{}@{text}", image.unwrap_or_default()), holder);
+                }
+            }
+        }
+        if let Some(image) = image {
+            self.add_reference(image, holder);
+        }
+    }
+
+    fn add_reference(&mut self, image: &str, holder: &Arc<Holder>) {
+        let reference = match image.parse::<ImageReference>() {
+            Ok(reference) => reference,
+            Err(reference) => {
+                let unreadable = UnreadableUse { reference, holder: Arc::clone(holder) };
+                match &unreadable.reference.repository_name {
+                    Some(repository) => _ = self.withheld.entry(repository.clone()).or_insert(unreadable),
+                    None => self.unlocated.push(unreadable),
+                }
+                return;
+            }
+        };
+        if let Some(digest) = reference.image_digest() {
+            self.add_digest(digest, holder);
+        }
+        if let ImageReference::Ecr(ecr) = &reference
+            && let Some(tag) = ecr.used_tag()
+        {
+            let tags = self.tags.entry((ecr.registry_id.clone(), ecr.repository_name.clone())).or_default();
+            keep_first(tags.entry(tag.into()).or_insert_with(|| Arc::clone(holder)), holder);
+        }
+        self.references.entry(reference).or_default().insert(Arc::clone(holder));
+    }
+
+    fn add_digest(&mut self, digest: ImageDigest, holder: &Arc<Holder>) {
+        keep_first(self.digests.entry(digest).or_insert_with(|| Arc::clone(holder)), holder);
+    }
+
+    /// Adds everything that `other` holds.
+    pub fn merge(&mut self, other: Self) {
+        let Self { references, digests, tags, withheld, unlocated } = other;
+        for (reference, holders) in references {
+            self.references.entry(reference).or_default().extend(holders);
+        }
+        for (digest, holder) in digests {
+            self.add_digest(digest, &holder);
+        }
+        for (repository, tags) in tags {
+            let known = self.tags.entry(repository).or_default();
+            for (tag, holder) in tags {
+                keep_first(known.entry(tag).or_insert_with(|| Arc::clone(&holder)), &holder);
+            }
+        }
+        for (repository, unreadable) in withheld {
+            self.withheld.entry(repository).or_insert(unreadable);
+        }
+        self.unlocated.extend(unlocated);
+    }
+
+    /// What is used of one repository of a registry. A digest counts wherever it is, and a tag in every region of its
+    /// registry: replication copies images across regions and, where it is asked to, deletes too.
+    #[must_use]
+    pub fn of_repository(&self, registry_id: &AccountId, repository: &RepositoryName) -> RepositoryUsage<'_> {
+        RepositoryUsage {
+            digests: &self.digests,
+            tags: self.tags.get(&(registry_id.clone(), repository.clone())),
+            withheld: self.withheld.contains_key(repository),
+        }
+    }
+
+    /// The references in use, with all who hold each.
+    #[must_use]
+    pub fn references(&self) -> &BTreeMap<ImageReference, BTreeSet<Arc<Holder>>> {
+        &self.references
+    }
+
+    /// Whether any reference names a registry of this account in one of these regions.
+    #[must_use]
+    pub fn refers_to(&self, registry_id: &AccountId, regions: &BTreeSet<Region>) -> bool {
+        self.references.keys().any(|reference| match reference {
+            ImageReference::Ecr(ecr) => ecr.registry_id == *registry_id && regions.contains(&ecr.region),
+            ImageReference::Foreign(_) => false,
+        })
+    }
+
+    /// The repositories that are kept whole, each for a reference that can't be read.
+    #[must_use]
+    pub fn withheld(&self) -> &BTreeMap<RepositoryName, UnreadableUse> {
+        &self.withheld
+    }
+
+    /// The uses whose repository can't be told: with one of these, no image is known to be unused.
+    #[must_use]
+    pub fn unlocated(&self) -> &[UnreadableUse] {
+        &self.unlocated
+    }
+}
+
+impl RepositoryUsage<'_> {
+    /// Who uses the image, by its digest or one of its tags.
+    #[must_use]
+    pub fn holder(&self, image: &Image) -> Option<&Holder> {
+        let by_digest = self.digests.get(&image.image_digest);
+        let by_tag = || self.tags.and_then(|tags| image.image_tags.iter().find_map(|tag| tags.get(tag)));
+        by_digest.or_else(by_tag).map(AsRef::as_ref)
+    }
+
+    /// Whether a reference to this repository can't be read, so that any of its images may be in use.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        self.withheld
+    }
+}
+
+/// Sources answer in any order, and a report must not depend on it.
+fn keep_first(known: &mut Arc<Holder>, other: &Arc<Holder>) {
+    if other < known {
+        *known = Arc::clone(other);
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            HolderKind::EcsTask => "ECS task",
+        };
+        write!(f, "{kind} {}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{ImageStatus, ManifestKind};
+
+    const HOST: &str = "123456789012.dkr.ecr.us-west-2.amazonaws.com";
+    const OLD: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
+    const NEW: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000002";
+
+    fn holder(name: &str) -> Arc<Holder> {
+        Arc::new(Holder { kind: HolderKind::EcsTask, name: name.into() })
+    }
+
+    fn image(digest: &str, tags: &[&str]) -> Image {
+        Image {
+            image_digest: digest.parse().unwrap(),
+            image_tags: tags.iter().map(|tag| Box::from(*tag)).collect(),
+            image_pushed_at: None,
+            last_recorded_pull_time: None,
+            image_size_in_bytes: 0,
+            image_status: ImageStatus::Active,
+            manifest: ManifestKind::Manifest,
+            subject: None,
+        }
+    }
+
+    fn holds(usage: &UsageSnapshot, account: &str, repository: &str, image: &Image) -> bool {
+        usage.of_repository(&account.parse().unwrap(), &repository.parse().unwrap()).holder(image).is_some()
+    }
+
+    #[test]
+    fn a_moved_tag_holds_the_old_image_and_the_new_one() {
+        let mut usage = UsageSnapshot::default();
+        usage.add(Some(&format!("{HOST}/app:v1")), Some(OLD), &holder("t"));
+        assert!(holds(&usage, "123456789012", "app", &image(OLD, &[])));
+        assert!(holds(&usage, "123456789012", "app", &image(NEW, &["other", "v1"])));
+    }
+
+    #[test]
+    fn a_tag_holds_in_its_registry_and_repository_alone() {
+        let mut usage = UsageSnapshot::default();
+        usage.add(Some(&format!("{HOST}/app:v1")), None, &holder("t"));
+        assert!(!holds(&usage, "123456789012", "app2", &image(NEW, &["v1"])));
+        assert!(!holds(&usage, "210987654321", "app", &image(NEW, &["v1"])));
+        assert!(!holds(&usage, "123456789012", "app", &image(NEW, &["v10"])));
+    }
+
+    #[test]
+    fn a_digest_holds_everywhere_also_one_that_a_proxy_serves() {
+        let mut usage = UsageSnapshot::default();
+        usage.add(Some(&format!("mirror.example.com/app@{NEW}")), None, &holder("t"));
+        usage.add(Some("nginx:1"), Some(OLD), &holder("t"));
+        for digest in [OLD, NEW] {
+            assert!(holds(&usage, "210987654321", "copy/of-app", &image(digest, &[])), "{digest}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_reference_withholds_its_repository_or_is_unlocated() {
+        let mut usage = UsageSnapshot::default();
+        usage.add(Some(&format!("{HOST}/app:not a tag")), None, &holder("t"));
+        usage.add(Some(&format!("{HOST}/web:v1")), Some("sha512:00"), &holder("t"));
+        usage.add(Some(HOST), None, &holder("t"));
+        let account = "123456789012".parse().unwrap();
+        for (repository, withheld) in [("app", true), ("web", true), ("db", false)] {
+            let usage = usage.of_repository(&account, &repository.parse().unwrap());
+            assert_eq!(usage.is_withheld(), withheld, "{repository}");
+        }
+        assert_eq!(usage.unlocated().len(), 1);
+        assert!(holds(&usage, "123456789012", "web", &image(NEW, &["v1"])), "the tag counts nevertheless");
+    }
+
+    #[test]
+    fn the_first_holder_does_not_depend_on_the_order_of_the_answers() {
+        for order in [["a", "b"], ["b", "a"]] {
+            let mut usage = UsageSnapshot::default();
+            for name in order {
+                let mut one = UsageSnapshot::default();
+                one.add(Some(&format!("{HOST}/app:v1")), Some(OLD), &holder(name));
+                usage.merge(one);
+            }
+            let of_repository = usage.of_repository(&"123456789012".parse().unwrap(), &"app".parse().unwrap());
+            assert_eq!(&*of_repository.holder(&image(OLD, &[])).unwrap().name, "a");
+            assert_eq!(&*of_repository.holder(&image(NEW, &["v1"])).unwrap().name, "a");
+            assert_eq!(usage.references().values().next().unwrap().len(), 2);
+        }
+    }
+}

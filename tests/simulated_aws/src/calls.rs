@@ -1,0 +1,54 @@
+//! Every call that was made: the evidence of what the function really did.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// A call as it came in, and how it was answered.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The service and operation in IAM's notation.
+    pub operation: String,
+    /// The caller's account.
+    pub account: String,
+    /// The region that was addressed.
+    pub region: String,
+    /// The request's parameters.
+    pub request: Value,
+    /// The code of the error it was answered with.
+    pub error: Option<String>,
+}
+
+/// The calls so far, and how many were under way at once.
+#[derive(Default)]
+pub(crate) struct Calls {
+    pub(crate) made: Vec<Call>,
+    under_way: BTreeMap<(String, String, String), usize>,
+    peak: BTreeMap<String, usize>,
+}
+
+impl Calls {
+    pub(crate) fn begin(&mut self, call: Call) -> usize {
+        let under_way = self.under_way.entry(bucket(&call)).or_default();
+        *under_way += 1;
+        let peak = self.peak.entry(call.operation.clone()).or_default();
+        *peak = (*peak).max(*under_way);
+        self.made.push(call);
+        self.made.len() - 1
+    }
+
+    pub(crate) fn end(&mut self, place: usize, error: Option<&str>) {
+        if let Some(under_way) = self.under_way.get_mut(&bucket(&self.made[place])) {
+            *under_way -= 1;
+        }
+        self.made[place].error = error.map(str::to_owned);
+    }
+
+    pub(crate) fn peak(&self, operation: &str) -> usize {
+        self.peak.get(operation).copied().unwrap_or_default()
+    }
+}
+
+fn bucket(call: &Call) -> (String, String, String) {
+    (call.operation.clone(), call.account.clone(), call.region.clone())
+}

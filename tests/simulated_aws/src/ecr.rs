@@ -1,0 +1,146 @@
+//! ECR: <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/>.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::fault::Effect;
+use crate::page::{Limits, listing, page};
+use crate::request::{Request, ServiceError};
+use crate::world::{Region, StoredImage};
+
+const INVALID: &str = "InvalidParameterException";
+const PAGES: Limits = Limits { default: 100, max: 1_000, error: INVALID };
+const IDS_PER_CALL: usize = 100;
+
+type Images = BTreeMap<String, StoredImage>;
+
+pub(crate) fn answer(region: &mut Region, request: &Request, fault: Option<&Effect>) -> Result<Value, ServiceError> {
+    match request.action.as_str() {
+        "DescribeRepositories" => describe_repositories(region, request),
+        "DescribeImages" => describe_images(images(region, request)?, request),
+        "BatchDeleteImage" => batch_delete_image(images(region, request)?, request, fault),
+        action => Err(ServiceError::new(400, "UnknownOperationException", action)),
+    }
+}
+
+fn images<'a>(region: &'a mut Region, request: &Request) -> Result<&'a mut Images, ServiceError> {
+    let name = request.text("repositoryName", INVALID)?;
+    region.repositories.get_mut(name).ok_or_else(|| {
+        let message =
+            format!("The repository with name '{name}' does not exist in the registry with id '{}'", request.account);
+        ServiceError::new(400, "RepositoryNotFoundException", &message)
+    })
+}
+
+fn describe_repositories(region: &Region, request: &Request) -> Result<Value, ServiceError> {
+    let names: Vec<String> = region.repositories.keys().cloned().collect();
+    let (names, next) = page(&request.body, &names, PAGES)?;
+    let repositories: Vec<Value> = names
+        .iter()
+        .map(|name| {
+            json!({
+                "registryId": request.account,
+                "repositoryName": name,
+                "repositoryArn": format!("arn:aws:ecr:{}:{}:repository/{name}", request.region, request.account),
+                "repositoryUri": format!("{}.dkr.ecr.{}.amazonaws.com/{name}", request.account, request.region),
+                "createdAt": 1_500_000_000,
+            })
+        })
+        .collect();
+    Ok(listing("repositories", repositories, next))
+}
+
+fn describe_images(images: &Images, request: &Request) -> Result<Value, ServiceError> {
+    // Without the filter, archived images are hidden.
+    let status = request.body["filter"]["imageStatus"].as_str().unwrap_or("ACTIVE");
+    let tag_status = request.body["filter"]["tagStatus"].as_str().unwrap_or("ANY");
+    let shown = |stored: &&StoredImage| {
+        (status == "ANY" || stored.image.status.as_deref().unwrap_or("ACTIVE") == status)
+            && (tag_status == "ANY" || (tag_status == "TAGGED") != stored.image.tags.is_empty())
+    };
+    let described: Vec<&StoredImage> = images.values().filter(shown).collect();
+    let (described, next) = page(&request.body, &described, PAGES)?;
+    Ok(listing("imageDetails", described.into_iter().map(|stored| image_detail(stored, request)).collect(), next))
+}
+
+fn image_detail(stored: &StoredImage, request: &Request) -> Value {
+    let StoredImage { image, pushed_at, pulled_at } = stored;
+    let mut detail = Map::new();
+    let mut tell = |name: &'static str, value: Value| {
+        if !value.is_null() && !image.without.contains(&name) {
+            detail.insert(name.to_owned(), value);
+        }
+    };
+    tell("registryId", request.account.as_str().into());
+    tell("repositoryName", request.body["repositoryName"].clone());
+    tell("imageDigest", image.digest.as_str().into());
+    // Absent, not empty, on an untagged image.
+    tell("imageTags", if image.tags.is_empty() { Value::Null } else { json!(image.tags) });
+    tell("imageSizeInBytes", image.size.into());
+    tell("imagePushedAt", (*pushed_at).into());
+    tell("imageManifestMediaType", image.media_type.into());
+    tell("lastRecordedPullTime", json!(pulled_at));
+    tell("imageStatus", json!(image.status));
+    tell("subjectManifestDigest", json!(image.subject));
+    detail.into()
+}
+
+/// By digest the image goes with all its tags. By tag the tag goes, and the image with its last one. An image that an
+/// index still names stays.
+fn batch_delete_image(images: &mut Images, request: &Request, fault: Option<&Effect>) -> Result<Value, ServiceError> {
+    let ids = request.body["imageIds"].as_array().cloned().unwrap_or_default();
+    if !(1..=IDS_PER_CALL).contains(&ids.len()) {
+        return Err(ServiceError::new(400, INVALID, &format!("imageIds must be between 1 and {IDS_PER_CALL}")));
+    }
+    let mut deleted = Vec::new();
+    let mut failures = Vec::new();
+    for id in ids {
+        let gone = match (id["imageDigest"].as_str(), id["imageTag"].as_str()) {
+            (Some(_), Some(_)) => Err(("InvalidImageDigest", "digest and tag together are undocumented")),
+            (Some(digest), None) => match fault {
+                Some(Effect::ImageFailures(failures)) if failures.contains_key(digest) => {
+                    Err((failures[digest].as_str(), "simulated"))
+                }
+                _ => delete_by_digest(images, digest),
+            },
+            (None, Some(tag)) => delete_by_tag(images, tag),
+            (None, None) => Err(("MissingDigestAndTag", "neither digest nor tag")),
+        };
+        match gone {
+            Ok(ids) => deleted.extend(ids),
+            Err((code, reason)) => {
+                failures.push(json!({ "imageId": id, "failureCode": code, "failureReason": reason }));
+            }
+        }
+    }
+    Ok(json!({ "imageIds": deleted, "failures": failures }))
+}
+
+fn delete_by_digest(images: &mut Images, digest: &str) -> Result<Vec<Value>, (&'static str, &'static str)> {
+    let stored = images.get(digest).ok_or(("ImageNotFound", "Requested image not found"))?;
+    let of_an_index = images.values().any(|parent| parent.image.children.iter().any(|child| child == digest));
+    if of_an_index {
+        return Err(("ImageReferencedByManifestList", "Requested image referenced by manifest list"));
+    }
+    let tags: Vec<String> = stored.image.tags.iter().cloned().collect();
+    images.remove(digest);
+    Ok(if tags.is_empty() {
+        vec![json!({ "imageDigest": digest })]
+    } else {
+        tags.iter().map(|tag| json!({ "imageDigest": digest, "imageTag": tag })).collect()
+    })
+}
+
+fn delete_by_tag(images: &mut Images, tag: &str) -> Result<Vec<Value>, (&'static str, &'static str)> {
+    let stored = images
+        .values_mut()
+        .find(|stored| stored.image.tags.contains(tag))
+        .ok_or(("ImageNotFound", "Requested image not found"))?;
+    let digest = stored.image.digest.clone();
+    if stored.image.tags.len() == 1 {
+        return delete_by_digest(images, &digest);
+    }
+    stored.image.tags.remove(tag);
+    Ok(vec![json!({ "imageDigest": digest, "imageTag": tag })])
+}

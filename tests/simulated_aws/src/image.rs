@@ -1,0 +1,142 @@
+//! Images: real manifests, whose digests are true.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+pub(crate) const SECONDS_PER_DAY: f64 = 86_400.0;
+
+/// An image as it stands in a repository.
+#[derive(Clone, Debug)]
+pub struct Image {
+    pub(crate) digest: String,
+    pub(crate) tags: BTreeSet<String>,
+    pub(crate) media_type: &'static str,
+    pub(crate) manifest: String,
+    pub(crate) children: Vec<String>,
+    pub(crate) age_in_days: f64,
+    pub(crate) pulled_days_ago: Option<f64>,
+    pub(crate) size: u64,
+    pub(crate) status: Option<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) without: Vec<&'static str>,
+}
+
+impl Image {
+    /// An image for one platform, with a manifest of its own.
+    #[must_use]
+    pub fn untagged() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let content = NEXT.fetch_add(1, Ordering::Relaxed);
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(&content.to_string()), "size": 2 },
+            "layers": [],
+        });
+        Self::from_manifest("application/vnd.oci.image.manifest.v1+json", &manifest)
+    }
+
+    /// An image for one platform, with a tag.
+    #[must_use]
+    pub fn tagged(tag: &str) -> Self {
+        Self::untagged().and_tag(tag)
+    }
+
+    /// An OCI image index that names these images.
+    #[must_use]
+    pub fn index_of<'a>(children: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut size = 0;
+        let manifests: Vec<Value> = children
+            .into_iter()
+            .map(|child| {
+                size = size.max(child.size);
+                json!({ "mediaType": child.media_type, "digest": child.digest, "size": child.manifest.len() })
+            })
+            .collect();
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let manifest = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
+        // ECR tells the size of the largest of an index's manifests, not their sum.
+        Self::from_manifest(media_type, &manifest).size(size)
+    }
+
+    fn from_manifest(media_type: &'static str, manifest: &Value) -> Self {
+        let children = manifest["manifests"].as_array().into_iter().flatten();
+        let children = children.filter_map(|child| child["digest"].as_str()).map(str::to_owned).collect();
+        let manifest = manifest.to_string();
+        Self {
+            digest: sha256(&manifest),
+            children,
+            tags: BTreeSet::new(),
+            media_type,
+            manifest,
+            age_in_days: 0.0,
+            pulled_days_ago: None,
+            size: 50_000_000,
+            status: Some("ACTIVE".to_owned()),
+            subject: None,
+            without: Vec::new(),
+        }
+    }
+
+    /// What names it.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// One more tag.
+    #[must_use]
+    pub fn and_tag(mut self, tag: &str) -> Self {
+        self.tags.insert(tag.to_owned());
+        self
+    }
+
+    /// When it was pushed.
+    #[must_use]
+    pub fn days_old(mut self, days: f64) -> Self {
+        self.age_in_days = days;
+        self
+    }
+
+    /// When it was pulled last.
+    #[must_use]
+    pub fn pulled_days_ago(mut self, days: f64) -> Self {
+        self.pulled_days_ago = Some(days);
+        self
+    }
+
+    /// Its compressed bytes.
+    #[must_use]
+    pub fn size(mut self, bytes: u64) -> Self {
+        self.size = bytes;
+        self
+    }
+
+    /// Its `imageStatus`.
+    #[must_use]
+    pub fn status(mut self, status: &str) -> Self {
+        self.status = Some(status.to_owned());
+        self
+    }
+
+    /// The image it is about: its `subjectManifestDigest`.
+    #[must_use]
+    pub fn about(mut self, subject: &str) -> Self {
+        self.subject = Some(subject.to_owned());
+        self
+    }
+
+    /// Leaves a field of `ImageDetail` out of every answer.
+    #[must_use]
+    pub fn without(mut self, field: &'static str) -> Self {
+        self.without.push(field);
+        self
+    }
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().fold("sha256:".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))
+}

@@ -1,0 +1,53 @@
+//! A simulated AWS account on loopback: the real wire protocols of ECR, ECS, STS, Account Management and the Lambda
+//! Runtime API, answered from memory.
+//!
+//! It is the oracle of the tests, so it is as strict as AWS: page limits and their small defaults, batch limits,
+//! tokens that fit their request, and deletion as ECR does it. The AWS SDK and the function talk to it unchanged.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use simulated_aws::{Image, SimulatedAws};
+//!
+//! let aws = SimulatedAws::start().await;
+//! let app = aws.repository("app").daily_builds(12);
+//! aws.cluster("prod").runs(&app.uri("v3"));
+//! # }
+//! ```
+
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    reason = "a test that asks for what it never made should fail where it stands"
+)]
+#![expect(clippy::must_use_candidate, reason = "what a handle changes matters more than what it returns")]
+
+mod account;
+mod calls;
+mod ecr;
+mod ecs;
+mod fault;
+mod function;
+mod image;
+mod page;
+mod request;
+mod server;
+mod sts;
+mod world;
+
+pub use calls::Call;
+pub use fault::Fault;
+pub use function::{Function, FunctionError};
+pub use image::Image;
+pub use server::SimulatedAws;
+pub use world::{Cluster, Place, Repository, Task};
+
+/// The account whose credentials are used unless told otherwise.
+pub const ACCOUNT: &str = "123456789012";
+/// The region that things are made in unless told otherwise.
+pub const REGION: &str = "us-west-2";
+
+/// The access key of an account: here, credentials say whose they are.
+#[must_use]
+pub fn access_key_of(account: &str) -> String {
+    format!("AKIASIM{account}")
+}

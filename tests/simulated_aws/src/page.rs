@@ -1,0 +1,73 @@
+//! Pages as AWS's services cut them: a small default, a maximum, and a token that fits its request alone.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::{Value, json};
+
+use crate::request::ServiceError;
+
+/// The limits of a listing.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) default: usize,
+    pub(crate) max: usize,
+    /// The code of the error for a page size or a token that can't be used.
+    pub(crate) error: &'static str,
+}
+
+/// One page of `items`, and the token of the next.
+pub(crate) fn page<T: Clone>(
+    request: &Value,
+    items: &[T],
+    limits: Limits,
+) -> Result<(Vec<T>, Option<String>), ServiceError> {
+    let invalid = |message: String| ServiceError::new(400, limits.error, &message);
+    let field =
+        |name: &str| request.get(name).or_else(|| request.get(capitalized(name))).filter(|value| !value.is_null());
+    let size = match field("maxResults") {
+        None => limits.default,
+        Some(value) => value
+            .as_u64()
+            .and_then(|size| usize::try_from(size).ok())
+            .filter(|size| (1..=limits.max).contains(size))
+            .ok_or_else(|| invalid(format!("maxResults must be between 1 and {}", limits.max)))?,
+    };
+    let fingerprint = fingerprint(request);
+    let start = match field("nextToken") {
+        None => 0,
+        Some(token) => token
+            .as_str()
+            .and_then(|token| token.split_once('-'))
+            .filter(|(of, _)| *of == fingerprint)
+            .and_then(|(_, start)| start.parse().ok())
+            .ok_or_else(|| invalid("the token is not one of this request's".to_owned()))?,
+    };
+    let end = items.len().min(start + size);
+    let next = (end < items.len()).then(|| format!("{fingerprint}-{end}"));
+    Ok((items.get(start..end).unwrap_or_default().to_vec(), next))
+}
+
+/// The answer of a listing; without a token it is the last page.
+pub(crate) fn listing(name: &str, items: Vec<impl Into<Value>>, next: Option<String>) -> Value {
+    let items: Vec<Value> = items.into_iter().map(Into::into).collect();
+    let mut listing = json!({ name: items });
+    if let Some(next) = next {
+        listing["nextToken"] = next.into();
+    }
+    listing
+}
+
+/// A token is refused when anything but the page's size changes.
+fn fingerprint(request: &Value) -> String {
+    let mut request = request.clone();
+    if let Some(fields) = request.as_object_mut() {
+        fields.retain(|name, _| !["nexttoken", "maxresults"].contains(&name.to_ascii_lowercase().as_str()));
+    }
+    let mut hasher = DefaultHasher::new();
+    request.to_string().hash(&mut hasher);
+    format!("{:x}", hasher.finish())
+}
+
+fn capitalized(name: &str) -> String {
+    name[..1].to_uppercase() + &name[1..]
+}

@@ -1,0 +1,225 @@
+//! The HTTP server: signature, fault and latency, then the service's answer.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request as HttpRequest, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::calls::Call;
+use crate::fault::{Effect, Fault};
+use crate::request::{Request, ServiceError};
+use crate::world::{Cluster, Place, Repository, Shared};
+use crate::{ACCOUNT, REGION, account, ecr, ecs, sts};
+
+/// AWS, running on loopback until it is dropped.
+pub struct SimulatedAws {
+    world: Shared,
+    url: String,
+    server: JoinHandle<()>,
+}
+
+impl SimulatedAws {
+    /// Starts with one account in which one region is enabled, and nothing in it.
+    pub async fn start() -> Self {
+        Self::start_on(0).await
+    }
+
+    /// The same on a port of one's choice; 0 takes any.
+    pub async fn start_on(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port on loopback");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let world = Shared::new();
+        world.lock().region_statuses.insert(REGION.to_owned(), "ENABLED_BY_DEFAULT");
+        let server = tokio::spawn(serve(listener, world.clone()));
+        Self { world, url, server }
+    }
+
+    /// What `AWS_ENDPOINT_URL` is to be.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A region of an account.
+    #[must_use]
+    pub fn place(&self, account: &str, region: &str) -> Place {
+        Place { world: self.world.clone(), account: account.to_owned(), region: region.to_owned() }
+    }
+
+    /// A region of the default account, enabled by opting in.
+    #[must_use]
+    pub fn region(&self, region: &str) -> Place {
+        self.world.lock().region_statuses.entry(region.to_owned()).or_insert("ENABLED");
+        self.place(ACCOUNT, region)
+    }
+
+    /// A region that the account has not opted into: every call there is refused.
+    pub fn disable_region(&self, region: &str) {
+        self.world.lock().region_statuses.insert(region.to_owned(), "DISABLED");
+    }
+
+    /// A repository in the default place.
+    #[must_use]
+    pub fn repository(&self, name: &str) -> Repository {
+        self.place(ACCOUNT, REGION).repository(name)
+    }
+
+    /// A cluster in the default place.
+    #[must_use]
+    pub fn cluster(&self, name: &str) -> Cluster {
+        self.place(ACCOUNT, REGION).cluster(name)
+    }
+
+    /// Lets something go wrong from now on.
+    pub fn inject(&self, fault: Fault) {
+        self.world.lock().faults.push(fault);
+    }
+
+    /// Ends all faults.
+    pub fn heal(&self) {
+        self.world.lock().faults.clear();
+    }
+
+    /// How long every answer takes from now on.
+    pub fn set_latency(&self, latency: Duration) {
+        self.world.lock().latency = latency;
+    }
+
+    /// Every call so far.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.world.lock().calls.made.clone()
+    }
+
+    /// Every call of one operation so far.
+    #[must_use]
+    pub fn calls_of(&self, operation: &str) -> Vec<Call> {
+        let mut calls = self.calls();
+        calls.retain(|call| call.operation == operation);
+        calls
+    }
+
+    /// Forgets the calls so far.
+    pub fn forget_calls(&self) {
+        self.world.lock().calls = crate::calls::Calls::default();
+    }
+
+    /// The most calls of an operation that were under way at once in one region of one account.
+    #[must_use]
+    pub fn peak_concurrency(&self, operation: &str) -> usize {
+        self.world.lock().calls.peak(operation)
+    }
+}
+
+impl Drop for SimulatedAws {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, world: Shared) {
+    while let Ok((stream, _)) = listener.accept().await {
+        _ = stream.set_nodelay(true);
+        let world = world.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| respond(request, &world));
+            // A client that goes away is none of the server's business.
+            _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn respond(http: HttpRequest<Incoming>, world: &Shared) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = http.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let parsed = Request::parse(parts.uri.path(), header("x-amz-target"), header(AUTHORIZATION.as_str()), &body);
+    Ok(match parsed {
+        Ok(request) => answer(&request, world).await,
+        Err(error) => json_error(&error),
+    })
+}
+
+async fn answer(request: &Request, world: &Shared) -> Response<Full<Bytes>> {
+    let (place, latency, effect) = {
+        let mut world = world.lock();
+        let place = world.calls.begin(Call {
+            operation: request.operation(),
+            account: request.account.clone(),
+            region: request.region.clone(),
+            request: request.body.clone(),
+            error: None,
+        });
+        let effect = world.faults.iter_mut().find_map(|fault| fault.strikes(request).then(|| fault.effect.clone()));
+        (place, world.latency, effect)
+    };
+    let delay = if let Some(Effect::Slow(delay)) = effect { latency + delay } else { latency };
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    if matches!(effect, Some(Effect::NoAnswer)) {
+        std::future::pending::<()>().await;
+    }
+    let answer = answer_of_service(request, world, effect.as_ref());
+    let error = answer.as_ref().err().map(|error| error.code.as_str());
+    world.lock().calls.end(place, error);
+    match answer {
+        Ok(Answer::Json(value)) => response(200, "application/x-amz-json-1.1", value.to_string()),
+        Ok(Answer::Xml(text)) => response(200, "text/xml", text),
+        Err(error) if request.service == "sts" => response(error.status, "text/xml", sts::error(&error)),
+        Err(error) => json_error(&error),
+    }
+}
+
+enum Answer {
+    Json(Value),
+    Xml(String),
+}
+
+fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>) -> Result<Answer, ServiceError> {
+    if let Some(Effect::Error { status, code, message }) = effect {
+        return Err(ServiceError::new(*status, code, message));
+    }
+    let mut world = world.lock();
+    let enabled = world.region_statuses.get(&request.region).is_some_and(|status| status.starts_with("ENABLED"));
+    let global = matches!(request.service.as_str(), "account" | "sts");
+    if !enabled && !global {
+        let message = "The security token included in the request is invalid.";
+        return Err(ServiceError::new(400, "UnrecognizedClientException", message));
+    }
+    let key = (request.account.clone(), request.region.clone());
+    let mut value = match request.service.as_str() {
+        "sts" => return sts::answer(request).map(Answer::Xml),
+        "account" => account::answer(&world.region_statuses, request)?,
+        "ecr" => ecr::answer(world.regions.entry(key).or_default(), request, effect)?,
+        "ecs" => ecs::answer(world.regions.entry(key).or_default(), request)?,
+        service => return Err(ServiceError::new(400, "UnknownOperationException", service)),
+    };
+    let token = request.body.get("nextToken").filter(|token| token.is_string());
+    if let (Some(Effect::RepeatToken), Some(token)) = (effect, token) {
+        value["nextToken"] = token.clone();
+    }
+    Ok(Answer::Json(value))
+}
+
+fn json_error(error: &ServiceError) -> Response<Full<Bytes>> {
+    let ServiceError { status, code, message } = error;
+    response(*status, "application/x-amz-json-1.1", json!({ "__type": code, "message": message }).to_string())
+}
+
+fn response(status: u16, content_type: &str, body: String) -> Response<Full<Bytes>> {
+    Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, content_type)
+        .body(Full::new(Bytes::from(body)))
+        .unwrap_or_default()
+}

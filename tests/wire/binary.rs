@@ -1,0 +1,212 @@
+//! The real binary behind the Lambda Runtime API: events in, reports and error documents out, logs and metrics on the
+//! way.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use simulated_aws::{Fault, Function, Image, SimulatedAws};
+
+use crate::support::{merciless, set, with};
+
+async fn function(aws: &SimulatedAws, environment: &[(&str, &str)]) -> Function {
+    Function::start(Path::new(env!("CARGO_BIN_EXE_ecr-cleanup")), aws.url(), environment).await
+}
+
+fn event_file(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn every_event_file_does_what_its_name_says() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(150);
+    let europe = aws.region("eu-central-1").repository("app").daily_builds(150);
+    aws.cluster("prod").runs(&app.uri("v1"));
+    let function = function(&aws, &[]).await;
+    let invoke =
+        async |name| function.invoke(&event_file(name)).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+
+    for name in ["scheduled-rule.json", "scheduled-scheduler.json", "dry-run.json"] {
+        let report = invoke(name).await;
+        assert_eq!((&report["outcome"], &report["dryRun"]), (&json!("planned"), &json!(true)), "{name}");
+        assert_eq!(report["regions"].as_array().unwrap().len(), 2, "{name}");
+    }
+    assert_eq!(invoke("dry-run.json").await["totals"]["imagesStale"], 49 + 49, "v1 is kept in both regions");
+
+    let one_region = invoke("one-region.json").await;
+    assert_eq!(one_region["regions"].as_array().unwrap().len(), 1);
+    assert_eq!(one_region["regions"][0]["region"], "eu-central-1");
+
+    let all_settings = invoke("all-settings.json").await;
+    assert_eq!(all_settings["dryRun"], true);
+    assert_eq!((app.tags().len(), europe.tags().len()), (150, 150), "nothing is deleted so far");
+
+    let live = invoke("live.json").await;
+    assert_eq!((&live["outcome"], &live["dryRun"]), (&json!("completed"), &json!(false)));
+    assert_eq!((app.tags().len(), europe.tags().len()), (101, 101));
+    let names: Vec<_> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("events")).unwrap().collect();
+    assert_eq!(names.len(), 6, "an event without a case here");
+}
+
+#[tokio::test]
+async fn all_settings_json_names_every_setting() {
+    let event = event_file("all-settings.json");
+    let given: Vec<&String> = event.as_object().unwrap().keys().collect();
+    for key in ecr_cleanup::settings::KEYS.iter().filter(|key| key.is_available()) {
+        assert!(given.iter().any(|name| *name == key.name), "{}", key.name);
+    }
+}
+
+#[tokio::test]
+async fn errors_are_documents_with_the_contracts_types() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    let function = function(&aws, &[]).await;
+    let error = async |event: &Value| function.invoke(event).await.unwrap_err();
+
+    let invalid = error(&json!({ "imagesToKeep": "ten" })).await;
+    assert_eq!(invalid.error_type, "InvalidSettings");
+    assert_eq!(invalid.error_message, "`imagesToKeep` can't be \"ten\"; accepted: an integer from 0 to 4294967295");
+
+    let many = error(&with(merciless(false), &json!({ "maxDeletions": 1 }))).await;
+    assert_eq!(many.error_type, "TooManyDeletions");
+
+    aws.inject(Fault::denied("ecs:ListTasks"));
+    let incomplete = error(&merciless(false)).await;
+    assert_eq!(incomplete.error_type, "UsageIncomplete");
+    for told in
+        ["123456789012", "us-west-2", "ECS tasks", "ecs:ListTasks", "AccessDeniedException", "grant ecs:ListTasks"]
+    {
+        assert!(incomplete.error_message.contains(told), "{told} in {}", incomplete.error_message);
+    }
+
+    aws.inject(Fault::denied("account:ListRegions"));
+    assert_eq!(error(&json!({})).await.error_type, "RegionsUnavailable");
+    aws.heal();
+    assert_eq!(function.invoke(&json!({})).await.unwrap()["outcome"], "planned", "it serves on");
+    assert_eq!(app.tags().len(), 3);
+}
+
+#[tokio::test]
+async fn logs_are_json_lines_complete_and_without_secrets() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(251);
+    aws.cluster("prod").runs(&app.uri("v251"));
+    let function = function(&aws, &[("RUST_LOG", "debug")]).await;
+    function.invoke(&merciless(false)).await.unwrap();
+    let lines = function.stop().await;
+    let lines: Vec<Value> =
+        lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+
+    let ours: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["target"].as_str().is_some_and(|target| target.starts_with("ecr_cleanup")))
+        .collect();
+    let stale: Vec<Vec<Value>> = ours
+        .iter()
+        .filter_map(|line| line["stale"].as_str())
+        .map(|images| serde_json::from_str(images).unwrap())
+        .collect();
+    assert_eq!(stale.iter().map(Vec::len).collect::<Vec<_>>(), [100, 100, 50]);
+    let first = &stale[0][0];
+    assert_eq!(first["imageTags"], json!(["v1"]));
+    assert!(first["imageDigest"].as_str().unwrap().starts_with("sha256:") && first["reason"].is_string());
+    let repository = ours.iter().find(|line| line["images"] == 251).expect("a line for the repository");
+    assert_eq!((&repository["repository_name"], &repository["images_stale"]), (&json!("app"), &json!(250)));
+    let totals = ours.iter().filter_map(|line| line["totals"].as_str()).collect::<Vec<_>>();
+    assert_eq!(totals.len(), 1);
+    assert_eq!(serde_json::from_str::<Value>(totals[0]).unwrap()["imagesDeleted"], 250);
+
+    let metrics: Vec<&Value> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
+    assert_eq!(metrics.len(), 2);
+    assert!(metrics.iter().all(|metrics| metrics["ImagesDeleted"] == 250));
+
+    let all = lines.iter().map(ToString::to_string).collect::<String>();
+    for secret in ["simulated-secret-key", "simulated-session-token"] {
+        assert!(!all.contains(secret), "{secret} in the log");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_run_logs_its_report_before_it_fails() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    aws.inject(Fault::denied("ecs:ListTasks"));
+    let function = function(&aws, &[]).await;
+    assert!(function.invoke(&merciless(false)).await.is_err());
+    let lines: Vec<Value> = function.stop().await.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refused = lines.iter().find(|line| line["outcome"] == "refused").expect("a line with the outcome");
+    assert_eq!(serde_json::from_str::<Value>(refused["totals"].as_str().unwrap()).unwrap()["imagesStale"], 3);
+    assert!(lines.iter().any(|line| line["stale"].is_string()), "the stale images are logged");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["level"] == "ERROR" && line["message"].as_str().unwrap().contains("ecs:ListTasks"))
+    );
+    assert!(lines.iter().any(|line| line["UsageIncomplete"] == 1), "the metric that the alarm watches");
+}
+
+#[tokio::test]
+async fn the_environment_sets_what_the_event_leaves_open() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(10);
+    aws.cluster("prod").runs(&app.uri("v10"));
+    // The variables of the Python script, as its users set them.
+    let environment = [("REGION", "None"), ("DRYRUN", "False"), ("IMAGES_TO_KEEP", "5"), ("IGNORE_TAGS_REGEX", "^v2$")];
+    let function = function(&aws, &environment).await;
+    let report = function.invoke(&json!({ "dryRun": true })).await.unwrap();
+    assert_eq!((&report["outcome"], &report["totals"]["imagesStale"]), (&json!("planned"), &json!(4)));
+    let report = function.invoke(&json!({})).await.unwrap();
+    assert_eq!((&report["outcome"], &report["totals"]["imagesDeleted"]), (&json!("completed"), &json!(4)));
+    assert_eq!(app.tags(), set(["v2", "v6", "v7", "v8", "v9", "v10"]));
+}
+
+#[tokio::test]
+async fn the_response_stays_below_lambdas_limit_and_the_log_stays_complete() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    let long_tag = "t".repeat(120);
+    app.push_all((0..12_000).map(|number| {
+        Image::tagged(&format!("{long_tag}{number}")).and_tag(&format!("{number}{long_tag}")).days_old(9.0)
+    }));
+    aws.cluster("prod").runs("nginx");
+    let function = function(&aws, &[]).await;
+    let report = function.invoke(&merciless(true)).await.unwrap();
+    assert!(report.to_string().len() < 6_000_000);
+    let listed = report["regions"][0]["repositories"][0]["stale"].as_array().unwrap().len();
+    assert!(listed > 5_000, "{listed}");
+    assert_eq!(listed as u64 + report["truncatedImages"].as_u64().unwrap(), 12_000);
+    assert_eq!(report["totals"]["imagesStale"], 12_000);
+    let logged: usize = function
+        .stop()
+        .await
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter_map(|line| Some(serde_json::from_str::<Vec<Value>>(line["stale"].as_str()?).unwrap().len()))
+        .sum();
+    assert_eq!(logged, 12_000);
+}
+
+#[tokio::test]
+async fn a_short_timeout_is_told_not_suffered() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    let function = function(&aws, &[]).await;
+    let report = function.invoke_within(&merciless(false), Duration::from_secs(8)).await.unwrap();
+    assert_eq!(report["outcome"], "deadlineReached");
+    assert_eq!(report["regions"][0]["repositories"][0]["error"]["code"], "DeadlineReached");
+    assert_eq!(app.tags().len(), 3);
+}
+
+#[tokio::test]
+async fn without_lambda_it_says_how_it_is_run() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ecr-cleanup")).env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("make demo"));
+}

@@ -1,0 +1,65 @@
+//! The function's deadline: what is not done by then is told.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ecr_cleanup::deadline::Deadline;
+use ecr_cleanup::plan::Refusal;
+use ecr_cleanup::report::Outcome;
+use simulated_aws::{Fault, SimulatedAws};
+
+use crate::support::{merciless, run_on, run_until, set};
+
+fn in_milliseconds(left: u64) -> Deadline {
+    let now = SystemTime::now();
+    let since_1970 = u64::try_from(now.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    Deadline::from_lambda(since_1970 + left, now)
+}
+
+#[tokio::test]
+async fn nothing_new_starts_in_the_last_ten_seconds() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    let report = run_until(&aws, merciless(false), in_milliseconds(9_900)).await.unwrap();
+    assert_eq!(report.outcome, Outcome::DeadlineReached);
+    assert_eq!(app.tags().len(), 3);
+    assert_eq!(aws.calls_of("ecr:DescribeImages").len(), 0);
+    assert_eq!(report.plan.errors().count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_planned_and_not_begun_is_not_attempted_and_the_next_run_goes_on() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(350);
+    aws.cluster("prod").runs(&app.uri("v350"));
+    // The first batch starts in time, and when it is answered there is no time for the second.
+    aws.inject(Fault::slow("ecr:BatchDeleteImage", Duration::from_millis(2_500)));
+    let report = run_until(&aws, merciless(false), in_milliseconds(12_400)).await.unwrap();
+    assert_eq!(report.outcome, Outcome::DeadlineReached);
+    assert_eq!((report.totals.images_deleted, report.totals.images_not_attempted), (100, 249));
+    assert_eq!(app.digests().len(), 250);
+    aws.heal();
+    assert_eq!(run_on(&aws, merciless(false)).await.outcome, Outcome::Completed);
+    assert_eq!(app.tags(), set(["v350"]));
+}
+
+#[tokio::test]
+async fn a_call_that_is_never_answered_ends_before_the_deadline_and_is_incomplete_usage() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    aws.inject(Fault::no_answer("ecs:ListClusters"));
+    let report = run_until(&aws, merciless(false), in_milliseconds(2_400)).await.unwrap();
+    let Outcome::Refused(Refusal::UsageIncomplete(refusal)) = report.outcome else { panic!("{:?}", report.outcome) };
+    assert!(refusal.to_string().contains("ecs:ListClusters: DeadlineReached"), "{refusal}");
+    assert_eq!(app.tags().len(), 3);
+}
+
+#[tokio::test]
+async fn a_deadline_in_the_past_is_unknown() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    let report = run_until(&aws, merciless(false), Deadline::from_lambda(1_000, SystemTime::now())).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Completed);
+    assert_eq!(app.tags(), set(["v3"]));
+}

@@ -1,0 +1,54 @@
+//! Bad input makes no call.
+
+use ecr_cleanup::handler::RunError;
+use serde_json::json;
+use simulated_aws::{Fault, SimulatedAws};
+
+use crate::support::try_run;
+
+#[tokio::test]
+async fn bad_input_is_refused_by_its_key_before_any_call() {
+    let aws = SimulatedAws::start().await;
+    for (event, named) in [
+        (json!([]), "event"),
+        (json!({ "dryRun": "maybe" }), "dryRun"),
+        (json!({ "imagesToKeep": -5, "dryRun": false }), "imagesToKeep"),
+        (json!({ "dryRun": false, "imagesTokeep": 5 }), "imagesTokeep"),
+        (json!({ "dryRun": false, "dry-run": false }), "dryRun"),
+        (json!({ "ignoreTagsRegex": "[" }), "ignoreTagsRegex"),
+        (json!({ "detail-type": "x", "source": "x", "detail": { "region": "x" } }), "region"),
+        (json!({ "detail-type": "x", "source": "x", "detail": "{" }), "detail"),
+        (json!({ "policies": [{ "repositories": ["*"], "rules": "ecr" }] }), "policies"),
+    ] {
+        match try_run(&aws, event.clone()).await {
+            Err(RunError::InvalidSettings(error)) => assert_eq!(error.key, named, "{event}"),
+            other => panic!("{event}: {other:?}"),
+        }
+    }
+    assert_eq!(aws.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn without_regions_nothing_can_start() {
+    let aws = SimulatedAws::start().await;
+    aws.inject(Fault::denied("account:ListRegions"));
+    match try_run(&aws, json!({})).await {
+        Err(error @ RunError::RegionsUnavailable(_)) => {
+            let error = error.to_string();
+            assert!(error.contains("set region") && error.contains("grant account:ListRegions"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn without_an_account_nothing_can_start() {
+    let aws = SimulatedAws::start().await;
+    aws.inject(Fault::error("sts:GetCallerIdentity", 403, "ExpiredToken"));
+    match try_run(&aws, json!({ "region": "us-west-2" })).await {
+        Err(error @ RunError::AccountUnknown(_)) => {
+            assert!(error.to_string().contains("renew the credentials"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,74 @@
+//! What the cases share: the engine on a simulated account, and ways to read its report.
+
+use std::collections::BTreeSet;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_sts::config::Credentials;
+use ecr_cleanup::aws::Aws;
+use ecr_cleanup::deadline::Deadline;
+use ecr_cleanup::handler::{RunError, run};
+use ecr_cleanup::report::Report;
+use ecr_cleanup::settings::Environment;
+use serde_json::{Value, json};
+use simulated_aws::{ACCOUNT, REGION, SimulatedAws, access_key_of};
+
+/// The SDK's clients, with credentials of the simulated account.
+pub async fn clients(aws: &SimulatedAws) -> Aws {
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(aws.url())
+        .region(Region::new(REGION))
+        .credentials_provider(Credentials::new(access_key_of(ACCOUNT), "secret", None, None, "test"))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .load()
+        .await;
+    Aws::new(config)
+}
+
+/// One run on this event.
+pub async fn try_run(aws: &SimulatedAws, event: Value) -> Result<Report, RunError> {
+    run_until(aws, event, Deadline::unknown()).await
+}
+
+/// One run on this event with this deadline.
+pub async fn run_until(aws: &SimulatedAws, event: Value, deadline: Deadline) -> Result<Report, RunError> {
+    let clients = clients(aws).await;
+    Box::pin(run(event, &Environment::new(), &clients, deadline)).await
+}
+
+/// One run that starts.
+pub async fn run_on(aws: &SimulatedAws, event: Value) -> Report {
+    try_run(aws, event).await.unwrap_or_else(|error| panic!("it does not start: {error}"))
+}
+
+/// Settings under which nothing but usage keeps a tagged image: the strictest test of what is known to be in use.
+pub fn merciless(dry_run: bool) -> Value {
+    json!({ "dryRun": dry_run, "imagesToKeep": 0, "keepTags": [], "untaggedOlderThanDays": 0, "keepPulledWithinDays": 0 })
+}
+
+/// The settings of `base` with these on top.
+pub fn with(mut base: Value, more: &Value) -> Value {
+    for (key, value) in more.as_object().unwrap() {
+        base[key] = value.clone();
+    }
+    base
+}
+
+/// The tags of all stale images.
+pub fn stale_tags(report: &Report) -> BTreeSet<String> {
+    report.plan.stale().flat_map(|image| image.image_tags.iter().map(ToString::to_string)).collect()
+}
+
+/// The digests of all stale images.
+pub fn stale_digests(report: &Report) -> BTreeSet<String> {
+    report.plan.stale().map(|image| image.image_digest.to_string()).collect()
+}
+
+/// A set of texts.
+pub fn set<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    texts.into_iter().map(str::to_owned).collect()
+}
+
+/// The report as a caller gets it.
+pub fn json_of(report: &Report) -> Value {
+    serde_json::from_str(&report.to_json().unwrap()).unwrap()
+}

@@ -1,0 +1,248 @@
+//! What runs stays, and when that is not known in full nothing goes.
+
+use ecr_cleanup::plan::Refusal;
+use ecr_cleanup::report::{Outcome, Report};
+use serde_json::json;
+use simulated_aws::{Fault, Image, Repository, SimulatedAws, Task};
+
+use crate::support::{merciless, run_on, set, stale_tags, with};
+
+/// An account in which one old image is used in exactly one way and the rest is junk.
+async fn survivors(hold: impl AsyncFnOnce(&SimulatedAws, &Repository)) -> (std::collections::BTreeSet<String>, Report) {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    app.push(Image::tagged("used").days_old(900.0));
+    for junk in ["junk-1", "junk-2"] {
+        app.push(Image::tagged(junk).days_old(1.0));
+    }
+    hold(&aws, &app).await;
+    let report = run_on(&aws, merciless(false)).await;
+    (app.tags(), report)
+}
+
+macro_rules! keeps_what_is_used {
+    ($($behaviour:ident: $hold:expr;)*) => {$(
+        #[tokio::test]
+        async fn $behaviour() {
+            let (tags, report) = survivors($hold).await;
+            assert_eq!(report.outcome, Outcome::Completed);
+            assert_eq!(tags, set(["used"]));
+        }
+    )*};
+}
+
+keeps_what_is_used! {
+    by_a_task_that_names_its_tag: async |aws, app| _ = aws.cluster("prod").runs(&app.uri("used"));
+    by_a_task_that_names_its_digest: async |aws, app| {
+        aws.cluster("prod").runs(&app.uri_by_digest(&app.digest_of("used")));
+    };
+    by_a_task_that_names_a_moved_tag_and_its_digest: async |aws, app| {
+        let digest = app.digest_of("used");
+        aws.cluster("prod").runs(&format!("{}@{digest}", app.uri("moved-away")));
+    };
+    by_a_stopped_task: async |aws, app| _ = aws.cluster("prod").start(Task::of(&app.uri("used")).stopped());
+    by_a_second_container: async |aws, app| {
+        aws.cluster("prod").start(Task::of("nginx").and_container(&app.uri("used"), None));
+    };
+    by_a_fips_endpoint: async |aws, app| _ = aws.cluster("prod").runs(&app.uri("used").replace("dkr.ecr", "dkr.ecr-fips"));
+    by_a_dual_stack_endpoint: async |aws, app| {
+        let uri = app.uri("used").replace("dkr.ecr", "dkr-ecr").replace("amazonaws.com", "on.aws");
+        aws.cluster("prod").runs(&uri);
+    };
+    by_the_101st_cluster: async |aws, app| {
+        for number in 0..100 {
+            aws.cluster(&format!("cluster-{number:03}")).runs("nginx");
+        }
+        aws.cluster("z-last").runs(&app.uri("used"));
+    };
+    by_the_101st_task: async |aws, app| {
+        for _ in 0..100 {
+            aws.cluster("prod").runs("nginx");
+        }
+        aws.cluster("prod").runs(&app.uri("used"));
+    };
+    by_the_101st_stopped_task: async |aws, app| {
+        for _ in 0..100 {
+            aws.cluster("prod").start(Task::of("nginx").stopped());
+        }
+        aws.cluster("prod").start(Task::of(&app.uri("used")).stopped());
+    };
+    by_a_task_in_another_region: async |aws, app| _ = aws.region("eu-west-1").cluster("prod").runs(&app.uri("used"));
+    by_a_task_that_runs_the_copy_of_another_region: async |aws, app| {
+        aws.region("eu-west-1").cluster("prod").runs(&app.uri("used").replace("us-west-2", "eu-west-1"));
+    };
+    by_a_proxy_that_names_its_digest: async |aws, app| {
+        aws.cluster("prod").runs(&format!("mirror.example.com/app@{}", app.digest_of("used")));
+    };
+    beside_a_task_that_ended_in_between: async |aws, app| {
+        aws.cluster("prod").start(Task::of(&app.uri("junk-1")).not_described("MISSING"));
+        aws.cluster("prod").runs(&app.uri("used"));
+    };
+    beside_a_cluster_that_was_deleted_in_between: async |aws, app| {
+        _ = aws.cluster("gone");
+        aws.cluster("prod").runs(&app.uri("used"));
+        aws.inject(Fault::error("ecs:ListTasks", 400, "ClusterNotFoundException").times(2));
+    };
+}
+
+#[tokio::test]
+async fn a_moved_tag_keeps_the_image_that_runs_and_the_one_it_names_now() {
+    let (tags, report) = survivors(async |aws, app| {
+        let old = app.digest_of("used");
+        app.push(Image::tagged("used").and_tag("now").days_old(800.0));
+        aws.cluster("prod").start(Task::pulled(&app.uri("used"), &old));
+    })
+    .await;
+    assert_eq!(tags, set(["used", "now"]));
+    assert_eq!((report.totals.images_in_use, report.totals.images_deleted), (2, 2));
+}
+
+#[tokio::test]
+async fn a_task_that_names_no_tag_runs_latest() {
+    let (tags, _) = survivors(async |aws, app| {
+        app.push(Image::tagged("latest").days_old(900.0));
+        aws.cluster("prod").runs(&app.name_with_registry());
+    })
+    .await;
+    assert_eq!(tags, set(["latest"]));
+}
+
+#[tokio::test]
+async fn many_tasks_are_described_a_hundred_at_a_time_running_and_stopped_together() {
+    let aws = SimulatedAws::start().await;
+    for number in 0..150 {
+        aws.cluster("prod").runs(&format!("nginx:{number}"));
+        aws.cluster("prod").start(Task::of("redis").stopped());
+    }
+    let report = run_on(&aws, json!({})).await;
+    assert_eq!(report.usage.references, 151);
+    let calls = aws.calls_of("ecs:DescribeTasks");
+    assert!(calls.iter().all(|call| call.request["tasks"].as_array().unwrap().len() == 100));
+    assert_eq!(calls.len(), 3);
+    assert_eq!(aws.calls_of("ecs:ListTasks").len(), 4);
+}
+
+/// In each of these a live run deletes nothing anywhere, and a dry run says why in the same words.
+macro_rules! deletes_nothing {
+    ($($behaviour:ident: $told:expr, $spoil:expr;)*) => {$(
+        #[tokio::test]
+        async fn $behaviour() {
+            let spoil: fn(&SimulatedAws) = $spoil;
+            let aws = SimulatedAws::start().await;
+            let app = aws.repository("app").daily_builds(3);
+            let europe = aws.region("eu-west-1").repository("app").daily_builds(3);
+            aws.region("eu-west-1").cluster("prod").runs(&europe.uri("v1"));
+            aws.cluster("prod").runs(&app.uri("v3"));
+            spoil(&aws);
+            let regions = json!({ "region": ["us-west-2", "eu-west-1"] });
+            let live = run_on(&aws, with(merciless(false), &regions)).await;
+            let Outcome::Refused(Refusal::UsageIncomplete(refusal)) = &live.outcome else {
+                panic!("{:?}", live.outcome)
+            };
+            assert!(!live.usage.complete);
+            assert_eq!((app.tags().len(), europe.tags().len()), (3, 3));
+            assert_eq!(aws.calls_of("ecr:BatchDeleteImage").len(), 0);
+            let refusal = refusal.to_string();
+            for told in $told {
+                assert!(refusal.contains(told), "{told} in {refusal}");
+            }
+
+            let dry = run_on(&aws, with(merciless(true), &regions)).await;
+            assert_eq!(dry.outcome, Outcome::Planned);
+            assert!(!dry.usage.complete && dry.totals.images_stale > 0);
+            let warnings: Vec<String> = dry.warnings.iter().map(ToString::to_string).collect();
+            for told in $told {
+                assert!(warnings.iter().any(|warning| warning.contains(told)), "{told} in {warnings:?}");
+            }
+        }
+    )*};
+}
+
+deletes_nothing! {
+    when_a_region_denies_everything:
+        ["account 123456789012, eu-west-1: ECS tasks: ecs:ListClusters: AccessDeniedException", "grant ecs:ListClusters", "set usageRegions to us-west-2"],
+        |aws| aws.inject(Fault::denied("ecs:ListClusters").in_region("eu-west-1"));
+    when_the_second_page_of_clusters_is_denied:
+        ["us-west-2: ECS tasks: ecs:ListClusters: AccessDeniedException"],
+        |aws| {
+            (0..100).for_each(|number| _ = aws.cluster(&format!("cluster-{number}")));
+            aws.inject(Fault::denied("ecs:ListClusters").in_region("us-west-2").after(1));
+        };
+    when_the_list_of_clusters_breaks_off:
+        ["us-west-2: ECS tasks: ecs:ListClusters: UnexpectedResponse", "broke off"],
+        |aws| {
+            (0..201).for_each(|number| _ = aws.cluster(&format!("cluster-{number}")));
+            aws.inject(Fault::repeated_token("ecs:ListClusters").in_region("us-west-2").after(1));
+        };
+    when_one_kind_of_task_can_not_be_listed:
+        ["ecs:ListTasks: AccessDeniedException", "grant ecs:ListTasks"],
+        |aws| aws.inject(Fault::denied("ecs:ListTasks").in_region("us-west-2"));
+    when_tasks_can_not_be_described:
+        ["ecs:DescribeTasks: AccessDeniedException"],
+        |aws| aws.inject(Fault::denied("ecs:DescribeTasks").in_region("us-west-2"));
+    when_one_task_can_not_be_described:
+        ["ecs:DescribeTasks: ACCESS_DENIED", ":task/prod/"],
+        |aws| _ = aws.cluster("prod").start(Task::of("nginx").not_described("ACCESS_DENIED"));
+    when_the_regions_can_not_be_listed_but_are_named:
+        ["enabled regions: account:ListRegions: AccessDeniedException", "set usageRegions"],
+        |aws| aws.inject(Fault::denied("account:ListRegions"));
+    when_a_reference_does_not_tell_its_repository:
+        ["ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/", "looks like an ECR image and can't be read"],
+        |aws| _ = aws.cluster("prod").runs("123456789012.dkr.ecr.us-west-2.amazonaws.com/${APP}:v1");
+}
+
+#[tokio::test]
+async fn an_unreadable_reference_keeps_its_repository_whole_and_no_other() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    let web = aws.repository("web").daily_builds(3);
+    aws.cluster("prod").runs(&web.uri("v3"));
+    aws.cluster("prod").runs(&app.uri("not a tag"));
+    let report = run_on(&aws, merciless(false)).await;
+    assert_eq!(report.outcome, Outcome::Completed);
+    assert_eq!(app.tags().len(), 3);
+    assert_eq!(web.tags(), set(["v3"]));
+    let warning = report.warnings.iter().map(ToString::to_string).find(|warning| warning.contains("app is kept whole"));
+    assert!(warning.as_ref().is_some_and(|warning| warning.contains("ECS task arn:")), "{:?}", report.warnings);
+}
+
+#[tokio::test]
+async fn usage_regions_limit_where_is_looked_and_default_what_is_cleaned() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    let europe = aws.region("eu-west-1").repository("app").daily_builds(3);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    aws.inject(Fault::denied("ecs:ListClusters").in_region("eu-west-1"));
+    aws.inject(Fault::denied("account:ListRegions"));
+    let report = run_on(&aws, with(merciless(false), &json!({ "usageRegions": ["us-west-2"] }))).await;
+    assert_eq!(report.outcome, Outcome::Completed);
+    assert_eq!((app.tags(), europe.tags().len()), (set(["v3"]), 3));
+    assert!(aws.calls().iter().all(|call| call.region == "us-west-2"));
+}
+
+#[tokio::test]
+async fn a_run_in_which_nothing_refers_to_the_registry_says_so() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    aws.cluster("prod").runs("nginx");
+    let says_so =
+        |report: &Report| report.warnings.iter().any(|warning| warning.to_string().contains("no workload refers"));
+    assert!(says_so(&run_on(&aws, json!({})).await));
+    aws.cluster("prod").runs(&app.uri("v1"));
+    assert!(!says_so(&run_on(&aws, json!({})).await));
+}
+
+#[tokio::test]
+async fn a_digest_in_use_holds_its_copies_in_every_repository() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(1);
+    let image = Image::tagged("v1").days_old(400.0);
+    aws.cluster("prod").runs(&app.uri_by_digest(image.digest()));
+    let copies = [aws.repository("copy"), aws.region("eu-west-1").repository("other/name")];
+    for copy in &copies {
+        copy.push(image.clone());
+    }
+    let report = run_on(&aws, merciless(true)).await;
+    assert_eq!(report.totals.images_in_use, 2);
+    assert_eq!(stale_tags(&report), set(["v1"]), "the build of app");
+}
