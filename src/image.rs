@@ -180,6 +180,16 @@ impl fmt::Debug for RepositoryName {
 }
 
 impl Image {
+    /// The bytes it adds to its repository. An index's size is that of the largest of its manifests, which are images of
+    /// the repository themselves.
+    #[must_use]
+    pub fn own_bytes(&self) -> u64 {
+        match self.manifest {
+            ManifestKind::Index => 0,
+            ManifestKind::Manifest => self.image_size_in_bytes,
+        }
+    }
+
     /// Whether no tag names it.
     #[must_use]
     pub fn is_untagged(&self) -> bool {

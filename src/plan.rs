@@ -174,7 +174,7 @@ impl Decided {
         let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
         decided.kept_because.add(KeepReason::Unknown, unnamed);
         for (image, decision) in images.into_iter().zip(decisions) {
-            decided.bytes += image.image_size_in_bytes;
+            decided.bytes += image.own_bytes();
             decided.images_in_use += u64::from(usage.holder(&image).is_some());
             match *decision {
                 Decision::Keep(reasons) => decided.kept_because.add(reasons.first(), 1),
@@ -188,6 +188,15 @@ impl Decided {
 }
 
 impl StaleImage {
+    /// The bytes it adds to its repository; none where it is an index.
+    #[must_use]
+    pub fn own_bytes(&self) -> u64 {
+        match self.manifest {
+            ManifestKind::Index => 0,
+            ManifestKind::Manifest => self.image_size_in_bytes,
+        }
+    }
+
     fn new(image: Image, reason: StaleReason) -> Self {
         let Image {
             image_digest,

@@ -201,12 +201,12 @@ impl Totals {
             totals.images_kept += repository.kept_because.total();
             totals.images_stale += repository.stale.len() as u64;
             for image in &repository.stale {
-                totals.bytes_stale += image.image_size_in_bytes;
+                totals.bytes_stale += image.own_bytes();
                 match image.result {
                     ImageResult::Planned | ImageResult::Gone | ImageResult::Kept => {}
                     ImageResult::Deleted => {
                         totals.images_deleted += 1;
-                        totals.bytes_deleted += image.image_size_in_bytes;
+                        totals.bytes_deleted += image.own_bytes();
                     }
                     ImageResult::Failed { .. } => totals.images_failed += 1,
                     ImageResult::NotAttempted => totals.images_not_attempted += 1,

@@ -168,6 +168,9 @@ impl Serialize for RepositoryJson<'_> {
                 repository.serialize_entry("imagesInUse", images_in_use)?;
                 repository.serialize_entry("imagesKept", &kept_because.total())?;
                 repository.serialize_entry("keptBecause", &KeptBecauseJson(kept_because))?;
+                let bytes_stale: u64 = stale.iter().map(StaleImage::own_bytes).sum();
+                repository.serialize_entry("imagesStale", &stale.len())?;
+                repository.serialize_entry("bytesStale", &bytes_stale)?;
                 let listed: Vec<_> = stale.iter().take(self.images).map(StaleJson).collect();
                 repository.serialize_entry("stale", &listed)?;
             }

@@ -1,6 +1,7 @@
 //! Bad input makes no call.
 
 use ecr_cleanup::handler::RunError;
+use ecr_cleanup::settings::KEYS;
 use serde_json::json;
 use simulated_aws::{Fault, SimulatedAws};
 
@@ -50,5 +51,18 @@ async fn without_an_account_nothing_can_start() {
             assert!(error.to_string().contains("renew the credentials"), "{error}");
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_readme_has_a_row_for_every_setting_and_names_every_spelling() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    for key in KEYS {
+        let variable = key.environment.map_or(String::new(), |variable| format!("`{variable}` "));
+        let row = format!("| `{}` | {variable}|", key.name);
+        assert_eq!(readme.contains(&row), key.is_available(), "{row}");
+        for spelling in key.also {
+            assert!(readme.contains(&format!("`{spelling}`")), "{spelling}");
+        }
     }
 }

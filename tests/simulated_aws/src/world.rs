@@ -180,6 +180,19 @@ impl Repository {
         })
     }
 
+    /// Gives the image that has one tag another, which leaves the image that had it.
+    pub fn retag(&self, from: &str, to: &str) {
+        let digest = self.digest_of(from);
+        self.update(|images| {
+            for (other, stored) in images {
+                stored.image.tags.remove(to);
+                if *other == digest {
+                    stored.image.tags.insert(to.to_owned());
+                }
+            }
+        });
+    }
+
     /// Deletes an image, as somebody else would.
     pub fn delete(&self, digest: &str) {
         self.update(|images| _ = images.remove(digest));

@@ -1,0 +1,60 @@
+# Everything a target needs, it installs into .venv by itself. `make` alone lists the targets.
+
+PYTHON ?= python3
+EVENT ?= events/dry-run.json
+PORT ?= 4566
+INVOKE_PORT ?= 9000
+# No test and no local run reaches beyond this machine.
+export AWS_EC2_METADATA_DISABLED = true
+
+CARGO_LAMBDA = PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build invoke simulated-aws clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Clean a simulated company with the real function: dry, live, and once more.
+	@cargo build --quiet --features second-opinions --bin ecr-cleanup --example demo
+	@target/debug/examples/demo
+
+test: .venv/tools ## Run all tests, against the simulated account and against moto; lint the template.
+	cargo test --workspace --features second-opinions
+	.venv/bin/cfn-lint infra/*.yaml
+
+lint: ## Check formatting, lints and documentation.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --features second-opinions -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+build: .venv/cargo-lambda ## Build the function's zip for Lambda on x86_64: target/lambda/ecr-cleanup/bootstrap.zip.
+	$(CARGO_LAMBDA) build --release --bin ecr-cleanup --output-format zip
+	@ls -l target/lambda/ecr-cleanup/bootstrap.zip
+
+invoke: .venv/cargo-lambda ## Run the function here on EVENT=events/dry-run.json, in the account of the shell's credentials.
+	@test -f "$(EVENT)" || { echo "there is no $(EVENT); try EVENT= one of:" events/*.json; exit 2; }
+	@cargo build --quiet --bin ecr-cleanup
+	@$(CARGO_LAMBDA) watch --quiet --ignore-changes --invoke-address 127.0.0.1 --invoke-port $(INVOKE_PORT) & \
+	  watch=$$!; trap 'kill $$watch' EXIT; \
+	  until $(PYTHON) -c 'import socket; socket.create_connection(("127.0.0.1", $(INVOKE_PORT)))' 2>/dev/null; do sleep 0.2; done; \
+	  $(CARGO_LAMBDA) invoke --invoke-address 127.0.0.1 --invoke-port $(INVOKE_PORT) --data-file "$(EVENT)" ecr-cleanup \
+	  | $(PYTHON) -m json.tool
+
+simulated-aws: ## Put the demo's company up on PORT=4566, and print the variables that make tools use it.
+	@cargo build --quiet --features second-opinions --example demo
+	@target/debug/examples/demo --serve $(PORT)
+
+clean: ## Remove everything that was built or installed.
+	rm -rf target .venv
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/tools: tests/requirements.txt | .venv/bin/python
+	.venv/bin/python -m pip install --quiet --requirement tests/requirements.txt
+	@touch $@
+
+.venv/cargo-lambda: tests/requirements-build.txt | .venv/bin/python
+	.venv/bin/python -m pip install --quiet --requirement tests/requirements-build.txt
+	@touch $@

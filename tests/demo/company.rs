@@ -1,0 +1,106 @@
+//! A plausible company: a dozen repositories, four clusters in two regions, multi-arch images, and years of builds.
+
+use simulated_aws::{Image, Place, SimulatedAws, Task};
+
+const MB: u64 = 1 << 20;
+
+/// How a repository came to look the way it does.
+struct History {
+    name: &'static str,
+    /// Its age in days.
+    age: u32,
+    /// Days from one build to the next.
+    every: u32,
+    /// The size of a build.
+    size: u64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// One image a build, tagged with its number; `latest` moves along.
+    Numbered,
+    /// One index a build with an image for each of two platforms.
+    MultiArch,
+    /// One moving tag, which leaves what it named before untagged.
+    Moving,
+}
+
+const HISTORIES: [History; 12] = [
+    History { name: "web/storefront", age: 1_400, every: 2, size: 310 * MB, kind: Kind::MultiArch },
+    History { name: "web/checkout", age: 1_100, every: 3, size: 260 * MB, kind: Kind::Numbered },
+    History { name: "web/assets", age: 700, every: 4, size: 95 * MB, kind: Kind::Numbered },
+    History { name: "api/orders", age: 1_300, every: 2, size: 180 * MB, kind: Kind::Numbered },
+    History { name: "api/payments", age: 1_250, every: 5, size: 170 * MB, kind: Kind::Numbered },
+    History { name: "api/search", age: 900, every: 3, size: 420 * MB, kind: Kind::MultiArch },
+    History { name: "workers/billing", age: 1_500, every: 7, size: 150 * MB, kind: Kind::Numbered },
+    History { name: "workers/mailer", age: 800, every: 6, size: 120 * MB, kind: Kind::Numbered },
+    History { name: "data/forecast", age: 600, every: 2, size: 1_900 * MB, kind: Kind::Numbered },
+    History { name: "data/notebooks", age: 500, every: 3, size: 2_600 * MB, kind: Kind::Moving },
+    History { name: "tools/ci-runner", age: 1_000, every: 4, size: 740 * MB, kind: Kind::Moving },
+    History { name: "tools/migrations", age: 200, every: 14, size: 60 * MB, kind: Kind::Numbered },
+];
+
+/// Founds the company.
+pub fn found(aws: &SimulatedAws) {
+    let oregon = aws.region("us-west-2");
+    let frankfurt = aws.region("eu-central-1");
+    for history in &HISTORIES {
+        live_through(history, &oregon);
+    }
+    for history in HISTORIES.iter().filter(|history| history.name.starts_with("api/")) {
+        live_through(history, &frankfurt);
+    }
+
+    let runs = |place: &Place, cluster: &str, repository: &str, build: u32| {
+        let repository = place.repository(repository);
+        place.cluster(cluster).runs(&repository.uri(&tag(build)));
+    };
+    for (repository, build) in [("web/storefront", 699), ("web/checkout", 365), ("web/assets", 174)] {
+        runs(&oregon, "web-production", repository, build);
+        runs(&oregon, "web-production", repository, build);
+    }
+    for (repository, build) in [("api/orders", 649), ("api/payments", 249), ("api/search", 299)] {
+        runs(&oregon, "api-production", repository, build);
+        runs(&frankfurt, "api-production", repository, build - 3);
+    }
+    runs(&oregon, "staging", "web/storefront", 700);
+    // Nobody has touched billing for years, and its image is far from the newest.
+    runs(&oregon, "batch", "workers/billing", 12);
+    // The forecast was rolled back long ago: the tag moved on, and the agent still runs the old digest.
+    let forecast = oregon.repository("data/forecast");
+    oregon.cluster("batch").start(Task::pulled(&forecast.uri("stable"), &forecast.digest_of(&tag(90))));
+    oregon.cluster("batch").start(Task::of(&oregon.repository("workers/mailer").uri(&tag(20))).stopped());
+}
+
+fn live_through(history: &History, place: &Place) {
+    let repository = place.repository(history.name);
+    let builds = history.age / history.every;
+    repository.push_all((1..=builds).flat_map(|build| build_images(history, build, builds)));
+    if history.name == "data/forecast" {
+        repository.retag(&tag(builds - 1), "stable");
+    }
+}
+
+fn build_images(history: &History, build: u32, builds: u32) -> Vec<Image> {
+    let days = f64::from((builds - build) * history.every) + 0.4;
+    // Builds grow a little, as builds do.
+    let size = history.size + history.size / 500 * u64::from(build);
+    let newest = build == builds;
+    let named =
+        |image: Image| if newest { image.and_tag(&tag(build)).and_tag("latest") } else { image.and_tag(&tag(build)) };
+    match history.kind {
+        Kind::Numbered => vec![named(Image::untagged()).days_old(days).size(size)],
+        Kind::MultiArch => {
+            let platforms = [size, size - size / 20].map(|size| Image::untagged().days_old(days).size(size));
+            let index = named(Image::index_of(&platforms)).days_old(days);
+            platforms.into_iter().chain([index]).collect()
+        }
+        Kind::Moving if newest => vec![Image::tagged("latest").days_old(days).size(size)],
+        Kind::Moving => vec![Image::untagged().days_old(days).size(size)],
+    }
+}
+
+fn tag(build: u32) -> String {
+    format!("build-{build}")
+}

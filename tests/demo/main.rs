@@ -1,0 +1,83 @@
+//! `make demo`: the real function cleans a simulated company, dry, then live, then once more.
+//!
+//! With `--serve PORT` the company is only put up, for tools that take an endpoint.
+
+mod company;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde_json::Value;
+use simulated_aws::{ACCOUNT, Function, REGION, SimulatedAws, access_key_of};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let shown = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => demonstrate().await,
+        ["--serve", port] => serve(port).await,
+        _ => Err("usage: demo [--serve PORT]".to_owned()),
+    };
+    match shown {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demonstrate() -> Result<(), String> {
+    let aws = SimulatedAws::start().await;
+    company::found(&aws);
+    let function = Function::start(&binary()?, aws.url(), &[("RUST_LOG", "error")]).await;
+
+    let dry = invoke(&function, &aws, "A dry run, the default: nothing is deleted", "dry-run.json").await?;
+    let live = invoke(&function, &aws, "Live: what the dry run listed, and nothing else", "live.json").await?;
+    let again = invoke(&function, &aws, "Live once more: nothing is left to do", "live.json").await?;
+
+    let stale = |report: &Value| report["totals"]["imagesStale"].as_u64();
+    let deleted = live["totals"]["imagesDeleted"].as_u64();
+    if stale(&dry) != deleted || deleted == Some(0) || stale(&again) != Some(0) {
+        return Err("the live run did not do what the dry run said, or left something to do".to_owned());
+    }
+    let billing = aws.repository("workers/billing");
+    if !billing.tags().contains("build-12") {
+        return Err("an image in use is gone".to_owned());
+    }
+    println!("\nworkers/billing:build-12 is years old and far from the newest. A task runs it, so it is still there.");
+    Ok(())
+}
+
+async fn invoke(function: &Function, aws: &SimulatedAws, title: &str, event: &str) -> Result<Value, String> {
+    println!("\n{title}\n$ invoke with events/{event}");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("events").join(event);
+    let payload = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let payload: Value = serde_json::from_str(&payload).map_err(|error| format!("{}: {error}", path.display()))?;
+    aws.forget_calls();
+    let begun = Instant::now();
+    let report = function.invoke(&payload).await.map_err(|error| format!("{error:?}"))?;
+    let took = begun.elapsed();
+    table::print(&report);
+    println!("{} calls to AWS in {:.1} s.", aws.calls().len(), took.as_secs_f64());
+    Ok(report)
+}
+
+/// The function's binary, which Cargo puts one folder above its examples.
+fn binary() -> Result<PathBuf, String> {
+    let example = std::env::current_exe().map_err(|error| error.to_string())?;
+    let folder = example.parent().and_then(|examples| examples.parent()).ok_or("the example has no folder")?;
+    let binary = folder.join("ecr-cleanup");
+    if binary.exists() { Ok(binary) } else { Err(format!("{} is not built; run make demo", binary.display())) }
+}
+
+async fn serve(port: &str) -> Result<(), String> {
+    let port = port.parse().map_err(|_| format!("`{port}` is not a port"))?;
+    let aws = SimulatedAws::start_on(port).await;
+    company::found(&aws);
+    println!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION} AWS_EC2_METADATA_DISABLED=true", aws.url());
+    println!("export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY=simulated", access_key_of(ACCOUNT));
+    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())
+}

@@ -1,0 +1,82 @@
+//! A report as a table that a person likes to read.
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use serde_json::Value;
+
+/// One line a repository that has stale images, the rest summed up, and the totals below.
+pub fn print(report: &Value) {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    let freed = if report["dryRun"] == true { "would free" } else { "freed" };
+    table.set_header(["region", "repository", "images", "in use", "kept", "stale", "deleted", freed]);
+    let mut clean = 0;
+    for registry in list(&report["regions"]) {
+        for repository in list(&registry["repositories"]) {
+            let stale = list(&repository["stale"]);
+            if stale.is_empty() {
+                clean += 1;
+                continue;
+            }
+            let deleted = stale.iter().filter(|image| image["result"] == "deleted");
+            let bytes = repository["bytesStale"].as_u64().unwrap_or_default();
+            table.add_row([
+                text(&registry["region"]),
+                text(&repository["repositoryName"]),
+                text(&repository["images"]),
+                text(&repository["imagesInUse"]),
+                text(&repository["imagesKept"]),
+                stale.len().to_string(),
+                deleted.count().to_string(),
+                format!("up to {}", gigabytes(bytes)),
+            ]);
+        }
+    }
+    let totals = &report["totals"];
+    let total = |name: &str| text(&totals[name]);
+    let bytes = if report["dryRun"] == true { "bytesStale" } else { "bytesDeleted" };
+    let bytes = totals[bytes].as_u64().unwrap_or_default();
+    table.add_row([
+        String::new(),
+        "total".to_owned(),
+        total("images"),
+        total("imagesInUse"),
+        total("imagesKept"),
+        total("imagesStale"),
+        total("imagesDeleted"),
+        format!("up to {}", gigabytes(bytes)),
+    ]);
+    for column in 2..8 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    println!("{table}");
+    match clean {
+        0 => {}
+        1 => println!("One repository has nothing stale."),
+        _ => println!("{clean} repositories have nothing stale."),
+    }
+    println!(
+        "outcome {}: the registries cost up to ${:.2} a month, and this saves up to ${:.2} of it.",
+        text(&report["outcome"]),
+        totals["monthlyCostUsd"].as_f64().unwrap_or_default(),
+        totals["monthlySavingUsd"].as_f64().unwrap_or_default(),
+    );
+    for warning in list(&report["warnings"]) {
+        println!("warning: {}", text(warning));
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a tenth of a GB is shown")]
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1_073_741_824.0)
+}
