@@ -14,7 +14,15 @@ pub struct AccountId(Arc<str>);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Region(Arc<str>);
 
-/// Text that is not an account id or a region code.
+/// The ARN of an IAM role: `arn:aws:iam::123456789012:role/path/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RoleArn {
+    arn: Arc<str>,
+    /// The account that the role is in.
+    pub account: AccountId,
+}
+
+/// Text that is not an account id, a region code or a role's ARN.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{text}` is not {expected}")]
 pub struct NotAName {
@@ -35,6 +43,33 @@ impl Region {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl RoleArn {
+    /// The ARN.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.arn
+    }
+}
+
+impl FromStr for RoleArn {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let account = match parts[..] {
+            ["arn", partition, "iam", "", account, role] if partition.starts_with("aws") => role
+                .strip_prefix("role/")
+                .filter(|name| !name.is_empty() && !name.ends_with('/') && !name.contains(char::is_whitespace))
+                .and_then(|_| account.parse().ok()),
+            _ => None,
+        };
+        account.map(|account| Self { arn: text.into(), account }).ok_or_else(|| NotAName {
+            text: text.to_owned(),
+            expected: "a role's ARN such as arn:aws:iam::123456789012:role/ecr-cleanup-usage",
+        })
     }
 }
 
@@ -112,6 +147,25 @@ mod tests {
     fn what_is_no_region_is_refused() {
         for text in ["", "us", "us-west", "us-west-", "US-WEST-2", "us west 2", "us-west-2a", "None", "-west-2"] {
             assert!(text.parse::<Region>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_roles_arn_tells_its_account() {
+        for arn in ["arn:aws:iam::123456789012:role/usage", "arn:aws-cn:iam::123456789012:role/a/path/usage"] {
+            let role: RoleArn = arn.parse().unwrap();
+            assert_eq!((role.as_str(), role.account.as_str()), (arn, "123456789012"));
+        }
+        for text in [
+            "",
+            "usage",
+            "arn:aws:iam::1234:role/usage",
+            "arn:aws:iam::123456789012:user/usage",
+            "arn:aws:iam::123456789012:role/",
+            "arn:aws:sts::123456789012:assumed-role/usage/session",
+            "arn:aws:iam::123456789012:role/a b",
+        ] {
+            assert!(text.parse::<RoleArn>().is_err(), "{text:?}");
         }
     }
 

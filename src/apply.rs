@@ -1,6 +1,7 @@
 //! Deletes what an approved plan lists, and nothing else: this is the only module that calls a deleting API.
 //!
-//! Images go by digest, at most 100 a call, repository by repository. A repository that fails stops no other.
+//! Images go by digest, at most 100 a call, repository by repository. A repository that fails stops no other. Before
+//! each batch, usage is looked at once more, and is discovered again when it is too old.
 
 use std::collections::HashMap;
 
@@ -10,11 +11,13 @@ use aws_sdk_ecr::types::ImageIdentifier;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
-use crate::aws::{Aws, CallError, call};
+use crate::account::AccountId;
+use crate::aws::{Aws, CallError, Caller};
 use crate::deadline::Deadline;
 use crate::image::{ImageDigest, ManifestKind, RepositoryName};
 use crate::inventory::REPOSITORIES_AT_ONCE;
-use crate::plan::{ApprovedPlan, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage};
+use crate::plan::{ApprovedPlan, ImageResult, Plan, RegistryPlan, RepositoryPlan, SkipReason, StaleImage, Unattempted};
+use crate::usage::{FreshUsage, NotFresh};
 
 /// The most images that `BatchDeleteImage` takes.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>.
@@ -22,15 +25,25 @@ const IMAGES_PER_CALL: usize = 100;
 
 const BATCH_DELETE_IMAGE: &str = "ecr:BatchDeleteImage";
 
+/// One repository, and how it is cleaned.
+struct Cleaner<'a> {
+    ecr: &'a Client,
+    registry_id: &'a AccountId,
+    repository: &'a RepositoryName,
+    usage: &'a FreshUsage<'a>,
+    deadline: Deadline,
+}
+
 /// Carries the plan out and returns it with the result of every image.
-pub async fn apply(aws: &Aws, approved: ApprovedPlan, deadline: Deadline) -> Plan {
+pub async fn apply(aws: &Aws, approved: ApprovedPlan, usage: &FreshUsage<'_>, deadline: Deadline) -> Plan {
     let mut plan = approved.into_plan();
-    join_all(plan.registries.iter_mut().map(async |RegistryPlan { registry_id: _, region, repositories }| {
+    join_all(plan.registries.iter_mut().map(async |RegistryPlan { registry_id, region, repositories }| {
         let ecr = aws.ecr(region);
         stream::iter(repositories.iter_mut().flatten())
             .for_each_concurrent(REPOSITORIES_AT_ONCE, async |RepositoryPlan { repository_name, decided }| {
                 if let Ok(decided) = decided {
-                    delete_images(&ecr, repository_name, &mut decided.stale, deadline).await;
+                    let cleaner = Cleaner { ecr: &ecr, registry_id, repository: repository_name, usage, deadline };
+                    cleaner.delete(&mut decided.stale).await;
                 }
             })
             .await;
@@ -39,45 +52,76 @@ pub async fn apply(aws: &Aws, approved: ApprovedPlan, deadline: Deadline) -> Pla
     plan
 }
 
-async fn delete_images(ecr: &Client, repository: &RepositoryName, stale: &mut [StaleImage], deadline: Deadline) {
-    // ECR refuses to delete a child while its index exists, so indexes go in an earlier call.
-    let (indexes, others): (Vec<_>, Vec<_>) = stale.iter_mut().partition(|image| image.manifest == ManifestKind::Index);
-    // What becomes of the rest once a call for this repository fails as a whole.
-    let mut rest: Option<ImageResult> = None;
-    for mut of_kind in [indexes, others] {
-        for batch in of_kind.chunks_mut(IMAGES_PER_CALL) {
-            if rest.is_none() && deadline.allows_more().is_err() {
-                rest = Some(ImageResult::NotAttempted);
-            }
-            if let Some(result) = &rest {
-                set_all(batch, result);
-                continue;
-            }
-            match delete_batch(ecr, repository, batch, deadline).await {
-                Ok(answer) => take_results(batch, &answer),
-                Err(error) => {
-                    tracing::warn!(repository_name = %repository, images = batch.len(), %error, "batch not deleted");
-                    let gone = error.code == "RepositoryNotFoundException";
-                    rest = Some(if gone { ImageResult::Gone } else { ImageResult::NotAttempted });
-                    set_all(batch, &if gone { ImageResult::Gone } else { failed(error) });
+impl Cleaner<'_> {
+    async fn delete(&self, stale: &mut [StaleImage]) {
+        // ECR refuses to delete a child while its index exists, so indexes go in an earlier call.
+        let (indexes, others): (Vec<_>, Vec<_>) =
+            stale.iter_mut().partition(|image| image.manifest == ManifestKind::Index);
+        // What becomes of the rest once nothing more can be done for this repository.
+        let mut rest: Option<ImageResult> = None;
+        for mut of_kind in [indexes, others] {
+            for batch in of_kind.chunks_mut(IMAGES_PER_CALL) {
+                match &rest {
+                    Some(result) => set_all(batch, result),
+                    None => rest = self.delete_batch(batch).await,
                 }
             }
         }
     }
-}
 
-async fn delete_batch(
-    ecr: &Client,
-    repository: &RepositoryName,
-    batch: &[&mut StaleImage],
-    deadline: Deadline,
-) -> Result<BatchDeleteImageOutput, CallError> {
-    // By digest alone: a tag would delete whatever it names by now.
-    let image_ids =
-        batch.iter().map(|image| ImageIdentifier::builder().image_digest(image.image_digest.to_string()).build());
-    let request =
-        ecr.batch_delete_image().repository_name(repository.as_str()).set_image_ids(Some(image_ids.collect()));
-    call(deadline, BATCH_DELETE_IMAGE, request.send()).await
+    /// Deletes a batch. Returns what becomes of the rest where there is no going on.
+    async fn delete_batch(&self, batch: &mut [&mut StaleImage]) -> Option<ImageResult> {
+        let stop = |batch: &mut [&mut StaleImage], why| {
+            let result = ImageResult::NotAttempted(why);
+            set_all(batch, &result);
+            Some(result)
+        };
+        if self.deadline.allows_more().is_err() {
+            return stop(batch, Unattempted::Deadline);
+        }
+        let usage = match self.usage.now().await {
+            Ok(usage) => usage,
+            Err(NotFresh::DeadlineReached(_)) => return stop(batch, Unattempted::Deadline),
+            Err(NotFresh::Incomplete(_)) => return stop(batch, Unattempted::UsageIncomplete),
+        };
+        let used = usage.usage.of_repository(self.registry_id, self.repository);
+        let (used, mut unused): (Vec<_>, Vec<_>) = batch
+            .iter_mut()
+            .map(|image| &mut **image)
+            .partition(|image| used.is_withheld() || used.holder(image.image_digest, &image.image_tags).is_some());
+        for image in used {
+            image.result = ImageResult::Skipped(SkipReason::NowInUse);
+        }
+        if unused.is_empty() {
+            return None;
+        }
+        match self.call(&unused).await {
+            Ok(answer) => {
+                take_results(&mut unused, &answer);
+                None
+            }
+            Err(error) if error.code == "RepositoryNotFoundException" => {
+                set_all(&mut unused, &ImageResult::Gone);
+                Some(ImageResult::Gone)
+            }
+            Err(error) => {
+                let repository_name = self.repository;
+                tracing::warn!(%repository_name, images = unused.len(), %error, "batch of {repository_name} not deleted");
+                let why = if error.is_deadline() { Unattempted::Deadline } else { Unattempted::RepositoryFailed };
+                set_all(&mut unused, &failed(error));
+                Some(ImageResult::NotAttempted(why))
+            }
+        }
+    }
+
+    async fn call(&self, images: &[&mut StaleImage]) -> Result<BatchDeleteImageOutput, CallError> {
+        // By digest alone: a tag would delete whatever it names by now.
+        let image_ids =
+            images.iter().map(|image| ImageIdentifier::builder().image_digest(image.image_digest.to_string()).build());
+        let request = self.ecr.batch_delete_image().repository_name(self.repository.as_str());
+        let request = request.set_image_ids(Some(image_ids.collect()));
+        Caller::new(self.deadline).call(BATCH_DELETE_IMAGE, request.send()).await
+    }
 }
 
 /// ECR answers 200 also where it deletes nothing: each image's fate is in the answer.

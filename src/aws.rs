@@ -2,6 +2,8 @@
 
 mod call;
 mod error;
+mod pace;
+mod role;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,15 +11,18 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_account::operation::list_regions::ListRegionsOutput;
 use aws_sdk_account::types::RegionOptStatus;
 use aws_smithy_http_client::tls;
 
-pub use call::{call, pages};
+pub use call::Caller;
 pub use error::CallError;
+pub use pace::{Haste, Limiter, Pace};
 
-use crate::account::{AccountId, Region};
+use crate::account::{AccountId, Region, RoleArn};
 use crate::deadline::Deadline;
+use role::AssumedRole;
 
 /// Throttled calls back off and come again; ten times is about two minutes. `standard`, since `adaptive` slows all
 /// calls of a client down to the pace of its most throttled one.
@@ -35,6 +40,7 @@ const REGIONS_PER_PAGE: i32 = 50;
 #[derive(Clone, Debug)]
 pub struct Aws {
     config: SdkConfig,
+    haste: Haste,
 }
 
 impl Aws {
@@ -59,7 +65,30 @@ impl Aws {
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts)
             .build();
-        Self { config }
+        Self { config, haste: Haste::NONE }
+    }
+
+    /// Asks so much faster than the function's share of the quotas.
+    #[must_use]
+    pub fn with_haste(self, haste: Haste) -> Self {
+        Self { haste, ..self }
+    }
+
+    /// The same with a role's credentials.
+    ///
+    /// # Errors
+    /// When the role can't be assumed.
+    pub async fn assuming(&self, role: &RoleArn, caller: &AccountId, deadline: Deadline) -> Result<Self, CallError> {
+        let sts = aws_sdk_sts::Client::new(&self.config);
+        let assumed = AssumedRole::assume(sts, role, caller, deadline).await?;
+        let credentials = SharedCredentialsProvider::new(assumed);
+        Ok(Self { config: self.config.to_builder().credentials_provider(credentials).build(), haste: self.haste })
+    }
+
+    /// The quotas of one region of this account, all of them unused.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        Pace::new(self.haste)
     }
 
     /// ECR in a region.
@@ -74,13 +103,20 @@ impl Aws {
         aws_sdk_ecs::Client::new(&self.in_region(region))
     }
 
+    /// Lambda in a region.
+    #[must_use]
+    pub fn lambda(&self, region: &Region) -> aws_sdk_lambda::Client {
+        aws_sdk_lambda::Client::new(&self.in_region(region))
+    }
+
     /// The account that the credentials belong to. Nothing needs to be granted for this call.
     ///
     /// # Errors
     /// When the credentials are missing or not accepted, or STS can't be reached.
     pub async fn account_id(&self, deadline: Deadline) -> Result<AccountId, CallError> {
         const API: &str = "sts:GetCallerIdentity";
-        let identity = call(deadline, API, aws_sdk_sts::Client::new(&self.config).get_caller_identity().send()).await?;
+        let request = aws_sdk_sts::Client::new(&self.config).get_caller_identity();
+        let identity = Caller::new(deadline).call(API, request.send()).await?;
         let account = identity.account().unwrap_or_default();
         account.parse().map_err(|error| CallError::unexpected(API, &error))
     }
@@ -99,10 +135,14 @@ impl Aws {
             .page_size(REGIONS_PER_PAGE)
             .send();
         let mut names = Vec::new();
-        pages(deadline, API, listing, ListRegionsOutput::next_token, |page| {
-            names.extend(page.regions.unwrap_or_default());
-        })
-        .await?;
+        Caller::new(deadline)
+            .pages(API, listing, ListRegionsOutput::next_token, |page| {
+                names.extend(page.regions.unwrap_or_default());
+            })
+            .await?;
+        if names.is_empty() {
+            return Err(CallError::unexpected(API, &"no region is enabled"));
+        }
         names
             .iter()
             .map(|region| region.region_name().unwrap_or_default().parse())

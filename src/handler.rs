@@ -1,27 +1,47 @@
 //! The whole run on one screen. This is the only caller of every stage, and the last that knows whether it is dry.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{join, join_all};
 use serde_json::Value;
 
-use crate::account::Region;
+use crate::account::{AccountId, Region};
 use crate::apply::apply;
 use crate::aws::{Aws, CallError};
 use crate::deadline::Deadline;
 use crate::event::Event;
+use crate::image::RepositoryName;
 use crate::inventory::{self, Contents, Registry};
 use crate::plan::{Decided, Plan, RegistryPlan, RepositoryPlan};
 use crate::report::{Report, Run};
-use crate::retention;
+use crate::retention::{self, Decision, KeepReason};
 use crate::settings::{Environment, InvalidSettings, Mode, Settings};
 use crate::telemetry;
-use crate::usage::{self, Discovery, Places, UsageIncomplete};
-use crate::warning::Warning;
+use crate::usage::{Discovery, FreshUsage, MAX_AGE, OwnAccount, Sources};
+use crate::warning::{self, Warning};
 
 /// An event older than this was replayed or held back, which a person should know.
 const OLD_EVENT: TimeDelta = TimeDelta::days(1);
+
+/// What a run is bound by.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// When it must have answered.
+    pub deadline: Deadline,
+    /// How old the usage may be that it deletes on.
+    pub usage_max_age: Duration,
+}
+
+impl Limits {
+    /// Bound by this deadline, and by what the contract says of usage.
+    #[must_use]
+    pub fn until(deadline: Deadline) -> Self {
+        Self { deadline, usage_max_age: MAX_AGE }
+    }
+}
 
 /// Why a run could not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,25 +61,42 @@ pub enum RunError {
 ///
 /// # Errors
 /// When the run can't start. A live run that is refused is a [`Report`] that says so.
-pub async fn run(payload: Value, environment: &Environment, aws: &Aws, deadline: Deadline) -> Result<Report, RunError> {
+pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: Limits) -> Result<Report, RunError> {
     let started_at = Utc::now();
+    let Limits { deadline, usage_max_age } = limits;
     let event = Event::parse(payload)?;
     let settings = Settings::resolve(&event.settings, environment)?;
     let now = event.time.map_or(started_at, |time| time.min(started_at));
 
-    let (places, registries) = settle_places(&settings, aws, deadline).await?;
-    let (discovery, registries) = join(
-        usage::discover(aws, places, deadline),
+    let (own, registries) = settle_regions(&settings, aws, deadline).await?;
+    let registry_id = own.account.clone();
+    let ((sources, discovery), registries) = join(
+        async {
+            let sources = Sources::settle(aws, own, settings.usage.clone(), deadline).await;
+            let discovery = sources.discover(deadline).await;
+            (sources, Arc::new(discovery))
+        },
         inventory::list_registries(aws, registries, &settings.repositories, deadline),
     )
     .await;
-    let plan = decide(aws, registries, &discovery, &settings, now, deadline).await;
-    let warnings = warnings(&discovery, &plan, event.time, started_at);
+    telemetry::log_usage(&discovery);
+    let planner = Planner { aws, registry_id: &registry_id, discovery: &discovery, settings: &settings, now, deadline };
+    let (plan, shared) = planner.plan(registries).await;
+
+    let mut warnings = warning::of_usage(&discovery, &registry_id, &plan);
+    warnings.extend(shared);
+    warnings.extend(event.time.filter(|time| started_at - *time > OLD_EVENT).map(Warning::OldEvent));
 
     let (plan, refusal) = match settings.mode {
         Mode::DryRun => (plan, None),
         Mode::Live => match plan.approve(&discovery, settings.max_deletions) {
-            Ok(approved) => (apply(aws, approved, deadline).await, None),
+            Ok(approved) => {
+                let usage = FreshUsage::new(&sources, Arc::clone(&discovery), usage_max_age, deadline);
+                let applied = apply(aws, approved, &usage, deadline).await;
+                telemetry::log_results(&applied);
+                let refusal = applied.refusal_of_the_rest(&usage.into_latest());
+                (applied, refusal)
+            }
             Err((plan, refusal)) => (plan, Some(refusal)),
         },
     };
@@ -77,90 +114,105 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, deadline:
     Ok(report)
 }
 
-/// Settles in which account and regions workloads are looked for, and which regions' registries are cleaned.
-async fn settle_places(
+/// Settles the account, the regions in which its workloads are looked for, and those whose registries are cleaned.
+async fn settle_regions(
     settings: &Settings,
     aws: &Aws,
     deadline: Deadline,
-) -> Result<(Places, BTreeSet<Region>), RunError> {
-    let Settings { regions, usage_regions, .. } = settings;
+) -> Result<(OwnAccount, BTreeSet<Region>), RunError> {
     let enabled = async {
-        match usage_regions {
+        match &settings.usage.regions {
             Some(regions) => Ok(regions.clone()),
             None => aws.enabled_regions(deadline).await,
         }
     };
     let (account, enabled) = join(aws.account_id(deadline), enabled).await;
     let account = account.map_err(RunError::AccountUnknown)?;
-    match (enabled, regions) {
-        (Ok(enabled), regions) => {
-            let registries = regions.clone().unwrap_or_else(|| enabled.clone());
-            Ok((Places { account, regions: enabled, regions_unknown: None }, registries))
+    match (enabled, &settings.regions) {
+        (Ok(regions), None) => Ok((OwnAccount { account, regions: regions.clone(), regions_unknown: None }, regions)),
+        (Ok(mut regions), Some(cleaned)) => {
+            if settings.usage.regions.is_none() {
+                // Whatever the list says, what is cleaned is looked at.
+                regions.extend(cleaned.iter().cloned());
+            }
+            Ok((OwnAccount { account, regions, regions_unknown: None }, cleaned.clone()))
         }
         // What runs in other regions stays unknown, so a live run will be refused; a dry run can still show a plan.
-        (Err(error), Some(regions)) => {
-            Ok((Places { account, regions: regions.clone(), regions_unknown: Some(error) }, regions.clone()))
+        (Err(error), Some(cleaned)) => {
+            Ok((OwnAccount { account, regions: cleaned.clone(), regions_unknown: Some(error) }, cleaned.clone()))
         }
         (Err(error), None) => Err(RunError::RegionsUnavailable(error)),
     }
 }
 
-/// Reads each repository and decides on its images at once, so that only what is stale stays in memory.
-async fn decide(
-    aws: &Aws,
-    registries: Vec<Registry>,
-    discovery: &Discovery,
-    settings: &Settings,
+/// What every repository is judged by.
+struct Planner<'a> {
+    aws: &'a Aws,
+    registry_id: &'a AccountId,
+    discovery: &'a Discovery,
+    settings: &'a Settings,
     now: DateTime<Utc>,
     deadline: Deadline,
-) -> Plan {
-    let registry_id = &discovery.places.account;
-    let registries = join_all(registries.into_iter().map(async |Registry { region, repositories }| {
-        let repositories = match repositories {
-            Ok(names) => {
-                let decide = |repository_name, contents: Result<Contents, CallError>| {
-                    let usage = discovery.usage.of_repository(registry_id, &repository_name);
-                    let decided = contents.map(|Contents { images, unnamed }| {
-                        let decisions = retention::decide(&images, &usage, &settings.rules, now);
-                        Decided::gather(images, unnamed, &decisions, &usage)
-                    });
-                    let plan = RepositoryPlan { repository_name, decided };
-                    telemetry::log_repository(&region, &plan);
-                    plan
-                };
-                Ok(inventory::read_repositories(aws, &region, names, deadline, decide).await)
-            }
-            Err(error) => Err(error),
-        };
-        RegistryPlan { registry_id: registry_id.clone(), region, repositories }
-    }));
-    Plan { registries: registries.await }
 }
 
-fn warnings(
-    discovery: &Discovery,
-    plan: &Plan,
-    event_time: Option<DateTime<Utc>>,
-    started_at: DateTime<Utc>,
-) -> Vec<Warning> {
-    let Discovery { places, usage, incomplete } = discovery;
-    let mut warnings = Vec::new();
-    if let Some(UsageIncomplete { causes, usable_regions }) = incomplete {
-        warnings.extend(causes.iter().cloned().map(Warning::UsageIncomplete));
-        if !usable_regions.is_empty() {
-            warnings.push(Warning::UsableRegions(usable_regions.clone()));
+impl Planner<'_> {
+    /// Reads each repository and decides on its images at once, so that only what is stale stays in memory.
+    async fn plan(&self, registries: Vec<Registry>) -> (Plan, Vec<Warning>) {
+        let planned = join_all(registries.into_iter().map(async |Registry { region, repositories }| {
+            let mut warnings = Vec::new();
+            let repositories = match repositories {
+                Ok(names) => {
+                    let ecr = self.aws.ecr(&region);
+                    let decide = async |name| self.plan_repository(&ecr, &region, name).await;
+                    let planned = inventory::each_repository(names, decide).await;
+                    let (plans, of_repositories): (Vec<_>, Vec<_>) = planned.into_iter().flatten().unzip();
+                    warnings.extend(of_repositories.into_iter().flatten());
+                    Ok(plans)
+                }
+                Err(error) => Err(error),
+            };
+            (RegistryPlan { registry_id: self.registry_id.clone(), region, repositories }, warnings)
+        }))
+        .await;
+        let (registries, warnings): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
+        (Plan { registries }, warnings.into_iter().flatten().collect())
+    }
+
+    /// `None` where the repository was deleted in between.
+    async fn plan_repository(
+        &self,
+        ecr: &aws_sdk_ecr::Client,
+        region: &Region,
+        repository_name: RepositoryName,
+    ) -> Option<(RepositoryPlan, Option<Warning>)> {
+        let (decided, warning) = match self.decide(ecr, region, &repository_name).await {
+            Err(error) if error.code == "RepositoryNotFoundException" => return None,
+            Ok((decided, warning)) => (Ok(decided), warning),
+            Err(error) => (Err(error), None),
+        };
+        let plan = RepositoryPlan { repository_name, decided };
+        telemetry::log_repository(region, &plan);
+        Some((plan, warning))
+    }
+
+    async fn decide(
+        &self,
+        ecr: &aws_sdk_ecr::Client,
+        region: &Region,
+        repository_name: &RepositoryName,
+    ) -> Result<(Decided, Option<Warning>), CallError> {
+        let Contents { images, unnamed } = inventory::read_images(ecr, repository_name, self.deadline).await?;
+        let usage = self.discovery.usage.of_repository(self.registry_id, repository_name);
+        let mut decisions = retention::decide(&images, &usage, &self.settings.rules, self.now);
+        let mut warning = None;
+        if decisions.iter().any(|decision| matches!(decision, Decision::Delete(_))) {
+            let pullers = inventory::read_pullers(ecr, repository_name, self.deadline).await?;
+            let unseen = pullers.unseen(&self.discovery.accounts, &self.settings.accept_unseen_accounts);
+            if let Some(unseen) = unseen {
+                retention::withhold(&mut decisions, KeepReason::SharedElsewhere);
+                warning = Some(Warning::SharedElsewhere(region.clone(), repository_name.clone(), unseen));
+            }
         }
+        Ok((Decided::gather(images, unnamed, &decisions, &usage), warning))
     }
-    warnings.extend(
-        usage
-            .withheld()
-            .iter()
-            .map(|(repository, unreadable)| Warning::Withheld(repository.clone(), unreadable.clone())),
-    );
-    let cleaned = plan.registries.iter().map(|registry| registry.region.clone()).collect();
-    if !usage.refers_to(&places.account, &cleaned) {
-        warnings.push(Warning::NothingInUse(places.account.clone()));
-    }
-    warnings.extend(event_time.filter(|time| started_at - *time > OLD_EVENT).map(Warning::OldEvent));
-    warnings
 }

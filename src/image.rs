@@ -45,7 +45,18 @@ pub struct Image {
     /// Whether its manifest names other manifests.
     pub manifest: ManifestKind,
     /// The image that this one is about (a signature, an SBOM): its `subjectManifestDigest`.
-    pub subject: Option<ImageDigest>,
+    pub subject: Subject,
+}
+
+/// What a manifest says of the image that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// It is about no other.
+    None,
+    /// It is about this one.
+    Image(ImageDigest),
+    /// It is about one that ECR names in a way that can't be read.
+    Unknown,
 }
 
 /// ECR's `imageStatus`.
@@ -60,9 +71,9 @@ pub enum ImageStatus {
 /// What an image's manifest media type says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManifestKind {
-    /// An OCI image index or a Docker manifest list: it names other manifests.
+    /// An OCI image index or a Docker manifest list, which name other manifests; or not told.
     Index,
-    /// Anything else: a platform's image, an artifact.
+    /// Another: a platform's image, an artifact.
     Manifest,
 }
 

@@ -14,10 +14,11 @@ use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesOutput;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageStatusFilter};
 
 use crate::account::Region;
-use crate::aws::{Aws, CallError, pages};
+use crate::aws::{Aws, CallError, Caller};
 use crate::deadline::Deadline;
-use crate::image::{Image, ImageStatus, ManifestKind, RepositoryName};
+use crate::image::{Image, ImageStatus, ManifestKind, RepositoryName, Subject};
 use crate::settings::RepositorySelection;
+use crate::sharing::Pullers;
 
 /// The most repositories or images of a page; the default is 100.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>.
@@ -27,6 +28,7 @@ pub const REPOSITORIES_AT_ONCE: usize = 8;
 
 const DESCRIBE_REPOSITORIES: &str = "ecr:DescribeRepositories";
 const DESCRIBE_IMAGES: &str = "ecr:DescribeImages";
+const GET_REPOSITORY_POLICY: &str = "ecr:GetRepositoryPolicy";
 
 /// The media types of manifests that name other manifests.
 const INDEX_MEDIA_TYPES: [&str; 2] =
@@ -71,40 +73,48 @@ async fn list_repositories(
 ) -> Result<Vec<RepositoryName>, CallError> {
     let listing = ecr.describe_repositories().into_paginator().page_size(PER_PAGE).send();
     let mut names = Vec::new();
-    pages(deadline, DESCRIBE_REPOSITORIES, listing, DescribeRepositoriesOutput::next_token, |page| {
-        let listed = page.repositories().iter().filter_map(|repository| repository.repository_name());
-        names.extend(listed.map(RepositoryName::from_ecr).filter(|name| selection.contains(name)));
-    })
-    .await?;
+    Caller::new(deadline)
+        .pages(DESCRIBE_REPOSITORIES, listing, DescribeRepositoriesOutput::next_token, |page| {
+            let listed = page.repositories().iter().filter_map(|repository| repository.repository_name());
+            names.extend(listed.map(RepositoryName::from_ecr).filter(|name| selection.contains(name)));
+        })
+        .await?;
     names.sort_unstable();
     names.dedup();
     Ok(names)
 }
 
-/// Reads the images of a region's repositories, several at a time, and hands each repository on as soon as it is
-/// complete. The answers come in the order of the names. A repository that was deleted in between has none.
-pub async fn read_repositories<T>(
-    aws: &Aws,
-    region: &Region,
-    names: Vec<RepositoryName>,
-    deadline: Deadline,
-    take: impl Fn(RepositoryName, Result<Contents, CallError>) -> T,
-) -> Vec<T> {
-    let ecr = aws.ecr(region);
-    let mut taken: Vec<(usize, T)> = stream::iter(names.into_iter().enumerate())
-        .map(async |(place, name)| match read_images(&ecr, &name, deadline).await {
-            Err(error) if error.code == "RepositoryNotFoundException" => None,
-            contents => Some((place, take(name, contents))),
-        })
+/// Does something for each of a region's repositories, several at a time. The answers come in the order of the names.
+pub async fn each_repository<T>(names: Vec<RepositoryName>, act: impl AsyncFn(RepositoryName) -> T) -> Vec<T> {
+    let act = &act;
+    let mut done: Vec<(usize, T)> = stream::iter(names.into_iter().enumerate())
+        .map(async |(place, name)| (place, act(name).await))
         .buffer_unordered(REPOSITORIES_AT_ONCE)
-        .filter_map(std::future::ready)
         .collect()
         .await;
-    taken.sort_unstable_by_key(|(place, _)| *place);
-    taken.into_iter().map(|(_, repository)| repository).collect()
+    done.sort_unstable_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, answer)| answer).collect()
 }
 
-async fn read_images(ecr: &Client, name: &RepositoryName, deadline: Deadline) -> Result<Contents, CallError> {
+/// Who may pull from a repository besides its own account.
+///
+/// # Errors
+/// When its policy can't be read or understood.
+pub async fn read_pullers(ecr: &Client, name: &RepositoryName, deadline: Deadline) -> Result<Pullers, CallError> {
+    let request = ecr.get_repository_policy().repository_name(name.as_str());
+    let policy = match Caller::new(deadline).call(GET_REPOSITORY_POLICY, request.send()).await {
+        Ok(answer) => answer.policy_text.unwrap_or_default(),
+        Err(error) if error.code == "RepositoryPolicyNotFoundException" => return Ok(Pullers::default()),
+        Err(error) => return Err(error),
+    };
+    Pullers::of_policy(&policy).map_err(|error| CallError::unexpected(GET_REPOSITORY_POLICY, &error))
+}
+
+/// Reads a repository's images to the last.
+///
+/// # Errors
+/// When a page can't be read, or the deadline is too near to begin.
+pub async fn read_images(ecr: &Client, name: &RepositoryName, deadline: Deadline) -> Result<Contents, CallError> {
     deadline.allows_more().map_err(|reached| (DESCRIBE_IMAGES, reached))?;
     // Without the filter ECR hides archived images.
     let any_status = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
@@ -116,15 +126,16 @@ async fn read_images(ecr: &Client, name: &RepositoryName, deadline: Deadline) ->
         .page_size(PER_PAGE)
         .send();
     let mut contents = Contents::default();
-    pages(deadline, DESCRIBE_IMAGES, listing, DescribeImagesOutput::next_token, |page| {
-        for detail in page.image_details.unwrap_or_default() {
-            match image(detail) {
-                Some(image) => contents.images.push(image),
-                None => contents.unnamed += 1,
+    Caller::new(deadline)
+        .pages(DESCRIBE_IMAGES, listing, DescribeImagesOutput::next_token, |page| {
+            for detail in page.image_details.unwrap_or_default() {
+                match image(detail) {
+                    Some(image) => contents.images.push(image),
+                    None => contents.unnamed += 1,
+                }
             }
-        }
-    })
-    .await?;
+        })
+        .await?;
     merge_repeated(&mut contents.images);
     Ok(contents)
 }
@@ -140,17 +151,25 @@ fn image(detail: ImageDetail) -> Option<Image> {
         image_digest,
         image_tags: image_tags.into(),
         image_pushed_at: detail.image_pushed_at.and_then(time),
-        last_recorded_pull_time: detail.last_recorded_pull_time.and_then(time),
+        // A time beyond what can be told apart is as good as one in the future.
+        last_recorded_pull_time: detail
+            .last_recorded_pull_time
+            .map(|pulled_at| time(pulled_at).unwrap_or(DateTime::<Utc>::MAX_UTC)),
         image_size_in_bytes: detail.image_size_in_bytes.and_then(|size| size.try_into().ok()).unwrap_or_default(),
         image_status: match detail.image_status.as_ref().map(aws_sdk_ecr::types::ImageStatus::as_str) {
             None | Some("ACTIVE") => ImageStatus::Active,
             Some(_) => ImageStatus::NotActive,
         },
         manifest: match detail.image_manifest_media_type.as_deref() {
-            Some(media_type) if INDEX_MEDIA_TYPES.contains(&media_type) => ManifestKind::Index,
-            Some(_) | None => ManifestKind::Manifest,
+            Some(media_type) if !INDEX_MEDIA_TYPES.contains(&media_type) => ManifestKind::Manifest,
+            // What is not told may be one.
+            Some(_) | None => ManifestKind::Index,
         },
-        subject: detail.subject_manifest_digest.as_deref().and_then(|digest| digest.parse().ok()),
+        subject: match detail.subject_manifest_digest.as_deref().map(str::parse) {
+            None => Subject::None,
+            Some(Ok(digest)) => Subject::Image(digest),
+            Some(Err(_)) => Subject::Unknown,
+        },
     })
 }
 

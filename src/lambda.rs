@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::aws::Aws;
 use crate::deadline::Deadline;
-use crate::handler::{RunError, run};
+use crate::handler::{Limits, RunError, run};
 use crate::plan::Refusal;
 use crate::report::{Outcome, RESPONSE_BYTES};
 use crate::settings::Environment;
@@ -26,7 +26,7 @@ pub async fn invoke(
 ) -> Result<Box<RawValue>, Diagnostic> {
     let deadline = Deadline::from_lambda(event.context.deadline, SystemTime::now());
     // Boxed, since the future of a whole run is large and nested deeper than the compiler likes to look.
-    let report = Box::pin(run(event.payload, environment, aws, deadline)).await.map_err(|error| {
+    let report = Box::pin(run(event.payload, environment, aws, Limits::until(deadline))).await.map_err(|error| {
         tracing::error!("{error}");
         diagnostic(error_type_of_run(&error), &error)
     })?;
@@ -50,7 +50,7 @@ fn error_type_of_run(error: &RunError) -> &'static str {
 
 fn error_type_of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::UsageIncomplete(_) => "UsageIncomplete",
+        Refusal::UsageIncomplete { .. } => "UsageIncomplete",
         Refusal::TooManyDeletions { .. } => "TooManyDeletions",
     }
 }

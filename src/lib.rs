@@ -25,6 +25,7 @@ pub mod plan;
 pub mod report;
 pub mod retention;
 pub mod settings;
+pub mod sharing;
 pub mod telemetry;
 pub mod usage;
 pub mod warning;

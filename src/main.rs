@@ -34,8 +34,9 @@ async fn main() -> ExitCode {
 }
 
 async fn serve() -> Result<(), Error> {
+    // What is no text stays visible as such, so that settings refuse it rather than miss it.
     let environment: Environment = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .map(|(key, value)| (key.to_string_lossy().into(), value.to_string_lossy().into()))
         .collect();
     let aws = Aws::from_environment().await;
     lambda_runtime::run(service_fn(|event| invoke(event, &environment, &aws))).await

@@ -3,13 +3,15 @@
 //! The plan is also what the report shows: each stale image carries its reason and, once applied, its result. Only
 //! [`Plan::approve`] makes an [`ApprovedPlan`], and only an approved plan can be applied.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use crate::account::{AccountId, Region};
 use crate::aws::CallError;
 use crate::image::{Image, ImageDigest, ManifestKind, RepositoryName};
 use crate::retention::{Decision, KeepReason, StaleReason};
-use crate::usage::{Discovery, RepositoryUsage, UsageIncomplete};
+use crate::usage::{Discovery, Holder, RepositoryUsage, UsageIncomplete};
 
 /// What becomes of every repository of every region.
 #[derive(Clone, Debug, Default)]
@@ -49,8 +51,23 @@ pub struct Decided {
     pub images_in_use: u64,
     /// How many stay, under the first reason of each.
     pub kept_because: KeptBecause,
+    /// Those that only a workload holds, oldest first.
+    pub held: Vec<HeldImage>,
     /// Those that go, oldest first.
     pub stale: Vec<StaleImage>,
+}
+
+/// An image that would go if no workload used it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldImage {
+    /// What names it.
+    pub image_digest: ImageDigest,
+    /// Its tags.
+    pub image_tags: Box<[Box<str>]>,
+    /// When it was pushed.
+    pub image_pushed_at: Option<DateTime<Utc>>,
+    /// Who uses it, the first by kind and name.
+    pub held_by: Arc<Holder>,
 }
 
 /// The number of images that stay, by reason.
@@ -94,8 +111,28 @@ pub enum ImageResult {
         /// What ECR says of it.
         reason: Box<str>,
     },
-    /// The run ended before its turn came.
-    NotAttempted,
+    /// It is not any more what was planned to go.
+    Skipped(SkipReason),
+    /// Its turn did not come.
+    NotAttempted(Unattempted),
+}
+
+/// Why an image's turn did not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unattempted {
+    /// The function's deadline was near.
+    Deadline,
+    /// A call for its repository failed as a whole.
+    RepositoryFailed,
+    /// What is in use was not known in full any more.
+    UsageIncomplete,
+}
+
+/// What changed about an image between plan and delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// A workload began to use it.
+    NowInUse,
 }
 
 /// A plan that may be carried out.
@@ -106,9 +143,14 @@ pub struct ApprovedPlan(Plan);
 /// Why a live run deletes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// What is in use is not known in full.
-    #[error(transparent)]
-    UsageIncomplete(#[from] UsageIncomplete),
+    /// What is in use is not known in full, from the start or any more.
+    #[error("what is in use is not known in full, so nothing{} was deleted: {incomplete}", if *.images_deleted > 0 { " more" } else { "" })]
+    UsageIncomplete {
+        /// What could not be read.
+        incomplete: UsageIncomplete,
+        /// The images that were deleted while it was known.
+        images_deleted: u64,
+    },
     /// More images are stale than may be deleted.
     #[error(
         "{stale} images are stale and maxDeletions is {max_deletions}, so nothing was deleted; look at a dry run, then raise maxDeletions"
@@ -128,7 +170,8 @@ impl Plan {
     /// When usage is incomplete anywhere, or more images are stale than `max_deletions`.
     pub fn approve(self, discovery: &Discovery, max_deletions: Option<u64>) -> Result<ApprovedPlan, (Self, Refusal)> {
         if let Some(incomplete) = &discovery.incomplete {
-            return Err((self, Refusal::UsageIncomplete(incomplete.clone())));
+            let incomplete = incomplete.clone();
+            return Err((self, Refusal::UsageIncomplete { incomplete, images_deleted: 0 }));
         }
         let stale = self.stale().count() as u64;
         match max_deletions {
@@ -137,6 +180,14 @@ impl Plan {
             }
             Some(_) | None => Ok(ApprovedPlan(self)),
         }
+    }
+
+    /// Where usage could not be read again while the plan was carried out: the refusal of what was left.
+    #[must_use]
+    pub fn refusal_of_the_rest(&self, latest: &Discovery) -> Option<Refusal> {
+        let incomplete = latest.incomplete.clone()?;
+        let images_deleted = self.stale().filter(|image| image.result == ImageResult::Deleted).count() as u64;
+        Some(Refusal::UsageIncomplete { incomplete, images_deleted })
     }
 
     /// All repositories that could be read.
@@ -175,12 +226,20 @@ impl Decided {
         decided.kept_because.add(KeepReason::Unknown, unnamed);
         for (image, decision) in images.into_iter().zip(decisions) {
             decided.bytes += image.own_bytes();
-            decided.images_in_use += u64::from(usage.holder(&image).is_some());
-            match *decision {
-                Decision::Keep(reasons) => decided.kept_because.add(reasons.first(), 1),
-                Decision::Delete(reason) => decided.stale.push(StaleImage::new(image, reason)),
+            let holder = usage.holder(image.image_digest, &image.image_tags);
+            decided.images_in_use += u64::from(holder.is_some());
+            match (*decision, holder) {
+                (Decision::Keep { reasons, candidate: Some(_) }, Some(holder)) => {
+                    decided.kept_because.add(reasons.first(), 1);
+                    let Image { image_digest, image_tags, image_pushed_at, .. } = image;
+                    let held_by = Arc::clone(holder);
+                    decided.held.push(HeldImage { image_digest, image_tags, image_pushed_at, held_by });
+                }
+                (Decision::Keep { reasons, .. }, _) => decided.kept_because.add(reasons.first(), 1),
+                (Decision::Delete(reason), _) => decided.stale.push(StaleImage::new(image, reason)),
             }
         }
+        decided.held.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
         decided.stale.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
         decided.stale.shrink_to_fit();
         decided

@@ -4,12 +4,16 @@
 
 mod json;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-pub use json::RESPONSE_BYTES;
+pub use json::{RESPONSE_BYTES, StaleJson};
 
-use crate::plan::{ImageResult, Plan, Refusal};
+use crate::account::{AccountId, Region};
+use crate::aws::CallError;
+use crate::plan::{ImageResult, Plan, Refusal, Unattempted};
 use crate::settings::Mode;
 use crate::usage::Discovery;
 use crate::warning::Warning;
@@ -63,9 +67,9 @@ pub struct UsageSummary {
     /// How many references are in use.
     pub references: u64,
     /// The regions that were looked in.
-    pub regions: Vec<String>,
+    pub regions: BTreeSet<Region>,
     /// The accounts that were looked in.
-    pub accounts: Vec<String>,
+    pub accounts: BTreeSet<AccountId>,
 }
 
 /// Sums over repositories, of one region or of all.
@@ -131,9 +135,8 @@ impl Report {
     pub fn new(run: Run<'_>) -> Self {
         let Run { mode, started_at, finished_at, discovery, plan, refusal, price_per_gb_month, warnings } = run;
         let totals = Totals::of(plan.decided(), mode, price_per_gb_month);
-        let names = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
         Self {
-            outcome: outcome(&plan, refusal, mode, &totals),
+            outcome: outcome(&plan, refusal, mode),
             mode,
             started_at,
             finished_at,
@@ -142,8 +145,8 @@ impl Report {
             usage: UsageSummary {
                 complete: discovery.incomplete.is_none(),
                 references: discovery.usage.references().len() as u64,
-                regions: names(discovery.places.regions.iter().map(crate::account::Region::as_str).collect()),
-                accounts: names(vec![discovery.places.account.as_str()]),
+                regions: discovery.regions.clone(),
+                accounts: discovery.accounts.clone(),
             },
             plan,
             warnings,
@@ -165,22 +168,31 @@ impl Outcome {
     }
 }
 
-fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode, totals: &Totals) -> Outcome {
+fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode) -> Outcome {
     if let Some(refusal) = refusal {
         return Outcome::Refused(refusal);
     }
-    let mut errors = plan.errors().peekable();
-    let failed = errors.peek().is_some() || totals.images_failed > 0;
-    if errors.any(crate::aws::CallError::is_deadline) || (totals.images_not_attempted > 0 && totals.images_failed == 0)
-    {
-        Outcome::DeadlineReached
-    } else if failed {
-        Outcome::Partial
-    } else {
-        match mode {
-            Mode::DryRun => Outcome::Planned,
-            Mode::Live => Outcome::Completed,
-        }
+    // What failed needs a person, what the deadline cut off only another run, so failures are told first.
+    let by_deadline = |result: &ImageResult| match result {
+        ImageResult::NotAttempted(why) => *why == Unattempted::Deadline,
+        ImageResult::Failed { code, .. } => CallError::is_deadline_code(code),
+        ImageResult::Planned
+        | ImageResult::Deleted
+        | ImageResult::Gone
+        | ImageResult::Kept
+        | ImageResult::Skipped(_) => false,
+    };
+    let undone = plan
+        .stale()
+        .map(|image| &image.result)
+        .filter(|result| matches!(result, ImageResult::Failed { .. } | ImageResult::NotAttempted(_)));
+    let (cut_off, failed): (Vec<bool>, Vec<bool>) =
+        undone.map(by_deadline).chain(plan.errors().map(CallError::is_deadline)).partition(|cut_off| *cut_off);
+    match (failed.is_empty(), cut_off.is_empty(), mode) {
+        (false, _, _) => Outcome::Partial,
+        (true, false, _) => Outcome::DeadlineReached,
+        (true, true, Mode::DryRun) => Outcome::Planned,
+        (true, true, Mode::Live) => Outcome::Completed,
     }
 }
 
@@ -209,7 +221,8 @@ impl Totals {
                         totals.bytes_deleted += image.own_bytes();
                     }
                     ImageResult::Failed { .. } => totals.images_failed += 1,
-                    ImageResult::NotAttempted => totals.images_not_attempted += 1,
+                    ImageResult::Skipped(_) => totals.images_skipped += 1,
+                    ImageResult::NotAttempted(_) => totals.images_not_attempted += 1,
                 }
             }
         }

@@ -21,7 +21,7 @@ use regex::Regex;
 
 pub use reason::{KeepReason, KeepReasons, StaleReason};
 
-use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, subject_named_by_tag};
+use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, Subject, subject_named_by_tag};
 use crate::pattern::Pattern;
 use crate::usage::RepositoryUsage;
 
@@ -49,7 +49,12 @@ pub struct Rules {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It stays.
-    Keep(KeepReasons),
+    Keep {
+        /// Why.
+        reasons: KeepReasons,
+        /// Why it would go without these.
+        candidate: Option<StaleReason>,
+    },
     /// It goes.
     Delete(StaleReason),
 }
@@ -59,6 +64,12 @@ pub enum Decision {
 pub fn decide(images: &[Image], usage: &RepositoryUsage<'_>, rules: &Rules, now: DateTime<Utc>) -> Vec<Decision> {
     let relations = relations_of(images);
     let newest = newest_tagged(images, &relations, rules.images_to_keep, now);
+    // Kept for its own sake, an untagged image may be the child of any index.
+    let child_may_be_held = images.iter().any(|image| {
+        image.is_untagged()
+            && image.manifest == ManifestKind::Manifest
+            && !protections(image, usage, rules, now).is_empty()
+    });
     let holds_an_index = images.iter().any(|image| image.manifest == ManifestKind::Index);
 
     let mut decisions: Vec<Decision> = images
@@ -66,30 +77,36 @@ pub fn decide(images: &[Image], usage: &RepositoryUsage<'_>, rules: &Rules, now:
         .enumerate()
         .map(|(place, image)| {
             let mut reasons = protections(image, usage, rules, now);
-            if newest[place] {
-                reasons.add(KeepReason::Newest);
-            }
-            if image.is_untagged() && holds_an_index {
+            if holds_an_index && (image.is_untagged() || (image.manifest == ManifestKind::Index && child_may_be_held)) {
                 reasons.add(KeepReason::Unreadable);
             }
-            let candidate = match relations[place] {
-                Relation::Image if image.is_untagged() => untagged_for_long(image, rules, now),
-                Relation::Image => Some(StaleReason::NotAmongNewest { images_to_keep: rules.images_to_keep }),
-                Relation::ReferrerOf(subject) => Some(StaleReason::ReferrerOf(images[subject].image_digest)),
-                Relation::ReferrerWithoutSubject => untagged_for_long(image, rules, now),
-                Relation::MayReferElsewhere => {
-                    reasons.add(KeepReason::Unknown);
-                    None
+            let relation = &relations[place];
+            let candidate = match relation {
+                Relation::Image | Relation::ImageAbout(_) if newest[place] => None,
+                Relation::Image | Relation::ImageAbout(_) if !image.is_untagged() => {
+                    Some(StaleReason::NotAmongNewest { images_to_keep: rules.images_to_keep })
                 }
+                Relation::Image | Relation::ImageAbout(_) | Relation::WithoutSubject => {
+                    untagged_for_long(image, rules, now)
+                }
+                Relation::About(subjects) => {
+                    subjects.first().map(|subject| StaleReason::ReferrerOf(images[*subject].image_digest))
+                }
+                Relation::AboutSomethingElsewhere => None,
             };
             match candidate {
                 Some(reason) if reasons.is_empty() => Decision::Delete(reason),
-                Some(_) => Decision::Keep(reasons),
+                Some(_) => Decision::Keep { reasons, candidate },
                 None => {
-                    if relations[place] != Relation::MayReferElsewhere && image.image_pushed_at.is_some() {
-                        reasons.add(KeepReason::Untagged);
-                    }
-                    Decision::Keep(reasons)
+                    reasons.add(match relation {
+                        Relation::AboutSomethingElsewhere => KeepReason::Unknown,
+                        _ if newest[place] => KeepReason::Newest,
+                        _ if image.image_pushed_at.is_none() => KeepReason::Unknown,
+                        Relation::Image | Relation::ImageAbout(_) | Relation::About(_) | Relation::WithoutSubject => {
+                            KeepReason::Untagged
+                        }
+                    });
+                    Decision::Keep { reasons, candidate }
                 }
             }
         })
@@ -98,16 +115,28 @@ pub fn decide(images: &[Image], usage: &RepositoryUsage<'_>, rules: &Rules, now:
     decisions
 }
 
-/// Whether an image stands for itself, or is about another.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Keeps everything that would go, for a reason that the repository as a whole gives.
+pub fn withhold(decisions: &mut [Decision], reason: KeepReason) {
+    for decision in decisions {
+        if let Decision::Delete(candidate) = *decision {
+            *decision = Decision::Keep { reasons: KeepReasons::one(reason), candidate: Some(candidate) };
+        }
+    }
+}
+
+/// Whether an image stands for itself, or is about others.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Relation {
+    /// It stands for itself.
     Image,
-    /// About the image at this place.
-    ReferrerOf(usize),
+    /// It is about the images at these places.
+    About(Vec<usize>),
+    /// It has a tag of its own, and others that say it is about the images at these places.
+    ImageAbout(Vec<usize>),
     /// Its manifest names a subject that this repository does not hold.
-    ReferrerWithoutSubject,
-    /// Its tag names a subject that this repository does not hold: signatures may live in a repository of their own.
-    MayReferElsewhere,
+    WithoutSubject,
+    /// What it is about is not here: signatures may live in a repository of their own. Or it can't be told.
+    AboutSomethingElsewhere,
 }
 
 fn relations_of(images: &[Image]) -> Vec<Relation> {
@@ -115,29 +144,35 @@ fn relations_of(images: &[Image]) -> Vec<Relation> {
         images.iter().enumerate().map(|(place, image)| (image.image_digest, place)).collect();
     images
         .iter()
-        .map(|image| {
-            if let Some(subject) = &image.subject {
-                return places
-                    .get(subject)
-                    .map_or(Relation::ReferrerWithoutSubject, |place| Relation::ReferrerOf(*place));
-            }
-            // An image that has another tag beside the conventional one is somebody's release, not only a referrer.
-            let mut subjects = image.image_tags.iter().map(|tag| subject_named_by_tag(tag));
-            match (subjects.next(), subjects.next()) {
-                (Some(Some(subject)), None) => {
-                    places.get(&subject).map_or(Relation::MayReferElsewhere, |place| Relation::ReferrerOf(*place))
-                }
-                _ => Relation::Image,
-            }
+        .map(|image| match &image.subject {
+            Subject::Image(subject) => match places.get(subject) {
+                Some(place) => Relation::About(vec![*place]),
+                None => Relation::WithoutSubject,
+            },
+            Subject::Unknown => Relation::AboutSomethingElsewhere,
+            Subject::None => relation_by_tags(image, &places),
         })
         .collect()
+}
+
+fn relation_by_tags(image: &Image, places: &HashMap<ImageDigest, usize>) -> Relation {
+    let named: Vec<ImageDigest> = image.image_tags.iter().filter_map(|tag| subject_named_by_tag(tag)).collect();
+    if named.is_empty() {
+        return Relation::Image;
+    }
+    let subjects: Option<Vec<usize>> = named.iter().map(|subject| places.get(subject).copied()).collect();
+    match subjects {
+        None => Relation::AboutSomethingElsewhere,
+        Some(subjects) if named.len() == image.image_tags.len() => Relation::About(subjects),
+        Some(subjects) => Relation::ImageAbout(subjects),
+    }
 }
 
 /// Everything but its rank and its relations that keeps an image.
 fn protections(image: &Image, usage: &RepositoryUsage<'_>, rules: &Rules, now: DateTime<Utc>) -> KeepReasons {
     let within = |time: DateTime<Utc>, days: u32| age_in_seconds(time, now) <= i64::from(days) * DAY;
     let mut reasons = KeepReasons::none();
-    if usage.holder(image).is_some() {
+    if usage.holder(image.image_digest, &image.image_tags).is_some() {
         reasons.add(KeepReason::InUse);
     }
     if image.image_tags.iter().any(|tag| rules.keep_tags.iter().any(|pattern| pattern.matches(tag))) {
@@ -177,7 +212,7 @@ fn newest_tagged(images: &[Image], relations: &[Relation], images_to_keep: u32, 
     let mut ranked: Vec<usize> = (0..images.len())
         .filter(|&place| {
             let image = &images[place];
-            relations[place] == Relation::Image
+            matches!(relations[place], Relation::Image | Relation::ImageAbout(_))
                 && !image.is_untagged()
                 && image.image_status == ImageStatus::Active
                 && image.image_pushed_at.is_some_and(|pushed_at| pushed_at <= now)
@@ -201,20 +236,33 @@ fn untagged_for_long(image: &Image, rules: &Rules, now: DateTime<Utc>) -> Option
     (age > i64::from(days) * DAY).then_some(StaleReason::UntaggedForLong { days })
 }
 
-/// A referrer stays while its subject does. A subject may itself be a referrer, so this follows the chain.
+/// A referrer stays while any of its subjects does. A subject may itself be a referrer, so this goes on from each image
+/// that is kept to what is about it.
 fn keep_referrers_of_the_kept(decisions: &mut [Decision], relations: &[Relation]) {
-    for place in 0..decisions.len() {
-        let mut chain = vec![place];
-        // Digests make a cycle impossible, but a registry's answer could still claim one.
-        while let Relation::ReferrerOf(subject) = relations[chain[chain.len() - 1]]
-            && !chain.contains(&subject)
-        {
-            chain.push(subject);
-        }
-        for pair in chain.windows(2).rev() {
-            if let (Decision::Delete(_), Decision::Keep(_)) = (decisions[pair[0]], decisions[pair[1]]) {
-                decisions[pair[0]] = Decision::Keep(KeepReasons::one(KeepReason::ReferrerOfKept));
+    let mut referrers: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (place, relation) in relations.iter().enumerate() {
+        if let Relation::About(subjects) | Relation::ImageAbout(subjects) = relation {
+            for subject in subjects {
+                referrers.entry(*subject).or_default().push(place);
             }
+        }
+    }
+    let is_kept = |decision: &Decision| matches!(decision, Decision::Keep { .. });
+    let mut kept: Vec<usize> = (0..decisions.len()).filter(|place| is_kept(&decisions[*place])).collect();
+    while let Some(subject) = kept.pop() {
+        // Each subject is taken once, so that this ends whatever a registry claims.
+        for referrer in referrers.remove(&subject).unwrap_or_default() {
+            decisions[referrer] = match decisions[referrer] {
+                Decision::Keep { mut reasons, candidate } => {
+                    reasons.add(KeepReason::ReferrerOfKept);
+                    Decision::Keep { reasons, candidate }
+                }
+                Decision::Delete(candidate) => {
+                    kept.push(referrer);
+                    let reasons = KeepReasons::one(KeepReason::ReferrerOfKept);
+                    Decision::Keep { reasons, candidate: Some(candidate) }
+                }
+            };
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::account::Region;
 use crate::image::RepositoryName;
 use crate::pattern::Pattern;
 use crate::retention::Rules;
+use crate::sharing::AcceptedAccounts;
+use crate::usage::UsageScope;
 use given::Given;
 
 /// The process's environment variables, as far as they are text.
@@ -27,6 +29,10 @@ pub const DEFAULT_UNTAGGED_OLDER_THAN_DAYS: u32 = 15;
 pub const DEFAULT_KEEP_PULLED_WITHIN_DAYS: u32 = 30;
 /// Off: the newest images are kept by their number already.
 pub const DEFAULT_KEEP_PUSHED_WITHIN_DAYS: u32 = 0;
+/// Schedules and one-off runs start from the newest revision unless somebody pinned another.
+pub const DEFAULT_TASK_DEFINITIONS_TO_KEEP: u32 = 1;
+/// The version that the next alias will route to.
+pub const DEFAULT_LAMBDA_VERSIONS_TO_KEEP: u32 = 1;
 /// ECR's price of standard storage in USD. See <https://aws.amazon.com/ecr/pricing/>.
 pub const DEFAULT_PRICE_PER_GB_MONTH: f64 = 0.10;
 
@@ -46,8 +52,10 @@ pub struct Settings {
     pub mode: Mode,
     /// The regions whose registries are cleaned; all enabled ones where it is `None`.
     pub regions: Option<BTreeSet<Region>>,
-    /// The regions in which workloads are looked for; all enabled ones where it is `None`.
-    pub usage_regions: Option<BTreeSet<Region>>,
+    /// What counts as usage, and where it is looked for.
+    pub usage: UsageScope,
+    /// Accounts that may pull although their usage isn't read.
+    pub accept_unseen_accounts: AcceptedAccounts,
     /// The repositories that are cleaned.
     pub repositories: RepositorySelection,
     /// What is kept and what is stale.
@@ -85,6 +93,12 @@ pub struct InvalidSettings {
 }
 
 impl InvalidSettings {
+    /// Names a key that is none. Its value is nobody's business, so it is not shown.
+    #[must_use]
+    pub fn unknown(key: &str, accepted: &str) -> Self {
+        Self { key: key.to_owned(), given: "a setting".to_owned(), accepted: accepted.to_owned() }
+    }
+
     /// Names the key, shows what was given and tells what is accepted.
     #[must_use]
     pub fn new(key: &str, given: &Value, accepted: &str) -> Self {
@@ -153,6 +167,11 @@ const KEEP_PUSHED_WITHIN_DAYS: Key = Key::new("keepPushedWithinDays", &[], "KEEP
 const REPOSITORIES: Key = Key::new("repositories", &[], "REPOSITORIES");
 const EXCLUDE_REPOSITORIES: Key = Key::new("excludeRepositories", &[], "EXCLUDE_REPOSITORIES");
 const USAGE_REGIONS: Key = Key::new("usageRegions", &[], "USAGE_REGIONS");
+const IN_USE_IMAGES: Key = Key::new("inUseImages", &[], "IN_USE_IMAGES");
+const ACCEPT_UNSEEN_ACCOUNTS: Key = Key::new("acceptUnseenAccounts", &[], "ACCEPT_UNSEEN_ACCOUNTS");
+const USAGE_ROLE_ARNS: Key = Key::new("usageRoleArns", &[], "USAGE_ROLE_ARNS");
+const TASK_DEFINITIONS_TO_KEEP: Key = Key::new("taskDefinitionsToKeep", &[], "TASK_DEFINITIONS_TO_KEEP");
+const LAMBDA_VERSIONS_TO_KEEP: Key = Key::new("lambdaVersionsToKeep", &[], "LAMBDA_VERSIONS_TO_KEEP");
 const MAX_DELETIONS: Key = Key::new("maxDeletions", &[], "MAX_DELETIONS");
 const PRICE_PER_GB_MONTH: Key =
     Key { name: "pricePerGbMonth", also: &[], environment: None, available: Available::Now };
@@ -171,12 +190,12 @@ pub const KEYS: &[Key] = &[
     EXCLUDE_REPOSITORIES,
     Key::later("policies", "POLICIES_FILE"),
     Key::later("auditLifecyclePolicies", "AUDIT_LIFECYCLE_POLICIES"),
-    Key::later("inUseImages", "IN_USE_IMAGES"),
-    Key::later("acceptUnseenAccounts", "ACCEPT_UNSEEN_ACCOUNTS"),
+    IN_USE_IMAGES,
+    ACCEPT_UNSEEN_ACCOUNTS,
     USAGE_REGIONS,
-    Key::later("usageRoleArns", "USAGE_ROLE_ARNS"),
-    Key::later("taskDefinitionsToKeep", "TASK_DEFINITIONS_TO_KEEP"),
-    Key::later("lambdaVersionsToKeep", "LAMBDA_VERSIONS_TO_KEEP"),
+    USAGE_ROLE_ARNS,
+    TASK_DEFINITIONS_TO_KEEP,
+    LAMBDA_VERSIONS_TO_KEEP,
     Key::later("exactSizes", "EXACT_SIZES"),
     MAX_DELETIONS,
     PRICE_PER_GB_MONTH,
@@ -200,7 +219,18 @@ impl Settings {
         Ok(Self {
             mode: if dry_run { Mode::DryRun } else { Mode::Live },
             regions: given.regions(&REGION)?.or_else(|| usage_regions.clone()),
-            usage_regions,
+            usage: UsageScope {
+                regions: usage_regions,
+                role_arns: given.role_arns(&USAGE_ROLE_ARNS)?,
+                task_definitions_to_keep: given
+                    .integer(&TASK_DEFINITIONS_TO_KEEP)?
+                    .unwrap_or(DEFAULT_TASK_DEFINITIONS_TO_KEEP),
+                lambda_versions_to_keep: given
+                    .integer(&LAMBDA_VERSIONS_TO_KEEP)?
+                    .unwrap_or(DEFAULT_LAMBDA_VERSIONS_TO_KEEP),
+                in_use_images: given.references(&IN_USE_IMAGES)?,
+            },
+            accept_unseen_accounts: given.accounts(&ACCEPT_UNSEEN_ACCOUNTS)?,
             repositories: RepositorySelection { include, exclude: patterns(&EXCLUDE_REPOSITORIES, &[])? },
             rules: Rules {
                 images_to_keep: given.integer(&IMAGES_TO_KEEP)?.unwrap_or(DEFAULT_IMAGES_TO_KEEP),

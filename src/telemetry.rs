@@ -4,11 +4,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::account::Region;
-use crate::plan::{Decided, RepositoryPlan, StaleImage};
-use crate::report::{Outcome, Report, Totals};
+use crate::plan::{Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage};
+use crate::report::{Outcome, Report, StaleJson, Totals};
+use crate::usage::Discovery;
 
-/// A log event may have 256 KiB; a hundred images with all their tags stay well below.
+/// The most images of a log line.
 const IMAGES_PER_LINE: usize = 100;
+/// A log event may have 256 KiB, and a single image's tags may fill half of that. The text is escaped once more.
+const BYTES_PER_LINE: usize = 100_000;
 /// The metrics' namespace.
 const NAMESPACE: &str = "EcrCleanup";
 
@@ -17,7 +20,7 @@ pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
     let RepositoryPlan { repository_name, decided } = repository;
     match decided {
         Ok(decided) => {
-            let Decided { images, bytes, images_in_use, kept_because, stale } = decided;
+            let Decided { images, bytes, images_in_use, kept_because, held: _, stale } = decided;
             tracing::info!(
                 %region,
                 %repository_name,
@@ -29,18 +32,54 @@ pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
                 "repository {repository_name} in {region}: {} of {images} images are stale",
                 stale.len(),
             );
-            for batch in stale.chunks(IMAGES_PER_LINE) {
-                tracing::info!(
-                    %region,
-                    %repository_name,
-                    stale = as_json(&batch.iter().map(StaleLine::new).collect::<Vec<_>>()),
-                    "stale images of {repository_name} in {region}"
-                );
+            for stale in lines(stale.iter().map(StaleLine::new)) {
+                tracing::info!(%region, %repository_name, stale, "stale images of {repository_name} in {region}");
             }
         }
         Err(error) => {
             tracing::error!(%region, %repository_name, %error, remedy = error.remedy(), "repository {repository_name} in {region} could not be read");
         }
+    }
+}
+
+/// Logs what became of the stale images of a live run: how many were deleted, and every other one.
+pub fn log_results(plan: &Plan) {
+    for RegistryPlan { registry_id: _, region, repositories } in &plan.registries {
+        for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
+            let stale = decided.iter().flat_map(|decided| &decided.stale);
+            let (deleted, others): (Vec<_>, Vec<_>) = stale.partition(|image| image.result == ImageResult::Deleted);
+            if !deleted.is_empty() {
+                let images = deleted.len();
+                tracing::info!(%region, %repository_name, images, "{images} images of {repository_name} in {region} deleted");
+            }
+            for not_deleted in lines(others.iter().copied().map(StaleJson)) {
+                tracing::warn!(%region, %repository_name, not_deleted, "stale images of {repository_name} in {region} that were not deleted");
+            }
+        }
+    }
+}
+
+/// Lists of at most so many images and bytes, as text.
+fn lines(images: impl Iterator<Item = impl Serialize>) -> Vec<String> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    for image in images.map(|image| as_json(&image)) {
+        match lines.last_mut() {
+            Some((images, line)) if *images < IMAGES_PER_LINE && line.len() + image.len() < BYTES_PER_LINE => {
+                *images += 1;
+                line.push(',');
+                line.push_str(&image);
+            }
+            _ => lines.push((1, format!("[{image}"))),
+        }
+    }
+    lines.into_iter().map(|(_, line)| line + "]").collect()
+}
+
+/// Logs, for those who debug, every reference in use with all who hold it.
+pub fn log_usage(discovery: &Discovery) {
+    for (reference, holders) in discovery.usage.references() {
+        let holders: Vec<String> = holders.iter().map(ToString::to_string).collect();
+        tracing::debug!(%reference, holders = as_json(&holders), "{reference} is in use");
     }
 }
 

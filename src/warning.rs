@@ -8,7 +8,9 @@ use serde::{Serialize, Serializer};
 
 use crate::account::{AccountId, Region};
 use crate::image::RepositoryName;
-use crate::usage::{Cause, UnreadableUse};
+use crate::plan::Plan;
+use crate::sharing::Unseen;
+use crate::usage::{Cause, Discovery, UnreadableUse, UsageIncomplete};
 
 /// One thing to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub enum Warning {
     Withheld(RepositoryName, UnreadableUse),
     /// No workload names an image of the registries being cleaned.
     NothingInUse(AccountId),
+    /// A repository is kept whole, since others may pull from it whose usage isn't read.
+    SharedElsewhere(Region, RepositoryName, Unseen),
     /// The event was sent long ago, so everything pushed since is kept.
     OldEvent(DateTime<Utc>),
 }
@@ -40,6 +44,10 @@ impl fmt::Display for Warning {
                 f,
                 "no workload refers to the registry of account {account} in the regions being cleaned: is this the account whose images run?"
             ),
+            Self::SharedElsewhere(region, repository, unseen) => write!(
+                f,
+                "repository {repository} in {region} is kept whole: its policy lets {unseen} pull, whose usage isn't read (add a role there to usageRoleArns, or the account to acceptUnseenAccounts)"
+            ),
             Self::OldEvent(time) => write!(
                 f,
                 "the event is from {}, over a day ago: images pushed since then are kept and not counted",
@@ -53,4 +61,24 @@ impl Serialize for Warning {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+/// What usage gives to know about a plan.
+#[must_use]
+pub fn of_usage(discovery: &Discovery, registry_id: &AccountId, plan: &Plan) -> Vec<Warning> {
+    let Discovery { usage, incomplete, .. } = discovery;
+    let mut warnings = Vec::new();
+    if let Some(UsageIncomplete { causes, usable_regions }) = incomplete {
+        warnings.extend(causes.iter().cloned().map(Warning::UsageIncomplete));
+        if !usable_regions.is_empty() {
+            warnings.push(Warning::UsableRegions(usable_regions.clone()));
+        }
+    }
+    let withheld = usage.withheld().iter();
+    warnings.extend(withheld.map(|(repository, unreadable)| Warning::Withheld(repository.clone(), unreadable.clone())));
+    let cleaned = plan.registries.iter().map(|registry| registry.region.clone()).collect();
+    if !usage.refers_to(registry_id, &cleaned) {
+        warnings.push(Warning::NothingInUse(registry_id.clone()));
+    }
+    warnings
 }

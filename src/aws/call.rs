@@ -1,62 +1,122 @@
-//! One call to AWS, or one listing, bounded by the deadline, with errors that name the call.
+//! One call to AWS, or one listing: bounded by the deadline, at the pace of its quota, with errors that name the call.
 
 use std::error::Error;
 use std::fmt;
+use std::ops::ControlFlow;
 
-use aws_sdk_ecr::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::future::pagination_stream::PaginationStream;
 
 use super::error::{CallError, NO_CREDENTIALS};
+use super::pace::Limiter;
 use crate::deadline::Deadline;
 
 /// More of an error's text than this helps no one, and a report may hold thousands.
 const MESSAGE_BYTES: usize = 1_000;
 
-/// Waits for one call.
-///
-/// # Errors
-/// When it fails after all retries, or the deadline comes too near.
-pub async fn call<T, E, R>(
+/// How calls are made: until when, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
     deadline: Deadline,
-    api: &'static str,
-    call: impl Future<Output = Result<T, SdkError<E, R>>>,
-) -> Result<T, CallError>
-where
-    E: ProvideErrorMetadata + Error + 'static,
-    R: fmt::Debug + 'static,
-{
-    match deadline.bound(call).await {
-        Ok(answer) => answer.map_err(|error| from_sdk(api, &error)),
-        Err(reached) => Err((api, reached).into()),
-    }
+    limiter: Option<&'a Limiter>,
 }
 
-/// Reads a listing to its end, a page at a time.
-///
-/// # Errors
-/// When a page can't be read, or the listing breaks off: the SDK's paginator stops silently at a page that names
-/// itself as the next, and what follows would be taken for not existing.
-pub async fn pages<P, E, R>(
-    deadline: Deadline,
-    api: &'static str,
-    mut listing: PaginationStream<Result<P, SdkError<E, R>>>,
-    next_token: impl Fn(&P) -> Option<&str>,
-    mut take: impl FnMut(P),
-) -> Result<(), CallError>
-where
-    E: ProvideErrorMetadata + Error + 'static,
-    R: fmt::Debug + 'static,
-{
-    let mut unfinished = false;
-    while let Some(page) = deadline.bound(listing.next()).await.map_err(|reached| (api, reached))? {
-        let page = page.map_err(|error| from_sdk(api, &error))?;
-        unfinished = next_token(&page).is_some_and(|token| !token.is_empty());
-        take(page);
+impl<'a> Caller<'a> {
+    /// Calls of a service whose quota nobody shares, or that is bounded by how many calls are under way.
+    #[must_use]
+    pub fn new(deadline: Deadline) -> Self {
+        Self { deadline, limiter: None }
     }
-    if unfinished {
-        return Err(CallError::unexpected(api, &"the listing broke off: a page names itself as the next"));
+
+    /// Calls at the pace of their quota.
+    #[must_use]
+    pub fn paced(deadline: Deadline, limiter: &'a Limiter) -> Self {
+        Self { deadline, limiter: Some(limiter) }
     }
-    Ok(())
+
+    /// Waits for one call.
+    ///
+    /// # Errors
+    /// When it fails after all retries, or the deadline comes too near.
+    pub async fn call<T, E, R>(
+        &self,
+        api: &'static str,
+        call: impl Future<Output = Result<T, SdkError<E, R>>>,
+    ) -> Result<T, CallError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug + 'static,
+    {
+        // The SDK's futures are large; boxed, they don't make those of every caller so.
+        match self.deadline.bound(self.at_its_pace(Box::pin(call))).await {
+            Ok(answer) => answer.map_err(|error| from_sdk(api, &error)),
+            Err(reached) => Err((api, reached).into()),
+        }
+    }
+
+    /// Reads a listing to its end, a page at a time.
+    ///
+    /// # Errors
+    /// When a page can't be read, or the listing breaks off: the SDK's paginator stops silently at a page that names
+    /// itself as the next, and what follows would be taken for not existing.
+    pub async fn pages<P, E, R>(
+        &self,
+        api: &'static str,
+        mut listing: PaginationStream<Result<P, SdkError<E, R>>>,
+        next_token: impl Fn(&P) -> Option<&str>,
+        mut take: impl FnMut(P),
+    ) -> Result<(), CallError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug + 'static,
+    {
+        loop {
+            let page = self.deadline.bound(self.at_its_pace(listing.next())).await.map_err(|reached| (api, reached))?;
+            let page = page.ok_or_else(|| CallError::broke_off(api))?.map_err(|error| from_sdk(api, &error))?;
+            let last = next_token(&page).is_none_or(str::is_empty);
+            take(page);
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads a listing that the SDK has no paginator for, or one that may be left before its end.
+    ///
+    /// # Errors
+    /// When a page can't be read, or names itself as the next.
+    pub async fn pages_by_token<P, E, R, F>(
+        &self,
+        api: &'static str,
+        page_at: impl Fn(Option<String>) -> F,
+        next_token: impl Fn(&P) -> Option<&str>,
+        mut take: impl FnMut(P) -> ControlFlow<()>,
+    ) -> Result<(), CallError>
+    where
+        F: Future<Output = Result<P, SdkError<E, R>>>,
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug + 'static,
+    {
+        let mut token = None;
+        loop {
+            let page = self.call(api, page_at(token.clone())).await?;
+            let next = next_token(&page).filter(|token| !token.is_empty()).map(str::to_owned);
+            if take(page).is_break() || next.is_none() {
+                return Ok(());
+            }
+            if next == token {
+                return Err(CallError::broke_off(api));
+            }
+            token = next;
+        }
+    }
+
+    async fn at_its_pace<T>(&self, call: impl Future<Output = T>) -> T {
+        if let Some(limiter) = self.limiter {
+            limiter.until_ready().await;
+        }
+        call.await
+    }
 }
 
 fn from_sdk<E, R>(api: &'static str, error: &SdkError<E, R>) -> CallError
@@ -74,8 +134,16 @@ where
         SdkError::ResponseError(_) => "ResponseError",
         _ => "UnknownError",
     };
-    // `{:?}` would put the whole response into the log; this is the chain of causes.
-    let message = || DisplayErrorContext(error).to_string();
+    // The chain of causes. `DisplayErrorContext` would add the whole response to it.
+    let message = || {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    };
     let mut message = service_message.unwrap_or_else(message);
     let mut code = service_code.unwrap_or_else(|| code.to_owned());
     if message.contains("credential") && matches!(code.as_str(), "DispatchFailure" | "ConstructionFailure") {

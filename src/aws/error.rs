@@ -24,10 +24,31 @@ impl CallError {
         Self { api, code: "UnexpectedResponse".to_owned(), message: message.to_string() }
     }
 
+    /// A listing that ended although it named a next page.
+    #[must_use]
+    pub fn broke_off(api: &'static str) -> Self {
+        Self::unexpected(api, &"the listing broke off: a page names itself as the next")
+    }
+
     /// Whether the call was given up for the function's deadline.
     #[must_use]
     pub fn is_deadline(&self) -> bool {
-        self.code == DEADLINE_REACHED
+        Self::is_deadline_code(&self.code)
+    }
+
+    /// Whether this is the code of such a call.
+    #[must_use]
+    pub fn is_deadline_code(code: &str) -> bool {
+        code == DEADLINE_REACHED
+    }
+
+    /// Whether the caller may not do this there at all.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        let code = self.code.as_str();
+        code.contains("AccessDenied")
+            || code.contains("NotAuthorized")
+            || matches!(code, "UnauthorizedOperation" | "UnrecognizedClientException" | "InvalidClientTokenId")
     }
 
     /// What a person can do about it.

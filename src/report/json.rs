@@ -4,18 +4,22 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::Report;
-use crate::plan::{Decided, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan, StaleImage};
+use crate::plan::{Decided, HeldImage, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan, SkipReason, StaleImage};
 use crate::settings::Mode;
 
 /// Lambda refuses responses over 6 MB; this many bytes stay below it however MB is meant.
 /// See <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>.
 pub const RESPONSE_BYTES: usize = 5_900_000;
 
+/// The most warnings of a response; more are not read, and the log has them.
+const WARNINGS: usize = 1_000;
+
 /// A report with at most so many repositories and stale images.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     repositories: usize,
     images: usize,
+    warnings: usize,
 }
 
 impl Report {
@@ -24,7 +28,7 @@ impl Report {
     /// # Errors
     /// None that its own values could cause.
     pub fn to_json(&self) -> serde_json::Result<String> {
-        serde_json::to_string(&self.with(Cut { repositories: usize::MAX, images: usize::MAX }))
+        serde_json::to_string(&self.with(Cut { repositories: usize::MAX, images: usize::MAX, warnings: usize::MAX }))
     }
 
     /// The report in at most `limit` bytes, as far as its lists can be cut. Images go first, then repositories; totals
@@ -34,13 +38,15 @@ impl Report {
     /// None that its own values could cause.
     pub fn to_json_within(&self, limit: usize) -> serde_json::Result<String> {
         let repositories = self.repositories().count();
-        let without_images = serde_json::to_string(&self.with(Cut { repositories, images: 0 }))?.len();
+        let without_images =
+            serde_json::to_string(&self.with(Cut { repositories, images: 0, warnings: WARNINGS }))?.len();
         let cut = if let Some(left) = limit.checked_sub(without_images) {
-            Cut { repositories, images: how_many_fit(self.plan.stale().map(StaleJson), left)? }
+            Cut { repositories, images: how_many_fit(self.plan.stale().map(StaleJson), left)?, warnings: WARNINGS }
         } else {
-            let frame = serde_json::to_string(&self.with(Cut { repositories: 0, images: 0 }))?.len();
+            let frame =
+                serde_json::to_string(&self.with(Cut { repositories: 0, images: 0, warnings: WARNINGS }))?.len();
             let lists = self.repositories().map(|repository| RepositoryJson { repository, images: 0 });
-            Cut { repositories: how_many_fit(lists, limit.saturating_sub(frame))?, images: 0 }
+            Cut { repositories: how_many_fit(lists, limit.saturating_sub(frame))?, images: 0, warnings: WARNINGS }
         };
         serde_json::to_string(&self.with(cut))
     }
@@ -89,7 +95,11 @@ impl Serialize for ReportJson<'_> {
         if cut_repositories > 0 {
             report.serialize_entry("truncatedRepositories", &cut_repositories)?;
         }
-        report.serialize_entry("warnings", warnings)?;
+        let cut_warnings = warnings.len().saturating_sub(self.cut.warnings);
+        if cut_warnings > 0 {
+            report.serialize_entry("truncatedWarnings", &cut_warnings)?;
+        }
+        report.serialize_entry("warnings", &warnings[..warnings.len() - cut_warnings])?;
         report.end()
     }
 }
@@ -162,12 +172,15 @@ impl Serialize for RepositoryJson<'_> {
         let mut repository = serializer.serialize_map(None)?;
         repository.serialize_entry("repositoryName", repository_name)?;
         match decided {
-            Ok(Decided { images, bytes, images_in_use, kept_because, stale }) => {
+            Ok(Decided { images, bytes, images_in_use, kept_because, held, stale }) => {
                 repository.serialize_entry("images", images)?;
                 repository.serialize_entry("bytes", bytes)?;
                 repository.serialize_entry("imagesInUse", images_in_use)?;
                 repository.serialize_entry("imagesKept", &kept_because.total())?;
                 repository.serialize_entry("keptBecause", &KeptBecauseJson(kept_because))?;
+                if !held.is_empty() {
+                    repository.serialize_entry("onlyInUse", &held.iter().map(HeldJson).collect::<Vec<_>>())?;
+                }
                 let bytes_stale: u64 = stale.iter().map(StaleImage::own_bytes).sum();
                 repository.serialize_entry("imagesStale", &stale.len())?;
                 repository.serialize_entry("bytesStale", &bytes_stale)?;
@@ -188,7 +201,23 @@ impl Serialize for KeptBecauseJson<'_> {
     }
 }
 
-struct StaleJson<'a>(&'a StaleImage);
+struct HeldJson<'a>(&'a HeldImage);
+
+impl Serialize for HeldJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let HeldImage { image_digest, image_tags, image_pushed_at, held_by } = self.0;
+        let mut image = serializer.serialize_map(None)?;
+        image.serialize_entry("imageDigest", image_digest)?;
+        image.serialize_entry("imageTags", image_tags)?;
+        image.serialize_entry("imagePushedAt", &image_pushed_at.as_ref().map(rfc3339))?;
+        image.serialize_entry("heldBy", &held_by.to_string())?;
+        image.end()
+    }
+}
+
+/// A stale image as the report writes it.
+#[derive(Debug)]
+pub struct StaleJson<'a>(pub &'a StaleImage);
 
 impl Serialize for StaleJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -201,9 +230,17 @@ impl Serialize for StaleJson<'_> {
         image.serialize_entry("imageSizeInBytes", image_size_in_bytes)?;
         image.serialize_entry("reason", reason)?;
         image.serialize_entry("result", result.as_str())?;
-        if let ImageResult::Failed { code, reason } = result {
-            image.serialize_entry("failureCode", code)?;
-            image.serialize_entry("failureReason", reason)?;
+        match result {
+            ImageResult::Failed { code, reason } => {
+                image.serialize_entry("failureCode", code)?;
+                image.serialize_entry("failureReason", reason)?;
+            }
+            ImageResult::Skipped(because) => image.serialize_entry("skippedBecause", because.as_str())?,
+            ImageResult::Planned
+            | ImageResult::Deleted
+            | ImageResult::Gone
+            | ImageResult::Kept
+            | ImageResult::NotAttempted(_) => {}
         }
         image.end()
     }
@@ -219,7 +256,18 @@ impl ImageResult {
             Self::Gone => "gone",
             Self::Kept => "kept",
             Self::Failed { .. } => "failed",
-            Self::NotAttempted => "notAttempted",
+            Self::Skipped(_) => "skipped",
+            Self::NotAttempted(_) => "notAttempted",
+        }
+    }
+}
+
+impl SkipReason {
+    /// As the report says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NowInUse => "a workload uses it now",
         }
     }
 }

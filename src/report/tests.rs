@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::*;
 use crate::aws::CallError;
-use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName};
+use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName, Subject};
 use crate::plan::{Decided, RegistryPlan, RepositoryPlan};
 use crate::retention::{Rules, decide};
-use crate::usage::{Holder, HolderKind, Places, UsageIncomplete, UsageSnapshot};
+use crate::usage::{Holder, HolderKind, UsageIncomplete, UsageSnapshot};
 
 const ACCOUNT: &str = "123456789012";
 
@@ -28,7 +28,7 @@ fn image(number: u32, tag: Option<&str>) -> Image {
         image_size_in_bytes: 1 << 30,
         image_status: ImageStatus::Active,
         manifest: ManifestKind::Manifest,
-        subject: None,
+        subject: Subject::None,
     }
 }
 
@@ -38,9 +38,11 @@ fn discovery(incomplete: Option<UsageIncomplete>) -> Discovery {
     usage.add(Some("123456789012.dkr.ecr.us-west-2.amazonaws.com/app:1.0.1"), None, &holder);
     let regions = BTreeSet::from(["us-west-2".parse().unwrap()]);
     Discovery {
-        places: Places { account: ACCOUNT.parse().unwrap(), regions, regions_unknown: None },
+        accounts: BTreeSet::from([ACCOUNT.parse().unwrap()]),
+        regions,
         usage,
         incomplete,
+        completed_at: std::time::Instant::now(),
     }
 }
 
@@ -119,6 +121,9 @@ fn is_written_as_the_contract_says() {
 #[test]
 fn the_outcome_tells_what_happened() {
     use ImageResult::{Deleted, Gone, Kept, NotAttempted, Planned};
+    const LATE: ImageResult = NotAttempted(Unattempted::Deadline);
+    const LEFT: ImageResult = NotAttempted(Unattempted::RepositoryFailed);
+    let cut_off = || ImageResult::Failed { code: "DeadlineReached".into(), reason: "no".into() };
     let failed = || ImageResult::Failed { code: "KmsError".into(), reason: "no".into() };
     let whole = || vec![repository("app", Ok(decided(images())))];
     let and = |error| {
@@ -137,20 +142,16 @@ fn the_outcome_tells_what_happened() {
             [Planned, Planned, Planned, Planned],
             Outcome::Partial,
         ),
+        ("a batch cut off", Mode::Live, whole(), [Deleted, cut_off(), LATE, LATE], Outcome::DeadlineReached),
         (
-            "no time for the last",
+            "a failure, and no time for the last",
             Mode::Live,
             whole(),
-            [Deleted, Deleted, Deleted, NotAttempted],
-            Outcome::DeadlineReached,
-        ),
-        (
-            "a call failed, the rest was left",
-            Mode::Live,
-            whole(),
-            [failed(), NotAttempted, NotAttempted, NotAttempted],
+            [failed(), Deleted, Deleted, LATE],
             Outcome::Partial,
         ),
+        ("no time for the last", Mode::Live, whole(), [Deleted, Deleted, Deleted, LATE], Outcome::DeadlineReached),
+        ("a call failed, the rest was left", Mode::Live, whole(), [failed(), LEFT, LEFT, LEFT], Outcome::Partial),
         (
             "no time to read",
             Mode::DryRun,
@@ -169,7 +170,7 @@ fn the_outcome_tells_what_happened() {
 fn totals_count_each_image_once() {
     let mut plan = plan(vec![repository("app", Ok(decided(images())))]);
     let failed = ImageResult::Failed { code: "KmsError".into(), reason: "no".into() };
-    set_results(&mut plan, &[ImageResult::Deleted, failed, ImageResult::NotAttempted]);
+    set_results(&mut plan, &[ImageResult::Deleted, failed, ImageResult::NotAttempted(Unattempted::Deadline)]);
     let Totals {
         images,
         images_in_use,
@@ -226,6 +227,17 @@ fn repositories_are_cut_when_they_alone_are_too_many() {
     assert!(listed > 100, "{listed}");
     assert_eq!(listed + cut["truncatedRepositories"].as_u64().unwrap(), 1_000);
     assert_eq!(cut["truncatedImages"], report.totals.images_stale);
+}
+
+#[test]
+fn warnings_beyond_what_anyone_reads_are_cut_and_counted() {
+    let mut report = report(Mode::DryRun, plan(vec![repository("app", Ok(decided(images())))]));
+    let account: crate::account::AccountId = ACCOUNT.parse().unwrap();
+    report.warnings = vec![Warning::NothingInUse(account); 50_000];
+    let cut: Value = serde_json::from_str(&report.to_json_within(RESPONSE_BYTES).unwrap()).unwrap();
+    assert!(cut.to_string().len() < RESPONSE_BYTES);
+    assert_eq!(cut["warnings"].as_array().unwrap().len() as u64 + cut["truncatedWarnings"].as_u64().unwrap(), 50_000);
+    assert_eq!(cut["truncatedImages"], 0);
 }
 
 #[test]

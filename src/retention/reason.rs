@@ -28,6 +28,8 @@ pub enum KeepReason {
     ReferrerOfKept,
     /// It is not ACTIVE.
     Archived,
+    /// Accounts whose usage isn't read may pull from its repository.
+    SharedElsewhere,
     /// What would have to be read to decide was not.
     Unreadable,
     /// ECR does not tell what would have to be known.
@@ -36,7 +38,7 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All of them, in the report's order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InUse,
         Self::KeepTags,
         Self::IgnoreTagsRegex,
@@ -46,6 +48,7 @@ impl KeepReason {
         Self::Untagged,
         Self::ReferrerOfKept,
         Self::Archived,
+        Self::SharedElsewhere,
         Self::Unreadable,
         Self::Unknown,
     ];

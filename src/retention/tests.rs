@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::image::RepositoryName;
+use crate::image::{RepositoryName, Subject};
 use crate::usage::{Holder, HolderKind, UsageSnapshot};
 
 const NOW: i64 = 1_750_000_000;
@@ -30,7 +30,7 @@ fn image(number: u8, tags: &[&str], days: f64) -> Image {
         image_size_in_bytes: 1,
         image_status: ImageStatus::Active,
         manifest: ManifestKind::Manifest,
-        subject: None,
+        subject: Subject::None,
     }
 }
 
@@ -74,7 +74,7 @@ fn stale_with(images: &[Image], rules: &Rules, used: &[&str]) -> Vec<u8> {
 
 fn first_reason(decision: Decision) -> KeepReason {
     match decision {
-        Decision::Keep(reasons) => reasons.first(),
+        Decision::Keep { reasons, .. } => reasons.first(),
         Decision::Delete(reason) => panic!("it goes: {reason}"),
     }
 }
@@ -241,7 +241,8 @@ fn untagged_images_beside_an_index_may_be_its_children() {
 
 #[test]
 fn referrers_take_no_place_and_follow_their_subject() {
-    let about = |number, subject, tags: &[&str]| Image { subject: Some(digest(subject)), ..image(number, tags, 1.0) };
+    let about =
+        |number, subject, tags: &[&str]| Image { subject: Subject::Image(digest(subject)), ..image(number, tags, 1.0) };
     let cosign = |subject: u8| digest(subject).to_string().replace(':', "-") + ".sig";
     let images = [
         image(1, &["v1"], 10.0),
@@ -265,7 +266,7 @@ fn referrers_take_no_place_and_follow_their_subject() {
 
 #[test]
 fn a_referrer_without_its_subject_is_untagged_or_kept() {
-    let about = |days| Image { subject: Some(digest(99)), ..image(1, &["tag"], days) };
+    let about = |days| Image { subject: Subject::Image(digest(99)), ..image(1, &["tag"], days) };
     let rules = Rules { images_to_keep: 100, untagged_older_than_days: Some(15), ..no_rules() };
     assert_eq!(stale(&[about(16.0)], &rules), [1]);
     assert_eq!(first_reason(decide_with(&[about(14.0)], &rules, &[])[0]), KeepReason::Untagged);
@@ -275,7 +276,7 @@ fn a_referrer_without_its_subject_is_untagged_or_kept() {
 
 #[test]
 fn a_referrer_is_kept_for_its_own_sake_too() {
-    let signature = Image { subject: Some(digest(1)), ..image(2, &["keep-me"], 400.0) };
+    let signature = Image { subject: Subject::Image(digest(1)), ..image(2, &["keep-me"], 400.0) };
     let rules = Rules { keep_tags: vec![Pattern::for_tags("keep-me").unwrap()], ..no_rules() };
     assert_eq!(stale(&[image(1, &["v1"], 400.0), signature], &rules), [1]);
 }
@@ -283,9 +284,9 @@ fn a_referrer_is_kept_for_its_own_sake_too() {
 #[test]
 fn referrers_that_claim_a_circle_do_not_hang() {
     let images = [
-        Image { subject: Some(digest(2)), ..image(1, &[], 400.0) },
-        Image { subject: Some(digest(1)), ..image(2, &[], 400.0) },
-        Image { subject: Some(digest(3)), ..image(3, &[], 400.0) },
+        Image { subject: Subject::Image(digest(2)), ..image(1, &[], 400.0) },
+        Image { subject: Subject::Image(digest(1)), ..image(2, &[], 400.0) },
+        Image { subject: Subject::Image(digest(3)), ..image(3, &[], 400.0) },
     ];
     assert_eq!(decide_with(&images, &no_rules(), &[]).len(), 3);
 }
@@ -301,7 +302,9 @@ fn all_reasons_are_told_in_the_reports_order() {
         ..no_rules()
     };
     let used = ["123456789012.dkr.ecr.us-west-2.amazonaws.com/app"];
-    let Decision::Keep(reasons) = decide_with(&[image], &rules, &used)[0] else { panic!("it goes") };
+    let Decision::Keep { reasons, candidate: None } = decide_with(&[image], &rules, &used)[0] else {
+        panic!("it goes")
+    };
     let expected = [
         KeepReason::InUse,
         KeepReason::KeepTags,

@@ -1,13 +1,16 @@
 //! Settings as they were given, in the event or the environment, read by type.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::{Available, Environment, InvalidSettings, KEYS, Key, REGION};
-use crate::account::Region;
+use crate::account::{AccountId, Region, RoleArn};
 use crate::pattern::{Pattern, UnusablePattern};
+use crate::reference::ImageReference;
+use crate::sharing::AcceptedAccounts;
 
 const REGIONS: &str = "a region code such as us-west-2, or a list of them";
 const INTEGER: &str = "an integer from 0 to 4294967295";
@@ -37,11 +40,11 @@ impl Raw<'_> {
 
 impl<'a> Given<'a> {
     pub(super) fn new(event: &'a Map<String, Value>, environment: &'a Environment) -> Result<Self, InvalidSettings> {
-        for (name, value) in event {
+        for name in event.keys() {
             if !KEYS.iter().any(|key| key.is_spelled(name)) {
                 let names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
                 let accepted = format!("only the settings {}", names.join(", "));
-                return Err(InvalidSettings::new(name, value, &accepted));
+                return Err(InvalidSettings::unknown(name, &accepted));
             }
         }
         let given = Self { event, environment };
@@ -79,7 +82,7 @@ impl<'a> Given<'a> {
 
     fn in_environment(&self, key: &Key) -> Option<Raw<'a>> {
         let variable = key.environment?;
-        let text = self.environment.get(variable)?.trim();
+        let text = self.environment.get(variable)?.trim_matches(|c: char| c.is_whitespace() || c == ',');
         // The Python script's documentation sets REGION=None for "all regions".
         let unset = text.is_empty() || (key.name == REGION.name && text == "None");
 
@@ -176,6 +179,36 @@ impl<'a> Given<'a> {
             return Err(raw.refuse("at least one region; leave it out for all enabled regions"));
         }
         Ok(Some(regions))
+    }
+
+    pub(super) fn role_arns(&self, key: &Key) -> Result<Vec<RoleArn>, InvalidSettings> {
+        self.items(key, "a list of role ARNs", str::parse)
+    }
+
+    /// References that a workload could name. One that looks like ECR's must be one: it is to protect an image.
+    pub(super) fn references(&self, key: &Key) -> Result<Vec<String>, InvalidSettings> {
+        let reference = |text: &str| text.parse::<ImageReference>().map(|_| text.to_owned());
+        self.items(key, "a list of image references", reference)
+    }
+
+    pub(super) fn accounts(&self, key: &Key) -> Result<AcceptedAccounts, InvalidSettings> {
+        let account = |text: &str| if text == "*" { Ok(None) } else { text.parse().map(Some) };
+        let accepted: Vec<Option<AccountId>> = self.items(key, "a list of account ids, or * for anyone", account)?;
+        Ok(AcceptedAccounts { anyone: accepted.contains(&None), accounts: accepted.into_iter().flatten().collect() })
+    }
+
+    /// The items of a list, each read; none if it is not given.
+    fn items<T, E: fmt::Display>(
+        &self,
+        key: &Key,
+        accepted: &str,
+        item: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Vec<T>, InvalidSettings> {
+        let Some(raw) = self.find(key) else {
+            return Ok(Vec::new());
+        };
+        let texts = list(&raw, accepted)?;
+        texts.into_iter().map(|text| item(text).map_err(|error| raw.refuse(&format!("{accepted}; {error}")))).collect()
     }
 
     pub(super) fn patterns(

@@ -1,6 +1,8 @@
 use regex::Regex;
 use serde_json::json;
 
+use crate::account::RoleArn;
+
 use super::*;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -18,11 +20,27 @@ fn settings(event: &Value, variables: &[(&str, &str)]) -> Settings {
 /// The resolved settings as text, the shortest way to say what a case expects.
 fn shown(settings: &Settings, key: &str) -> String {
     let list = |patterns: &[Pattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let Settings { mode, regions, usage_regions, repositories, rules, max_deletions, price_per_gb_month } = settings;
+    let Settings {
+        mode,
+        regions,
+        usage,
+        accept_unseen_accounts,
+        repositories,
+        rules,
+        max_deletions,
+        price_per_gb_month,
+    } = settings;
     match key {
         "dryRun" => format!("{:?}", *mode == Mode::DryRun),
         "region" => format!("{regions:?}"),
-        "usageRegions" => format!("{usage_regions:?}"),
+        "usageRegions" => format!("{:?}", usage.regions),
+        "usageRoleArns" => usage.role_arns.iter().map(RoleArn::as_str).collect::<Vec<_>>().join(","),
+        "taskDefinitionsToKeep" => usage.task_definitions_to_keep.to_string(),
+        "lambdaVersionsToKeep" => usage.lambda_versions_to_keep.to_string(),
+        "inUseImages" => usage.in_use_images.join(","),
+        "acceptUnseenAccounts" => {
+            format!("{:?} {}", accept_unseen_accounts.accounts, accept_unseen_accounts.anyone)
+        }
         "imagesToKeep" => rules.images_to_keep.to_string(),
         "ignoreTagsRegex" => rules.ignore_tags_regex.as_ref().map_or("none", Regex::as_str).to_owned(),
         "keepTags" => list(&rules.keep_tags),
@@ -36,6 +54,8 @@ fn shown(settings: &Settings, key: &str) -> String {
         _ => panic!("{key}"),
     }
 }
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/usage";
 
 #[test]
 fn nothing_given_means_the_defaults_and_those_delete_nothing() {
@@ -54,6 +74,11 @@ fn nothing_given_means_the_defaults_and_those_delete_nothing() {
         ("excludeRepositories", ""),
         ("maxDeletions", "None"),
         ("pricePerGbMonth", "0.1"),
+        ("usageRoleArns", ""),
+        ("taskDefinitionsToKeep", "1"),
+        ("lambdaVersionsToKeep", "1"),
+        ("inUseImages", ""),
+        ("acceptUnseenAccounts", "{} false"),
     ] {
         assert_eq!(shown(&settings, key), expected, "{key}");
     }
@@ -76,6 +101,7 @@ fn every_key_is_read_from_the_event_in_every_spelling() {
         (&["usageRegions"], "region", json!(["us-east-1"]), "Some({us-east-1})"),
         (&["imagesToKeep", "images-to-keep", "imagestokeep"], "imagesToKeep", json!(0), "0"),
         (&["ignoreTagsRegex", "ignore-tags-regex", "ignoretagsregex"], "ignoreTagsRegex", json!("^v\\d"), "^v\\d"),
+        (&["ignoreTagsRegex"], "ignoreTagsRegex", json!("(?i)release"), "(?i)release"),
         (&["keepTags"], "keepTags", json!(["prod-*", "x"]), "prod-*,x"),
         (&["keepTags"], "keepTags", json!([]), ""),
         (&["untaggedOlderThanDays"], "untaggedOlderThanDays", json!(0), "Some(0)"),
@@ -86,6 +112,12 @@ fn every_key_is_read_from_the_event_in_every_spelling() {
         (&["excludeRepositories"], "excludeRepositories", json!(["base/*"]), "base/*"),
         (&["maxDeletions"], "maxDeletions", json!(0), "Some(0)"),
         (&["pricePerGbMonth"], "pricePerGbMonth", json!(0.25), "0.25"),
+        (&["usageRoleArns"], "usageRoleArns", json!([ROLE]), ROLE),
+        (&["taskDefinitionsToKeep"], "taskDefinitionsToKeep", json!(3), "3"),
+        (&["lambdaVersionsToKeep"], "lambdaVersionsToKeep", json!(0), "0"),
+        (&["inUseImages"], "inUseImages", json!(["nginx", "x@y"]), "nginx,x@y"),
+        (&["acceptUnseenAccounts"], "acceptUnseenAccounts", json!(["123456789012"]), "{123456789012} false"),
+        (&["acceptUnseenAccounts"], "acceptUnseenAccounts", json!(["*"]), "{} true"),
     ] {
         for spelling in spellings {
             assert_eq!(shown(&settings(&json!({ *spelling: value }), &[]), key), expected, "{spelling}: {value}");
@@ -112,6 +144,12 @@ fn every_key_is_read_from_the_environment_as_text() {
         ("REPOSITORIES", "team/*,app", "repositories", "team/*,app"),
         ("EXCLUDE_REPOSITORIES", "base/*", "excludeRepositories", "base/*"),
         ("MAX_DELETIONS", "500", "maxDeletions", "Some(500)"),
+        ("USAGE_ROLE_ARNS", ROLE, "usageRoleArns", ROLE),
+        ("TASK_DEFINITIONS_TO_KEEP", "2", "taskDefinitionsToKeep", "2"),
+        ("LAMBDA_VERSIONS_TO_KEEP", "2", "lambdaVersionsToKeep", "2"),
+        ("IN_USE_IMAGES", "nginx, redis:7", "inUseImages", "nginx,redis:7"),
+        ("ACCEPT_UNSEEN_ACCOUNTS", "123456789012,*", "acceptUnseenAccounts", "{123456789012} true"),
+        ("KEEP_TAGS", " , ", "keepTags", "latest"),
     ] {
         assert_eq!(shown(&settings(&json!({}), &[(variable, text)]), key), expected, "{variable}={text}");
     }
@@ -158,7 +196,10 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         (json!({ "untaggedOlderThanDays": "never" }), "untaggedOlderThanDays"),
         (json!({ "pricePerGbMonth": -1 }), "pricePerGbMonth"),
         (json!({ "policies": [] }), "policies"),
-        (json!({ "usageRoleArns": [] }), "usageRoleArns"),
+        (json!({ "usageRoleArns": ["usage"] }), "usageRoleArns"),
+        (json!({ "inUseImages": ["123456789012.dkr.ecr.us-east-1.amazonaws.com/app:not a tag"] }), "inUseImages"),
+        (json!({ "acceptUnseenAccounts": ["1234"] }), "acceptUnseenAccounts"),
+        (json!({ "ignoreTagsRegex": "(?<=v)1" }), "ignoreTagsRegex"),
     ] {
         assert_eq!(resolve(&event, &[]).unwrap_err().key, named, "{event}");
     }
@@ -187,6 +228,7 @@ fn a_refusal_tells_what_was_given_and_what_is_accepted() {
             refused(json!({ "keepTags": ["v?"] })),
             refused(json!({ "region": ["us-east-1", "Frankfurt"] })),
             refused(json!({ "exactSizes": true })),
+            refused(json!({ "passwrd": "hunter2" })).split(" the settings").next().unwrap().to_owned(),
         ]
         .join("\n"),
         @r#"
@@ -196,6 +238,7 @@ fn a_refusal_tells_what_was_given_and_what_is_accepted() {
     `keepTags` can't be ["v?"]; accepted: a list of patterns; `v?` can match no image tag: only A-Z a-z 0-9 . _ - and the wildcard * may stand in it
     `region` can't be ["us-east-1","Frankfurt"]; accepted: a region code such as us-west-2, or a list of them; `Frankfurt` is not a region code such as us-west-2
     `exactSizes` can't be true; accepted: nothing yet: this version does not have the setting, and ignoring it could delete too much
+    `passwrd` can't be a setting; accepted: only
     "#
     );
 }

@@ -1,91 +1,192 @@
-//! Asks every source in every place, all at once, and tells whether all of them answered in full.
+//! Asks every source in every region of every account, all at once, and tells whether all of them answered in full.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 
-use super::ecs_tasks;
+use super::ecs::EcsRegion;
+use super::findings::Findings;
 use super::incomplete::{Cause, UsageIncomplete};
-use super::snapshot::UsageSnapshot;
-use crate::account::{AccountId, Region};
-use crate::aws::{Aws, CallError};
+use super::lambda::LambdaRegion;
+use super::snapshot::{Holder, HolderKind, UsageSnapshot};
+use crate::account::{AccountId, Region, RoleArn};
+use crate::aws::{Aws, CallError, Pace};
 use crate::deadline::Deadline;
 
-/// Where workloads are looked for.
+/// What counts as usage, and where it is looked for.
 #[derive(Clone, Debug)]
-pub struct Places {
-    /// The account.
-    pub account: AccountId,
-    /// Its regions.
-    pub regions: BTreeSet<Region>,
-    /// Why these may not be all.
-    pub regions_unknown: Option<CallError>,
+pub struct UsageScope {
+    /// The regions of every account; all enabled ones where it is `None`.
+    pub regions: Option<BTreeSet<Region>>,
+    /// Roles in other accounts whose workloads use these registries.
+    pub role_arns: Vec<RoleArn>,
+    /// How many of the newest ACTIVE revisions of a task definition's family count.
+    pub task_definitions_to_keep: u32,
+    /// How many of the newest published versions of a function count.
+    pub lambda_versions_to_keep: u32,
+    /// References that count as used.
+    pub in_use_images: Vec<String>,
+}
+
+/// Everything that can tell of usage: settled once a run, asked as often as needed.
+#[derive(Debug)]
+pub struct Sources {
+    scope: UsageScope,
+    accounts: Vec<AccountSources>,
+    unavailable: Vec<Cause>,
+}
+
+/// One account's regions.
+#[derive(Debug)]
+struct AccountSources {
+    account: AccountId,
+    regions_unknown: Option<CallError>,
+    regions: Vec<RegionSources>,
+}
+
+#[derive(Debug)]
+struct RegionSources {
+    region: Region,
+    pace: Pace,
+    ecs: EcsRegion,
+    lambda: LambdaRegion,
 }
 
 /// What was found, and whether that is all there is.
 #[derive(Clone, Debug)]
 pub struct Discovery {
-    /// Where workloads were looked for.
-    pub places: Places,
+    /// The accounts that were looked in.
+    pub accounts: BTreeSet<AccountId>,
+    /// The regions that were looked in, of any of them.
+    pub regions: BTreeSet<Region>,
     /// What was found.
     pub usage: UsageSnapshot,
     /// Why there may be more.
     pub incomplete: Option<UsageIncomplete>,
+    /// When the last answer came.
+    pub completed_at: Instant,
 }
 
-/// What one source found in one place.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    pub(super) usage: UsageSnapshot,
-    pub(super) failures: Vec<CallError>,
-    /// Whether any call was answered. A place that answers none is closed to the function as a whole.
-    pub(super) answered: bool,
+/// The account that the function runs in.
+#[derive(Clone, Debug)]
+pub struct OwnAccount {
+    /// Its id.
+    pub account: AccountId,
+    /// Its regions, as far as they are known.
+    pub regions: BTreeSet<Region>,
+    /// Why these may not be all.
+    pub regions_unknown: Option<CallError>,
 }
 
-impl Findings {
-    pub(super) fn merge(&mut self, other: Self) {
-        let Self { usage, failures, answered } = other;
-        self.usage.merge(usage);
-        self.failures.extend(failures);
-        self.answered |= answered;
-    }
-}
-
-/// Finds what every workload uses.
-pub async fn discover(aws: &Aws, places: Places, deadline: Deadline) -> Discovery {
-    let Places { account, regions, regions_unknown } = &places;
-    let findings = join_all(regions.iter().map(async |region| {
-        let ecs = aws.ecs(region);
-        [("ECS tasks", ecs_tasks::discover(&ecs, deadline).await)]
-    }));
-
-    let mut usage = UsageSnapshot::default();
-    let mut causes: Vec<Cause> = Vec::new();
-    causes.extend(regions_unknown.clone().map(|error| Cause::Regions { account: account.clone(), error }));
-    let mut usable_regions = regions.clone();
-    for (region, sources) in regions.iter().zip(findings.await) {
-        let mut answered = false;
-        let mut failed = false;
-        for (source, Findings { usage: found, failures, answered: source_answered }) in sources {
-            usage.merge(found);
-            answered |= source_answered;
-            failed |= !failures.is_empty();
-            causes.extend(failures.into_iter().map(|error| Cause::Source {
-                account: account.clone(),
-                region: region.clone(),
-                source,
-                error,
-            }));
+impl Sources {
+    /// Settles where usage is looked for: assumes the roles and lists the regions of their accounts.
+    pub async fn settle(aws: &Aws, own: OwnAccount, scope: UsageScope, deadline: Deadline) -> Self {
+        let roles = join_all(scope.role_arns.iter().map(|role| other_account(aws, role, &own, &scope, deadline))).await;
+        let OwnAccount { account, regions, regions_unknown } = own;
+        let mut accounts = vec![AccountSources::new(aws, account, regions, regions_unknown)];
+        let mut unavailable = Vec::new();
+        for of_role in roles {
+            match of_role {
+                Ok(sources) => accounts.push(sources),
+                Err(cause) => unavailable.push(cause),
+            }
         }
-        if failed && !answered {
-            usable_regions.remove(region);
+        Self { scope, accounts, unavailable }
+    }
+
+    /// Finds what every workload uses.
+    pub async fn discover(&self, deadline: Deadline) -> Discovery {
+        let Self { scope, accounts, unavailable } = self;
+        let found = join_all(accounts.iter().map(|account| account.discover(scope, deadline))).await;
+
+        let mut usage = UsageSnapshot::default();
+        let mut causes = unavailable.clone();
+        let mut all_regions = BTreeSet::new();
+        let mut closed_regions = BTreeSet::new();
+        for (AccountSources { account, regions_unknown, regions }, found) in accounts.iter().zip(found) {
+            causes.extend(regions_unknown.clone().map(|error| Cause::Regions { account: account.clone(), error }));
+            for (RegionSources { region, .. }, Findings { usage: of_region, failures, answered }) in
+                regions.iter().zip(found)
+            {
+                usage.merge(of_region);
+                all_regions.insert(region.clone());
+                if !failures.is_empty() && !answered && failures.iter().all(|(_, error)| error.is_denial()) {
+                    closed_regions.insert(region.clone());
+                }
+                causes.extend(failures.into_iter().map(|(source, error)| Cause::Source {
+                    account: account.clone(),
+                    region: region.clone(),
+                    source,
+                    error,
+                }));
+            }
+        }
+        let by_settings = Arc::new(Holder { kind: HolderKind::Settings, name: "inUseImages".into() });
+        for image in &scope.in_use_images {
+            usage.add(Some(image), None, &by_settings);
+        }
+        causes.extend(usage.unlocated().iter().cloned().map(Cause::Unlocated));
+        // Where no region is closed as a whole, leaving some out would not help.
+        let usable_regions = if closed_regions.is_empty() { BTreeSet::new() } else { &all_regions - &closed_regions };
+        Discovery {
+            accounts: accounts.iter().map(|sources| sources.account.clone()).collect(),
+            regions: all_regions,
+            usage,
+            incomplete: (!causes.is_empty()).then_some(UsageIncomplete { causes, usable_regions }),
+            completed_at: Instant::now(),
         }
     }
-    causes.extend(usage.unlocated().iter().cloned().map(Cause::Unlocated));
-    if usable_regions.len() == regions.len() {
-        // No region is closed as a whole, so leaving some out would not help.
-        usable_regions.clear();
+}
+
+impl AccountSources {
+    fn new(aws: &Aws, account: AccountId, regions: BTreeSet<Region>, regions_unknown: Option<CallError>) -> Self {
+        let regions = regions
+            .into_iter()
+            .map(|region| RegionSources {
+                pace: aws.pace(),
+                ecs: EcsRegion::new(aws.ecs(&region)),
+                lambda: LambdaRegion::new(aws.lambda(&region)),
+                region,
+            })
+            .collect();
+        Self { account, regions_unknown, regions }
     }
-    let incomplete = (!causes.is_empty()).then_some(UsageIncomplete { causes, usable_regions });
-    Discovery { places, usage, incomplete }
+
+    async fn discover(&self, scope: &UsageScope, deadline: Deadline) -> Vec<Findings> {
+        join_all(self.regions.iter().map(async |RegionSources { region: _, pace, ecs, lambda }| {
+            let (mut of_ecs, of_lambda) = join(
+                ecs.discover(scope.task_definitions_to_keep, pace, deadline),
+                lambda.discover(scope.lambda_versions_to_keep, pace, deadline),
+            )
+            .await;
+            of_ecs.merge(of_lambda);
+            of_ecs
+        }))
+        .await
+    }
+}
+
+/// Assumes the role, and lists its account's regions with that account's credentials.
+async fn other_account(
+    aws: &Aws,
+    role: &RoleArn,
+    own: &OwnAccount,
+    scope: &UsageScope,
+    deadline: Deadline,
+) -> Result<AccountSources, Cause> {
+    let aws = aws
+        .assuming(role, &own.account, deadline)
+        .await
+        .map_err(|error| Cause::Account { role: role.clone(), error })?;
+    let (regions, regions_unknown) = match &scope.regions {
+        Some(regions) => (regions.clone(), None),
+        None => match aws.enabled_regions(deadline).await {
+            Ok(regions) => (regions, None),
+            // What is enabled in the own account is the best guess for a dry run.
+            Err(error) => (own.regions.clone(), Some(error)),
+        },
+    };
+    Ok(AccountSources::new(&aws, role.account.clone(), regions, regions_unknown))
 }

@@ -3,13 +3,21 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::findings::Source;
 use super::snapshot::UnreadableUse;
-use crate::account::{AccountId, Region};
+use crate::account::{AccountId, Region, RoleArn};
 use crate::aws::CallError;
 
 /// What could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
+    /// An account whose role could not be assumed.
+    Account {
+        /// The role.
+        role: RoleArn,
+        /// The call that failed.
+        error: CallError,
+    },
     /// The regions in which an account may run something.
     Regions {
         /// The account.
@@ -23,8 +31,8 @@ pub enum Cause {
         account: AccountId,
         /// The region.
         region: Region,
-        /// The source, as a person calls it: `ECS tasks`.
-        source: &'static str,
+        /// The source.
+        source: Source,
         /// The call that failed.
         error: CallError,
     },
@@ -44,6 +52,12 @@ pub struct UsageIncomplete {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Account { role, error } => write!(
+                f,
+                "account {}: {error} (let {} be assumed by the role of the function, or take it out of usageRoleArns)",
+                role.account,
+                role.as_str()
+            ),
             Self::Regions { account, error } => {
                 write!(f, "account {account}: enabled regions: {error} (set usageRegions, or {})", error.remedy())
             }
@@ -61,9 +75,8 @@ impl fmt::Display for UsageIncomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// Beyond these the message would not be read, and the log has them all.
         const SHOWN: usize = 25;
-        write!(f, "what is in use is not known in full, so nothing was deleted")?;
-        for cause in self.causes.iter().take(SHOWN) {
-            write!(f, "; {cause}")?;
+        for (place, cause) in self.causes.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{cause}", if place == 0 { "" } else { "; " })?;
         }
         if self.causes.len() > SHOWN {
             write!(f, "; and {} more causes", self.causes.len() - SHOWN)?;

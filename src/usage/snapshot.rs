@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::account::{AccountId, Region};
-use crate::image::{Image, ImageDigest, RepositoryName};
+use crate::image::{ImageDigest, RepositoryName};
 use crate::reference::{ImageReference, UnreadableReference};
 
 /// Who uses an image.
@@ -22,6 +22,23 @@ pub struct Holder {
 pub enum HolderKind {
     /// An ECS task, running, starting or just stopped.
     EcsTask,
+    /// An ECS service, by a task definition that it, one of its deployments or one of its task sets names.
+    EcsService,
+    /// A revision of an ECS service, with the digests that ECS pinned.
+    ServiceRevision,
+    /// One of the newest ACTIVE revisions of a task definition's family.
+    TaskDefinition,
+    /// An ECS daemon.
+    EcsDaemon,
+    /// A version of a Lambda function.
+    LambdaVersion,
+    /// The setting `inUseImages`.
+    Settings,
+}
+
+/// A holder by its ARN.
+pub(super) fn holder(kind: HolderKind, arn: Option<&str>) -> Arc<Holder> {
+    Arc::new(Holder { kind, name: arn.unwrap_or("without an ARN").into() })
 }
 
 /// What workloads use.
@@ -159,12 +176,11 @@ impl UsageSnapshot {
 }
 
 impl RepositoryUsage<'_> {
-    /// Who uses the image, by its digest or one of its tags.
+    /// Who uses the image of this digest and these tags, by any of them.
     #[must_use]
-    pub fn holder(&self, image: &Image) -> Option<&Holder> {
-        let by_digest = self.digests.get(&image.image_digest);
-        let by_tag = || self.tags.and_then(|tags| image.image_tags.iter().find_map(|tag| tags.get(tag)));
-        by_digest.or_else(by_tag).map(AsRef::as_ref)
+    pub fn holder(&self, image_digest: ImageDigest, image_tags: &[Box<str>]) -> Option<&Arc<Holder>> {
+        let by_tag = || self.tags.and_then(|tags| image_tags.iter().find_map(|tag| tags.get(tag)));
+        self.digests.get(&image_digest).or_else(by_tag)
     }
 
     /// Whether a reference to this repository can't be read, so that any of its images may be in use.
@@ -185,6 +201,12 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
             HolderKind::EcsTask => "ECS task",
+            HolderKind::EcsService => "ECS service",
+            HolderKind::ServiceRevision => "ECS service revision",
+            HolderKind::TaskDefinition => "ECS task definition",
+            HolderKind::EcsDaemon => "ECS daemon",
+            HolderKind::LambdaVersion => "Lambda function",
+            HolderKind::Settings => "setting",
         };
         write!(f, "{kind} {}", self.name)
     }
@@ -193,7 +215,6 @@ impl fmt::Display for Holder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{ImageStatus, ManifestKind};
 
     const HOST: &str = "123456789012.dkr.ecr.us-west-2.amazonaws.com";
     const OLD: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
@@ -203,21 +224,15 @@ mod tests {
         Arc::new(Holder { kind: HolderKind::EcsTask, name: name.into() })
     }
 
-    fn image(digest: &str, tags: &[&str]) -> Image {
-        Image {
-            image_digest: digest.parse().unwrap(),
-            image_tags: tags.iter().map(|tag| Box::from(*tag)).collect(),
-            image_pushed_at: None,
-            last_recorded_pull_time: None,
-            image_size_in_bytes: 0,
-            image_status: ImageStatus::Active,
-            manifest: ManifestKind::Manifest,
-            subject: None,
-        }
+    /// A digest and tags.
+    type Named = (ImageDigest, Vec<Box<str>>);
+
+    fn image(digest: &str, tags: &[&str]) -> Named {
+        (digest.parse().unwrap(), tags.iter().map(|tag| Box::from(*tag)).collect())
     }
 
-    fn holds(usage: &UsageSnapshot, account: &str, repository: &str, image: &Image) -> bool {
-        usage.of_repository(&account.parse().unwrap(), &repository.parse().unwrap()).holder(image).is_some()
+    fn holds(usage: &UsageSnapshot, account: &str, repository: &str, (digest, tags): &Named) -> bool {
+        usage.of_repository(&account.parse().unwrap(), &repository.parse().unwrap()).holder(*digest, tags).is_some()
     }
 
     #[test]
@@ -272,8 +287,8 @@ mod tests {
                 usage.merge(one);
             }
             let of_repository = usage.of_repository(&"123456789012".parse().unwrap(), &"app".parse().unwrap());
-            assert_eq!(&*of_repository.holder(&image(OLD, &[])).unwrap().name, "a");
-            assert_eq!(&*of_repository.holder(&image(NEW, &["v1"])).unwrap().name, "a");
+            assert_eq!(&*of_repository.holder(image(OLD, &[]).0, &[]).unwrap().name, "a");
+            assert_eq!(&*of_repository.holder(image(NEW, &[]).0, &["v1".into()]).unwrap().name, "a");
             assert_eq!(usage.references().values().next().unwrap().len(), 2);
         }
     }

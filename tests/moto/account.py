@@ -10,8 +10,10 @@ import sys
 from datetime import datetime, timezone
 
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.exceptions import JsonRESTError
 from moto.ecr.models import Image, ecr_backends
 from moto.ecs.models import Container, ecs_backends
+from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.moto_api import state_manager
 from moto.server import ThreadedMotoServer
 
@@ -52,6 +54,11 @@ def run(region, image):
     backend.run_task("prod", "app", 1, None, "test", [], "FARGATE")
 
 
+def unknown_operation(_response):
+    """What AWS answers to an operation that a region doesn't know; moto would answer with a page of HTML."""
+    raise JsonRESTError("UnknownOperationException", "unknown operation")
+
+
 def seed():
     # Every DescribeTasks would move the tasks on, until they stop.
     state_manager.set_transition("ecs::task", {"progression": "manual", "times": 1})
@@ -64,6 +71,7 @@ def seed():
         self.memory = str(self.memory)
 
     Container.__init__ = with_text
+    EC2ContainerServiceResponse.list_daemons = unknown_operation
     for region in REGIONS:
         for build in range(1, 13):
             push(region, "app", [f"v{build}"], days_old=200 - build)

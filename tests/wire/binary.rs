@@ -96,6 +96,7 @@ async fn logs_are_json_lines_complete_and_without_secrets() {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app").daily_builds(251);
     aws.cluster("prod").runs(&app.uri("v251"));
+    aws.inject(Fault::image_failures([(app.digest_of("v7").as_str(), "KmsError")]));
     let function = function(&aws, &[("RUST_LOG", "debug")]).await;
     function.invoke(&merciless(false)).await.unwrap();
     let lines = function.stop().await;
@@ -119,11 +120,24 @@ async fn logs_are_json_lines_complete_and_without_secrets() {
     assert_eq!((&repository["repository_name"], &repository["images_stale"]), (&json!("app"), &json!(250)));
     let totals = ours.iter().filter_map(|line| line["totals"].as_str()).collect::<Vec<_>>();
     assert_eq!(totals.len(), 1);
-    assert_eq!(serde_json::from_str::<Value>(totals[0]).unwrap()["imagesDeleted"], 250);
+    assert_eq!(serde_json::from_str::<Value>(totals[0]).unwrap()["imagesDeleted"], 249);
+
+    let not_deleted: Vec<Value> = ours
+        .iter()
+        .filter_map(|line| line["not_deleted"].as_str())
+        .map(|images| serde_json::from_str(images).unwrap())
+        .collect();
+    assert_eq!(not_deleted.len(), 1, "one line names what was not deleted");
+    assert_eq!(
+        (&not_deleted[0][0]["result"], &not_deleted[0][0]["failureCode"]),
+        (&json!("failed"), &json!("KmsError"))
+    );
+    assert_eq!(not_deleted[0].as_array().unwrap().len(), 1);
+    assert!(ours.iter().any(|line| line["holders"].as_str().is_some_and(|holders| holders.contains("ECS task arn:"))));
 
     let metrics: Vec<&Value> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
     assert_eq!(metrics.len(), 2);
-    assert!(metrics.iter().all(|metrics| metrics["ImagesDeleted"] == 250));
+    assert!(metrics.iter().all(|metrics| metrics["ImagesDeleted"] == 249));
 
     let all = lines.iter().map(ToString::to_string).collect::<String>();
     for secret in ["simulated-secret-key", "simulated-session-token"] {

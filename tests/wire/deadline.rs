@@ -49,7 +49,9 @@ async fn a_call_that_is_never_answered_ends_before_the_deadline_and_is_incomplet
     let app = aws.repository("app").daily_builds(3);
     aws.inject(Fault::no_answer("ecs:ListClusters"));
     let report = run_until(&aws, merciless(false), in_milliseconds(2_400)).await.unwrap();
-    let Outcome::Refused(Refusal::UsageIncomplete(refusal)) = report.outcome else { panic!("{:?}", report.outcome) };
+    let Outcome::Refused(refusal @ Refusal::UsageIncomplete { .. }) = report.outcome else {
+        panic!("{:?}", report.outcome)
+    };
     assert!(refusal.to_string().contains("ecs:ListClusters: DeadlineReached"), "{refusal}");
     assert_eq!(app.tags().len(), 3);
 }

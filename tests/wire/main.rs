@@ -9,3 +9,7 @@ mod main_job;
 mod settings;
 mod support;
 mod usage;
+mod usage_of_accounts;
+mod usage_of_functions;
+mod usage_of_services;
+mod usage_over_time;

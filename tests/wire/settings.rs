@@ -3,7 +3,7 @@
 use ecr_cleanup::handler::RunError;
 use ecr_cleanup::settings::KEYS;
 use serde_json::json;
-use simulated_aws::{Fault, SimulatedAws};
+use simulated_aws::{Fault, REGION, SimulatedAws};
 
 use crate::support::try_run;
 
@@ -40,6 +40,15 @@ async fn without_regions_nothing_can_start() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn an_empty_list_of_regions_is_not_an_account_without_workloads() {
+    let aws = SimulatedAws::start().await;
+    aws.disable_region(REGION);
+    assert!(matches!(try_run(&aws, json!({})).await, Err(RunError::RegionsUnavailable(_))));
+    let report = try_run(&aws, json!({ "region": REGION, "dryRun": false })).await.unwrap();
+    assert_eq!(report.outcome.as_str(), "refused");
 }
 
 #[tokio::test]

@@ -1,16 +1,17 @@
 //! What the cases share: the engine on a simulated account, and ways to read its report.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sts::config::Credentials;
-use ecr_cleanup::aws::Aws;
+use ecr_cleanup::aws::{Aws, Haste};
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::{RunError, run};
+use ecr_cleanup::handler::{Limits, RunError, run};
 use ecr_cleanup::report::Report;
 use ecr_cleanup::settings::Environment;
 use serde_json::{Value, json};
-use simulated_aws::{ACCOUNT, REGION, SimulatedAws, access_key_of};
+use simulated_aws::{ACCOUNT, Image, REGION, Repository, SimulatedAws, access_key_of};
 
 /// The SDK's clients, with credentials of the simulated account.
 pub async fn clients(aws: &SimulatedAws) -> Aws {
@@ -21,7 +22,8 @@ pub async fn clients(aws: &SimulatedAws) -> Aws {
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .load()
         .await;
-    Aws::new(config)
+    // The pace has tests of its own; the others need not wait.
+    Aws::new(config).with_haste(Haste::times(NonZeroU32::new(1_000).unwrap()))
 }
 
 /// One run on this event.
@@ -31,8 +33,13 @@ pub async fn try_run(aws: &SimulatedAws, event: Value) -> Result<Report, RunErro
 
 /// One run on this event with this deadline.
 pub async fn run_until(aws: &SimulatedAws, event: Value, deadline: Deadline) -> Result<Report, RunError> {
+    run_within(aws, event, Limits::until(deadline)).await
+}
+
+/// One run on this event within these limits.
+pub async fn run_within(aws: &SimulatedAws, event: Value, limits: Limits) -> Result<Report, RunError> {
     let clients = clients(aws).await;
-    Box::pin(run(event, &Environment::new(), &clients, deadline)).await
+    Box::pin(run(event, &Environment::new(), &clients, limits)).await
 }
 
 /// One run that starts.
@@ -72,3 +79,29 @@ pub fn set<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
 pub fn json_of(report: &Report) -> Value {
     serde_json::from_str(&report.to_json().unwrap()).unwrap()
 }
+
+/// An account in which one old image is used in exactly one way and the rest is junk.
+pub async fn survivors(hold: impl AsyncFnOnce(&SimulatedAws, &Repository)) -> (BTreeSet<String>, Report) {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    app.push(Image::tagged("used").days_old(900.0));
+    for junk in ["junk-1", "junk-2"] {
+        app.push(Image::tagged(junk).days_old(1.0));
+    }
+    hold(&aws, &app).await;
+    let report = run_on(&aws, merciless(false)).await;
+    (app.tags(), report)
+}
+
+macro_rules! keeps_what_is_used {
+    ($($behaviour:ident: $hold:expr;)*) => {$(
+        #[tokio::test]
+        async fn $behaviour() {
+            let (tags, report) = crate::support::survivors($hold).await;
+            assert_eq!(report.outcome, ecr_cleanup::report::Outcome::Completed);
+            assert_eq!(tags, crate::support::set(["used"]));
+        }
+    )*};
+}
+
+pub(crate) use keeps_what_is_used;

@@ -3,33 +3,9 @@
 use ecr_cleanup::plan::Refusal;
 use ecr_cleanup::report::{Outcome, Report};
 use serde_json::json;
-use simulated_aws::{Fault, Image, Repository, SimulatedAws, Task};
+use simulated_aws::{ACCOUNT, Fault, Image, REGION, Service, SimulatedAws, Task};
 
-use crate::support::{merciless, run_on, set, stale_tags, with};
-
-/// An account in which one old image is used in exactly one way and the rest is junk.
-async fn survivors(hold: impl AsyncFnOnce(&SimulatedAws, &Repository)) -> (std::collections::BTreeSet<String>, Report) {
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app");
-    app.push(Image::tagged("used").days_old(900.0));
-    for junk in ["junk-1", "junk-2"] {
-        app.push(Image::tagged(junk).days_old(1.0));
-    }
-    hold(&aws, &app).await;
-    let report = run_on(&aws, merciless(false)).await;
-    (app.tags(), report)
-}
-
-macro_rules! keeps_what_is_used {
-    ($($behaviour:ident: $hold:expr;)*) => {$(
-        #[tokio::test]
-        async fn $behaviour() {
-            let (tags, report) = survivors($hold).await;
-            assert_eq!(report.outcome, Outcome::Completed);
-            assert_eq!(tags, set(["used"]));
-        }
-    )*};
-}
+use crate::support::{keeps_what_is_used, merciless, run_on, set, stale_tags, survivors, with};
 
 keeps_what_is_used! {
     by_a_task_that_names_its_tag: async |aws, app| _ = aws.cluster("prod").runs(&app.uri("used"));
@@ -81,7 +57,7 @@ keeps_what_is_used! {
     beside_a_cluster_that_was_deleted_in_between: async |aws, app| {
         _ = aws.cluster("gone");
         aws.cluster("prod").runs(&app.uri("used"));
-        aws.inject(Fault::error("ecs:ListTasks", 400, "ClusterNotFoundException").times(2));
+        aws.inject(Fault::error("ecs:*", 400, "ClusterNotFoundException").mentioning("cluster/gone"));
     };
 }
 
@@ -136,7 +112,7 @@ macro_rules! deletes_nothing {
             spoil(&aws);
             let regions = json!({ "region": ["us-west-2", "eu-west-1"] });
             let live = run_on(&aws, with(merciless(false), &regions)).await;
-            let Outcome::Refused(Refusal::UsageIncomplete(refusal)) = &live.outcome else {
+            let Outcome::Refused(refusal @ Refusal::UsageIncomplete { images_deleted: 0, .. }) = &live.outcome else {
                 panic!("{:?}", live.outcome)
             };
             assert!(!live.usage.complete);
@@ -160,16 +136,16 @@ macro_rules! deletes_nothing {
 
 deletes_nothing! {
     when_a_region_denies_everything:
-        ["account 123456789012, eu-west-1: ECS tasks: ecs:ListClusters: AccessDeniedException", "grant ecs:ListClusters", "set usageRegions to us-west-2"],
-        |aws| aws.inject(Fault::denied("ecs:ListClusters").in_region("eu-west-1"));
+        ["account 123456789012, eu-west-1: ECS clusters: ecs:ListClusters: AccessDeniedException", "grant ecs:ListClusters", "set usageRegions to us-west-2"],
+        |aws| ["ecs:*", "lambda:*"].into_iter().for_each(|all| aws.inject(Fault::denied(all).in_region("eu-west-1")));
     when_the_second_page_of_clusters_is_denied:
-        ["us-west-2: ECS tasks: ecs:ListClusters: AccessDeniedException"],
+        ["us-west-2: ECS clusters: ecs:ListClusters: AccessDeniedException"],
         |aws| {
             (0..100).for_each(|number| _ = aws.cluster(&format!("cluster-{number}")));
             aws.inject(Fault::denied("ecs:ListClusters").in_region("us-west-2").after(1));
         };
     when_the_list_of_clusters_breaks_off:
-        ["us-west-2: ECS tasks: ecs:ListClusters: UnexpectedResponse", "broke off"],
+        ["us-west-2: ECS clusters: ecs:ListClusters: UnexpectedResponse", "broke off"],
         |aws| {
             (0..201).for_each(|number| _ = aws.cluster(&format!("cluster-{number}")));
             aws.inject(Fault::repeated_token("ecs:ListClusters").in_region("us-west-2").after(1));
@@ -186,6 +162,43 @@ deletes_nothing! {
     when_the_regions_can_not_be_listed_but_are_named:
         ["enabled regions: account:ListRegions: AccessDeniedException", "set usageRegions"],
         |aws| aws.inject(Fault::denied("account:ListRegions"));
+    when_services_can_not_be_listed:
+        ["ECS services: ecs:ListServices: AccessDeniedException", "grant ecs:ListServices"],
+        |aws| aws.inject(Fault::denied("ecs:ListServices").in_region("us-west-2"));
+    when_one_service_can_not_be_described:
+        ["ECS services: ecs:DescribeServices: ACCESS_DENIED"],
+        |aws| _ = aws.cluster("prod").create(Service::external().not_described("ACCESS_DENIED"));
+    when_a_services_revision_can_not_be_described:
+        ["ECS services: ecs:DescribeServiceRevisions: AccessDeniedException"],
+        |aws| {
+            let revision = aws.place(ACCOUNT, REGION).service_revision("app:1", &[("nginx", None)]);
+            aws.cluster("prod").create(Service::external().revision(&revision));
+            aws.inject(Fault::denied("ecs:DescribeServiceRevisions"));
+        };
+    when_a_task_definition_can_not_be_described:
+        ["ECS task definitions: ecs:DescribeTaskDefinition: ClientException"],
+        |aws| _ = aws.cluster("prod").create(Service::of("arn:aws:ecs:us-west-2:123456789012:task-definition/gone:1"));
+    when_task_definitions_can_not_be_listed:
+        ["ECS task definitions: ecs:ListTaskDefinitions: AccessDeniedException"],
+        |aws| aws.inject(Fault::denied("ecs:ListTaskDefinitions").in_region("us-west-2"));
+    when_daemons_are_known_and_denied:
+        ["ECS daemons: ecs:ListDaemons: AccessDeniedException"],
+        |aws| aws.inject(Fault::denied("ecs:ListDaemons"));
+    when_functions_can_not_be_listed:
+        ["Lambda: lambda:ListFunctions: AccessDeniedException"],
+        |aws| aws.inject(Fault::denied("lambda:ListFunctions").in_region("us-west-2"));
+    when_a_function_can_not_be_read:
+        ["Lambda: lambda:GetFunction: AccessDeniedException"],
+        |aws| {
+            _ = aws.place(ACCOUNT, REGION).function("resize", "nginx", None);
+            aws.inject(Fault::denied("lambda:GetFunction"));
+        };
+    when_aliases_can_not_be_listed:
+        ["Lambda: lambda:ListAliases: AccessDeniedException"],
+        |aws| {
+            _ = aws.place(ACCOUNT, REGION).function("resize", "nginx", None);
+            aws.inject(Fault::denied("lambda:ListAliases"));
+        };
     when_a_reference_does_not_tell_its_repository:
         ["ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/", "looks like an ECR image and can't be read"],
         |aws| _ = aws.cluster("prod").runs("123456789012.dkr.ecr.us-west-2.amazonaws.com/${APP}:v1");

@@ -1,6 +1,7 @@
 //! Every call that was made: the evidence of what the function really did.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -15,6 +16,8 @@ pub struct Call {
     pub region: String,
     /// The request's parameters.
     pub request: Value,
+    /// When it came in.
+    pub at: Instant,
     /// The code of the error it was answered with.
     pub error: Option<String>,
 }

@@ -19,6 +19,7 @@ pub(crate) fn answer(region: &mut Region, request: &Request, fault: Option<&Effe
     match request.action.as_str() {
         "DescribeRepositories" => describe_repositories(region, request),
         "DescribeImages" => describe_images(images(region, request)?, request),
+        "GetRepositoryPolicy" => get_repository_policy(region, request),
         "BatchDeleteImage" => batch_delete_image(images(region, request)?, request, fault),
         action => Err(ServiceError::new(400, "UnknownOperationException", action)),
     }
@@ -49,6 +50,16 @@ fn describe_repositories(region: &Region, request: &Request) -> Result<Value, Se
         })
         .collect();
     Ok(listing("repositories", repositories, next))
+}
+
+fn get_repository_policy(region: &mut Region, request: &Request) -> Result<Value, ServiceError> {
+    images(region, request)?;
+    let name = request.text("repositoryName", INVALID)?;
+    let policy = region.policies.get(name).ok_or_else(|| {
+        let message = format!("Repository policy does not exist for the repository with name '{name}'");
+        ServiceError::new(400, "RepositoryPolicyNotFoundException", &message)
+    })?;
+    Ok(json!({ "registryId": request.account, "repositoryName": name, "policyText": policy }))
 }
 
 fn describe_images(images: &Images, request: &Request) -> Result<Value, ServiceError> {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::ecs_services;
 use crate::page::{Limits, listing, page};
 use crate::request::{Request, ServiceError};
-use crate::world::{Region, StoredTask, Task};
+use crate::world::{Region, StoredCluster, StoredTask, Task};
 
-const INVALID: &str = "InvalidParameterException";
-const PAGES: Limits = Limits { default: 100, max: 100, error: INVALID };
+pub(crate) const INVALID: &str = "InvalidParameterException";
+pub(crate) const PAGES: Limits = Limits { default: 100, max: 100, error: INVALID };
 const TASKS_PER_CALL: usize = 100;
 
 type Tasks = BTreeMap<String, StoredTask>;
@@ -21,18 +22,21 @@ pub(crate) fn answer(region: &mut Region, request: &Request) -> Result<Value, Se
             let (arns, next) = page(&request.body, &arns, PAGES)?;
             Ok(listing("clusterArns", arns, next))
         }
-        "ListTasks" => list_tasks(tasks(region, request)?, request),
-        "DescribeTasks" => describe_tasks(tasks(region, request)?, request),
-        action => Err(ServiceError::new(400, "UnknownOperationException", action)),
+        "ListTasks" => list_tasks(&cluster(region, request)?.tasks, request),
+        "DescribeTasks" => describe_tasks(&cluster(region, request)?.tasks, request),
+        action => match ecs_services::answer(region, request) {
+            Some(answer) => answer,
+            None => Err(ServiceError::new(400, "UnknownOperationException", action)),
+        },
     }
 }
 
-fn tasks<'a>(region: &'a Region, request: &Request) -> Result<&'a Tasks, ServiceError> {
-    let cluster = request.body["cluster"].as_str().unwrap_or("default");
-    let named = |arn: &str| arn == cluster || arn.rsplit('/').next() == Some(cluster);
-    let found = region.clusters.iter().find(|(arn, _)| named(arn));
+pub(crate) fn cluster<'a>(region: &'a Region, request: &Request) -> Result<&'a StoredCluster, ServiceError> {
+    let named = request.body["cluster"].as_str().or(request.body["clusterArn"].as_str()).unwrap_or("default");
+    let is_named = |arn: &str| arn == named || arn.rsplit('/').next() == Some(named);
+    let found = region.clusters.iter().find(|(arn, _)| is_named(arn));
     found
-        .map(|(_, tasks)| tasks)
+        .map(|(_, cluster)| cluster)
         .ok_or_else(|| ServiceError::new(400, "ClusterNotFoundException", "Cluster not found."))
 }
 
@@ -82,5 +86,6 @@ fn describe(arn: &str, task: &Task) -> Value {
             described
         })
         .collect();
-    json!({ "taskArn": arn, "lastStatus": status, "desiredStatus": status, "containers": containers })
+    let definition = task.started_from.as_deref();
+    json!({ "taskArn": arn, "taskDefinitionArn": definition, "lastStatus": status, "desiredStatus": status, "containers": containers })
 }

@@ -1,6 +1,8 @@
 //! What goes wrong: which calls, and how.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::request::Request;
@@ -9,8 +11,10 @@ use crate::request::Request;
 #[derive(Clone, Debug)]
 pub struct Fault {
     operation: String,
+    account: Option<String>,
     region: Option<String>,
     repository: Option<String>,
+    mentions: Option<String>,
     skip: usize,
     times: usize,
     pub(crate) effect: Effect,
@@ -25,6 +29,10 @@ pub(crate) enum Effect {
     },
     /// The answer takes this much longer.
     Slow(Duration),
+    /// The answer takes this long, and just before it something happens.
+    Before(Duration, Happening),
+    /// What is named so is left out of the listing.
+    Hide(String),
     /// The connection stays open and silent.
     NoAnswer,
     /// The listing's page names itself as the next.
@@ -33,9 +41,29 @@ pub(crate) enum Effect {
     ImageFailures(BTreeMap<String, String>),
 }
 
+/// Something that happens to the account.
+#[derive(Clone)]
+pub(crate) struct Happening(pub(crate) Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Happening")
+    }
+}
+
 impl Fault {
+    /// Operations are in IAM's notation, and `*` at the end stands for all that begin so.
     fn on(operation: &str, effect: Effect) -> Self {
-        Self { operation: operation.to_owned(), region: None, repository: None, skip: 0, times: usize::MAX, effect }
+        Self {
+            operation: operation.to_owned(),
+            account: None,
+            region: None,
+            repository: None,
+            mentions: None,
+            skip: 0,
+            times: usize::MAX,
+            effect,
+        }
     }
 
     /// The call is refused with this error.
@@ -55,6 +83,18 @@ impl Fault {
     #[must_use]
     pub fn slow(operation: &str, delay: Duration) -> Self {
         Self::on(operation, Effect::Slow(delay))
+    }
+
+    /// The call is answered this much later, and just before that this happens.
+    #[must_use]
+    pub fn before(operation: &str, delay: Duration, happens: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::on(operation, Effect::Before(delay, Happening(Arc::new(happens))))
+    }
+
+    /// A task is not listed.
+    #[must_use]
+    pub fn hide(task: &str) -> Self {
+        Self::on("ecs:ListTasks", Effect::Hide(task.to_owned()))
     }
 
     /// The call is never answered.
@@ -83,10 +123,24 @@ impl Fault {
         self
     }
 
+    /// In this account alone.
+    #[must_use]
+    pub fn in_account(mut self, account: &str) -> Self {
+        self.account = Some(account.to_owned());
+        self
+    }
+
     /// For this repository alone.
     #[must_use]
     pub fn for_repository(mut self, repository: &str) -> Self {
         self.repository = Some(repository.to_owned());
+        self
+    }
+
+    /// For requests in which this text stands.
+    #[must_use]
+    pub fn mentioning(mut self, text: &str) -> Self {
+        self.mentions = Some(text.to_owned());
         self
     }
 
@@ -106,9 +160,13 @@ impl Fault {
 
     /// Whether it befalls this call, counting it.
     pub(crate) fn strikes(&mut self, request: &Request) -> bool {
-        let befalls = self.operation == request.operation()
-            && self.region.as_ref().is_none_or(|region| *region == request.region)
-            && self.repository.as_ref().is_none_or(|name| request.body["repositoryName"] == name.as_str());
+        let operation = request.operation();
+        let befalls =
+            self.operation.strip_suffix('*').map_or(self.operation == operation, |start| operation.starts_with(start))
+                && self.mentions.as_ref().is_none_or(|text| request.body.to_string().contains(text))
+                && self.account.as_ref().is_none_or(|account| *account == request.account)
+                && self.region.as_ref().is_none_or(|region| *region == request.region)
+                && self.repository.as_ref().is_none_or(|name| request.body["repositoryName"] == name.as_str());
         if !befalls || self.times == 0 {
             return false;
         }

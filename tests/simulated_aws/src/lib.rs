@@ -25,20 +25,25 @@ mod account;
 mod calls;
 mod ecr;
 mod ecs;
+mod ecs_services;
 mod fault;
 mod function;
+mod functions;
 mod image;
 mod page;
 mod request;
 mod server;
+mod services;
 mod sts;
 mod world;
 
 pub use calls::Call;
 pub use fault::Fault;
 pub use function::{Function, FunctionError};
+pub use functions::LambdaFunction;
 pub use image::Image;
 pub use server::SimulatedAws;
+pub use services::Service;
 pub use world::{Cluster, Place, Repository, Task};
 
 /// The account whose credentials are used unless told otherwise.

@@ -1,5 +1,6 @@
 //! A call on the wire: who makes it, where, and what it asks, whatever the protocol.
 
+use hyper::Uri;
 use serde_json::{Map, Value};
 
 /// A call as a service sees it.
@@ -42,7 +43,7 @@ impl Request {
 
     /// Reads who is calling from the signature, as the services do.
     pub(crate) fn parse(
-        path: &str,
+        uri: &Uri,
         target: Option<&str>,
         authorization: Option<&str>,
         body: &[u8],
@@ -64,8 +65,9 @@ impl Request {
                 let form = form(body);
                 (form["Action"].as_str().unwrap_or_default().to_owned(), form)
             }
+            ("lambda", None) => lambda_operation(uri),
             // REST: the path names the operation.
-            (_, None) => (capitalized(path.trim_start_matches('/')), json(body)?),
+            (_, None) => (capitalized(uri.path().trim_start_matches('/')), json(body)?),
         };
         Ok(Self { service: service.to_owned(), action, account: account.to_owned(), region: region.to_owned(), body })
     }
@@ -78,11 +80,52 @@ fn json(body: &[u8]) -> Result<Value, ServiceError> {
     serde_json::from_slice(body).map_err(|error| ServiceError::new(400, "SerializationException", &error.to_string()))
 }
 
-/// The AWS query protocol's parameters. No value that the tests send needs decoding.
+/// The AWS query protocol's parameters.
 fn form(body: &[u8]) -> Value {
-    let text = String::from_utf8_lossy(body);
+    pairs(&String::from_utf8_lossy(body)).into()
+}
+
+/// Lambda's REST interface: the path names the operation and the function, the query holds the rest.
+fn lambda_operation(uri: &Uri) -> (String, Value) {
+    let mut request = pairs(uri.query().unwrap_or_default());
+    let path = uri.path().trim_start_matches("/2015-03-31/").trim_end_matches('/');
+    let (action, function) = match path.split('/').collect::<Vec<_>>()[..] {
+        ["functions"] => ("ListFunctions", None),
+        ["event-source-mappings"] => ("ListEventSourceMappings", None),
+        ["functions", name] => ("GetFunction", Some(name)),
+        ["functions", name, "versions"] => ("ListVersionsByFunction", Some(name)),
+        ["functions", name, "aliases"] => ("ListAliases", Some(name)),
+        _ => ("Unknown", None),
+    };
+    if let Some(name) = function {
+        request.insert("FunctionName".to_owned(), decoded(name).into());
+    }
+    (action.to_owned(), request.into())
+}
+
+fn pairs(text: &str) -> Map<String, Value> {
     let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>().into()
+    pairs.map(|(name, value)| (name.to_owned(), decoded(value).into())).collect()
+}
+
+/// Percent-encoded text.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, others @ ..] = rest {
+        let hex = others.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match (first, hex) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &others[2..];
+            }
+            (byte, _) => {
+                bytes.push(*byte);
+                rest = others;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn capitalized(name: &str) -> String {

@@ -1,7 +1,7 @@
 //! The HTTP server: signature, fault and latency, then the service's answer.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -18,7 +18,7 @@ use crate::calls::Call;
 use crate::fault::{Effect, Fault};
 use crate::request::{Request, ServiceError};
 use crate::world::{Cluster, Place, Repository, Shared};
-use crate::{ACCOUNT, REGION, account, ecr, ecs, sts};
+use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, sts};
 
 /// AWS, running on loopback until it is dropped.
 pub struct SimulatedAws {
@@ -65,6 +65,18 @@ impl SimulatedAws {
     /// A region that the account has not opted into: every call there is refused.
     pub fn disable_region(&self, region: &str) {
         self.world.lock().region_statuses.insert(region.to_owned(), "DISABLED");
+    }
+
+    /// A role in another account that may be assumed; its ARN.
+    pub fn role(&self, account: &str) -> String {
+        self.role_for(account, Duration::from_hours(1))
+    }
+
+    /// The same with credentials that last this long.
+    pub fn role_for(&self, account: &str, lifetime: Duration) -> String {
+        let arn = format!("arn:aws:iam::{account}:role/ecr-cleanup-usage");
+        self.world.lock().roles.insert(arn.clone(), lifetime);
+        arn
     }
 
     /// A repository in the default place.
@@ -142,7 +154,7 @@ async fn respond(http: HttpRequest<Incoming>, world: &Shared) -> Result<Response
     let (parts, body) = http.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let parsed = Request::parse(parts.uri.path(), header("x-amz-target"), header(AUTHORIZATION.as_str()), &body);
+    let parsed = Request::parse(&parts.uri, header("x-amz-target"), header(AUTHORIZATION.as_str()), &body);
     Ok(match parsed {
         Ok(request) => answer(&request, world).await,
         Err(error) => json_error(&error),
@@ -157,14 +169,21 @@ async fn answer(request: &Request, world: &Shared) -> Response<Full<Bytes>> {
             account: request.account.clone(),
             region: request.region.clone(),
             request: request.body.clone(),
+            at: Instant::now(),
             error: None,
         });
         let effect = world.faults.iter_mut().find_map(|fault| fault.strikes(request).then(|| fault.effect.clone()));
         (place, world.latency, effect)
     };
-    let delay = if let Some(Effect::Slow(delay)) = effect { latency + delay } else { latency };
+    let delay = match effect {
+        Some(Effect::Slow(delay) | Effect::Before(delay, _)) => latency + delay,
+        _ => latency,
+    };
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
+    }
+    if let Some(Effect::Before(_, happening)) = &effect {
+        (happening.0)();
     }
     if matches!(effect, Some(Effect::NoAnswer)) {
         std::future::pending::<()>().await;
@@ -198,12 +217,16 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
     }
     let key = (request.account.clone(), request.region.clone());
     let mut value = match request.service.as_str() {
-        "sts" => return sts::answer(request).map(Answer::Xml),
+        "sts" => return sts::answer(&world.roles, request).map(Answer::Xml),
         "account" => account::answer(&world.region_statuses, request)?,
         "ecr" => ecr::answer(world.regions.entry(key).or_default(), request, effect)?,
         "ecs" => ecs::answer(world.regions.entry(key).or_default(), request)?,
+        "lambda" => functions::answer(world.regions.entry(key).or_default(), request)?,
         service => return Err(ServiceError::new(400, "UnknownOperationException", service)),
     };
+    if let (Some(Effect::Hide(hidden)), Some(listed)) = (effect, value["taskArns"].as_array_mut()) {
+        listed.retain(|arn| arn != hidden.as_str());
+    }
     let token = request.body.get("nextToken").filter(|token| token.is_string());
     if let (Some(Effect::RepeatToken), Some(token)) = (effect, token) {
         value["nextToken"] = token.clone();

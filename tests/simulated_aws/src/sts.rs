@@ -1,8 +1,14 @@
 //! STS: <https://docs.aws.amazon.com/STS/latest/APIReference/>. It answers in XML.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{SecondsFormat, Utc};
+
+use crate::access_key_of;
 use crate::request::{Request, ServiceError};
 
-pub(crate) fn answer(request: &Request) -> Result<String, ServiceError> {
+pub(crate) fn answer(roles: &BTreeMap<String, Duration>, request: &Request) -> Result<String, ServiceError> {
     match request.action.as_str() {
         "GetCallerIdentity" => Ok(format!(
             "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
@@ -10,8 +16,31 @@ pub(crate) fn answer(request: &Request) -> Result<String, ServiceError> {
              </GetCallerIdentityResult></GetCallerIdentityResponse>",
             request.account
         )),
+        "AssumeRole" => assume_role(roles, request),
         action => Err(ServiceError::new(400, "InvalidAction", action)),
     }
+}
+
+fn assume_role(roles: &BTreeMap<String, Duration>, request: &Request) -> Result<String, ServiceError> {
+    let role = request.text("RoleArn", "ValidationError")?;
+    let session = request.text("RoleSessionName", "ValidationError")?;
+    let lifetime = roles.get(role).ok_or_else(|| {
+        let message = format!(
+            "User: account {} is not authorized to perform: sts:AssumeRole on resource: {role}",
+            request.account
+        );
+        ServiceError::new(403, "AccessDenied", &message)
+    })?;
+    let account = role.split(':').nth(4).unwrap_or_default();
+    Ok(format!(
+        "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\
+         <AccessKeyId>{}</AccessKeyId><SecretAccessKey>simulated-role-secret</SecretAccessKey>\
+         <SessionToken>simulated-role-token</SessionToken><Expiration>{}</Expiration></Credentials>\
+         <AssumedRoleUser><AssumedRoleId>AROASIM:{session}</AssumedRoleId><Arn>{role}/{session}</Arn></AssumedRoleUser>\
+         </AssumeRoleResult></AssumeRoleResponse>",
+        access_key_of(account),
+        (Utc::now() + *lifetime).to_rfc3339_opts(SecondsFormat::Secs, true),
+    ))
 }
 
 pub(crate) fn error(error: &ServiceError) -> String {

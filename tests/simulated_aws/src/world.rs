@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::calls::Calls;
 use crate::fault::Fault;
+use crate::functions::StoredFunction;
 use crate::image::{Image, SECONDS_PER_DAY};
+use crate::services::{Daemon, Service, ServiceDeployment, ServiceRevision, TaskDefinition};
 
 /// Everything that exists, shared by the server and the handles.
 #[derive(Clone)]
@@ -20,13 +22,33 @@ pub(crate) struct World {
     pub(crate) calls: Calls,
     pub(crate) faults: Vec<Fault>,
     pub(crate) latency: Duration,
+    /// The roles that may be assumed, and how long their credentials last.
+    pub(crate) roles: BTreeMap<String, Duration>,
 }
 
 /// One region of one account.
 #[derive(Default)]
 pub(crate) struct Region {
     pub(crate) repositories: BTreeMap<String, BTreeMap<String, StoredImage>>,
-    pub(crate) clusters: BTreeMap<String, BTreeMap<String, StoredTask>>,
+    /// Resource policies, by repository.
+    pub(crate) policies: BTreeMap<String, String>,
+    pub(crate) clusters: BTreeMap<String, StoredCluster>,
+    /// Families of task definitions, and in each its revisions.
+    pub(crate) task_definitions: BTreeMap<String, BTreeMap<u64, TaskDefinition>>,
+    pub(crate) service_revisions: BTreeMap<String, ServiceRevision>,
+    pub(crate) service_deployments: BTreeMap<String, ServiceDeployment>,
+    /// Daemons by ARN; `None` where the region does not know them.
+    pub(crate) daemons: Option<BTreeMap<String, Daemon>>,
+    pub(crate) functions: BTreeMap<String, StoredFunction>,
+    /// The ARNs that event source mappings name.
+    pub(crate) event_source_mappings: Vec<String>,
+}
+
+/// What runs in a cluster.
+#[derive(Default)]
+pub(crate) struct StoredCluster {
+    pub(crate) tasks: BTreeMap<String, StoredTask>,
+    pub(crate) services: BTreeMap<String, Service>,
 }
 
 pub(crate) struct StoredImage {
@@ -76,6 +98,7 @@ pub struct Cluster {
 #[derive(Clone, Debug)]
 pub struct Task {
     pub(crate) stopped: bool,
+    pub(crate) started_from: Option<String>,
     pub(crate) containers: Vec<Container>,
     pub(crate) not_described: Option<String>,
 }
@@ -105,6 +128,64 @@ impl Place {
         let arn = format!("arn:aws:ecs:{}:{}:cluster/{name}", self.region, self.account);
         self.update(|region| _ = region.clusters.entry(arn.clone()).or_default());
         Cluster { place: self.clone(), arn, name: name.to_owned() }
+    }
+
+    /// Registers the next revision of a task definition with a container for each image, and returns its ARN.
+    pub fn register(&self, family: &str, images: &[&str]) -> String {
+        let images = images.iter().map(|image| (*image).to_owned()).collect();
+        self.update(|region| {
+            let revisions = region.task_definitions.entry(family.to_owned()).or_default();
+            let revision = revisions.keys().next_back().map_or(1, |last| last + 1);
+            revisions.insert(revision, TaskDefinition { images, active: true });
+            format!("arn:aws:ecs:{}:{}:task-definition/{family}:{revision}", self.region, self.account)
+        })
+    }
+
+    /// Deregisters a revision: it becomes INACTIVE, and can still be described.
+    pub fn deregister(&self, arn: &str) {
+        let (family, revision) = family_and_revision(arn).expect("the ARN of a revision");
+        self.update(|region| {
+            let revisions = region.task_definitions.get_mut(family).expect("the family exists");
+            revisions.get_mut(&revision).expect("the revision exists").active = false;
+        });
+    }
+
+    /// Makes a service revision with the digests that ECS resolved, and returns its ARN.
+    pub fn service_revision(&self, task_definition: &str, images: &[(&str, Option<&str>)]) -> String {
+        let images = images.iter().map(|(image, digest)| ((*image).to_owned(), digest.map(str::to_owned))).collect();
+        self.update(|region| {
+            let number = region.service_revisions.len();
+            let arn = format!("arn:aws:ecs:{}:{}:service-revision/prod/web/{number:08}", self.region, self.account);
+            let revision = ServiceRevision { task_definition: task_definition.to_owned(), images };
+            region.service_revisions.insert(arn.clone(), revision);
+            arn
+        })
+    }
+
+    /// Makes a service deployment from some revisions to another, and returns its ARN.
+    pub fn service_deployment(&self, service: &str, status: &'static str, from: &[&str], to: &str) -> String {
+        let deployment = ServiceDeployment {
+            service: service.to_owned(),
+            status,
+            sources: from.iter().map(|arn| (*arn).to_owned()).collect(),
+            target: to.to_owned(),
+        };
+        self.update(|region| {
+            let number = region.service_deployments.len();
+            let arn = format!("arn:aws:ecs:{}:{}:service-deployment/prod/web/{number:08}", self.region, self.account);
+            region.service_deployments.insert(arn.clone(), deployment);
+            arn
+        })
+    }
+
+    /// Lets the region know daemons, and creates one.
+    pub fn daemon(&self, cluster: &Cluster, images: &[(&str, Option<&str>)]) {
+        let images = images.iter().map(|(image, digest)| ((*image).to_owned(), digest.map(str::to_owned))).collect();
+        self.update(|region| {
+            let daemons = region.daemons.get_or_insert_default();
+            let arn = format!("arn:aws:ecs:{}:{}:daemon/{}/{}", self.region, self.account, cluster.name, daemons.len());
+            daemons.insert(arn, Daemon { cluster: cluster.arn.clone(), images });
+        });
     }
 
     /// The names of the repositories.
@@ -193,6 +274,11 @@ impl Repository {
         });
     }
 
+    /// Sets the resource policy.
+    pub fn set_policy(&self, policy: &serde_json::Value) {
+        self.place.update(|region| _ = region.policies.insert(self.name.clone(), policy.to_string()));
+    }
+
     /// Deletes an image, as somebody else would.
     pub fn delete(&self, digest: &str) {
         self.update(|images| _ = images.remove(digest));
@@ -217,10 +303,30 @@ impl Cluster {
     /// Starts a task and returns its ARN.
     pub fn start(&self, task: Task) -> String {
         self.place.update(|region| {
-            let tasks = region.clusters.entry(self.arn.clone()).or_default();
+            let tasks = &mut region.clusters.entry(self.arn.clone()).or_default().tasks;
             let id = format!("{:032x}", tasks.len());
             let arn = format!("arn:aws:ecs:{}:{}:task/{}/{id}", self.place.region, self.place.account, self.name);
             tasks.insert(arn.clone(), StoredTask { task });
+            arn
+        })
+    }
+
+    /// Stops a task.
+    pub fn stop(&self, task: &str) {
+        self.place.update(|region| {
+            let tasks = &mut region.clusters.entry(self.arn.clone()).or_default().tasks;
+            tasks.get_mut(task).expect("the task runs").task.stopped = true;
+        });
+    }
+
+    /// Creates a service and returns its ARN.
+    pub fn create(&self, service: Service) -> String {
+        self.place.update(|region| {
+            let services = &mut region.clusters.entry(self.arn.clone()).or_default().services;
+            let number = services.len();
+            let Place { account, region, .. } = &self.place;
+            let arn = format!("arn:aws:ecs:{region}:{account}:service/{}/service-{number:05}", self.name);
+            services.insert(arn.clone(), service);
             arn
         })
     }
@@ -235,13 +341,26 @@ impl Task {
     /// A running task of one container. Its agent has not told a digest.
     #[must_use]
     pub fn of(image: &str) -> Self {
-        Self { stopped: false, containers: Vec::new(), not_described: None }.and_container(image, None)
+        Self::without_containers().and_container(image, None)
     }
 
     /// A running task of one container whose agent pulled this digest.
     #[must_use]
     pub fn pulled(image: &str, digest: &str) -> Self {
-        Self { stopped: false, containers: Vec::new(), not_described: None }.and_container(image, Some(digest))
+        Self::without_containers().and_container(image, Some(digest))
+    }
+
+    /// A task that is being set up, whose containers are not listed yet.
+    #[must_use]
+    pub fn without_containers() -> Self {
+        Self { stopped: false, started_from: None, containers: Vec::new(), not_described: None }
+    }
+
+    /// The task definition that it was started from.
+    #[must_use]
+    pub fn from_definition(mut self, arn: &str) -> Self {
+        self.started_from = Some(arn.to_owned());
+        self
     }
 
     /// One more container.
@@ -264,6 +383,12 @@ impl Task {
         self.not_described = Some(reason.to_owned());
         self
     }
+}
+
+/// The parts of `…/family:revision`.
+pub(crate) fn family_and_revision(arn: &str) -> Option<(&str, u64)> {
+    let (family, revision) = arn.rsplit('/').next()?.rsplit_once(':')?;
+    Some((family, revision.parse().ok()?))
 }
 
 fn store(images: &mut BTreeMap<String, StoredImage>, mut image: Image) {

@@ -1,0 +1,194 @@
+//! Service revisions: the images of a deployment with the digests that ECS resolved their tags to. While a deployment
+//! is under way, the revisions it may roll back to count as well.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutput;
+use aws_sdk_ecs::types::{ServiceDeployment, ServiceDeploymentStatus, ServiceRevision};
+
+use super::services::Services;
+use super::{EcsRegion, Findings, PER_PAGE, Source};
+use crate::aws::{CallError, Caller};
+use crate::usage::snapshot::{HolderKind, UsageSnapshot, holder};
+
+/// The most deployments or revisions that a call describes.
+/// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceRevisions.html>.
+const PER_CALL: usize = 20;
+
+const LIST_SERVICE_DEPLOYMENTS: &str = "ecs:ListServiceDeployments";
+const DESCRIBE_SERVICE_DEPLOYMENTS: &str = "ecs:DescribeServiceDeployments";
+const DESCRIBE_SERVICE_REVISIONS: &str = "ecs:DescribeServiceRevisions";
+
+/// The deployments that are still under way.
+const UNDER_WAY: [ServiceDeploymentStatus; 5] = [
+    ServiceDeploymentStatus::Pending,
+    ServiceDeploymentStatus::InProgress,
+    ServiceDeploymentStatus::StopRequested,
+    ServiceDeploymentStatus::RollbackRequested,
+    ServiceDeploymentStatus::RollbackInProgress,
+];
+
+/// A revision never changes, so it is described once a run.
+#[derive(Debug)]
+pub(super) struct Revision {
+    arn: String,
+    /// The task definition, where the revision tells all of its images.
+    known_definition: Option<String>,
+    images: Vec<(Option<String>, Option<String>)>,
+}
+
+/// What service revisions use, and the task definitions whose images are known by that.
+#[derive(Debug, Default)]
+pub(super) struct Revisions {
+    pub(super) findings: Findings,
+    pub(super) known_definitions: BTreeSet<String>,
+}
+
+pub(super) async fn of_services(ecs: &EcsRegion, services: &Services, caller: Caller<'_>) -> Revisions {
+    let mut found = Revisions::default();
+    let mut revisions = services.revisions.clone();
+    let mut deployments = services.deployments.clone();
+    for service in &services.deploying {
+        match list_deployments(ecs, service, caller).await {
+            Ok(listed) => deployments.extend(listed),
+            Err(error) => found.findings.fail(Source::Services, error),
+        }
+    }
+    for deployments in chunks(&deployments) {
+        match describe_deployments(ecs, &deployments, caller, &mut found.findings).await {
+            Ok(of_deployments) => revisions.extend(of_deployments),
+            Err(error) => found.findings.fail(Source::Services, error),
+        }
+    }
+
+    let known: Vec<Arc<Revision>> = ecs.revisions.get_all(&revisions);
+    for revision in &known {
+        revisions.remove(&revision.arn);
+    }
+    for revision in known {
+        found.add(&revision);
+    }
+    for arns in chunks(&revisions) {
+        match describe_revisions(ecs, &arns, caller, &mut found.findings).await {
+            Ok(described) => described.iter().for_each(|revision| found.add(revision)),
+            Err(error) => found.findings.fail(Source::Services, error),
+        }
+    }
+    found
+}
+
+impl Revisions {
+    fn add(&mut self, revision: &Revision) {
+        let Revision { arn, known_definition, images } = revision;
+        let holder = holder(HolderKind::ServiceRevision, Some(arn));
+        let usage: &mut UsageSnapshot = &mut self.findings.usage;
+        for (image, digest) in images {
+            usage.add(image.as_deref(), digest.as_deref(), &holder);
+        }
+        self.known_definitions.extend(known_definition.clone());
+    }
+}
+
+impl Revision {
+    fn new(revision: &ServiceRevision) -> Self {
+        let images: Vec<_> = revision
+            .container_images()
+            .iter()
+            .map(|container| (container.image().map(str::to_owned), container.image_digest().map(str::to_owned)))
+            .collect();
+        let all_named = !images.is_empty() && images.iter().all(|(image, _)| image.is_some());
+        Self {
+            arn: revision.service_revision_arn().unwrap_or_default().to_owned(),
+            known_definition: revision.task_definition().filter(|_| all_named).map(str::to_owned),
+            images,
+        }
+    }
+}
+
+async fn list_deployments(ecs: &EcsRegion, service: &str, caller: Caller<'_>) -> Result<Vec<String>, CallError> {
+    // service/CLUSTER/NAME; without it the operation looks in the cluster `default`.
+    let cluster = service.rsplit('/').nth(1).unwrap_or("default");
+    let page_at = |token| {
+        let request = ecs.client.list_service_deployments().service(service).cluster(cluster);
+        request.set_status(Some(UNDER_WAY.to_vec())).max_results(PER_PAGE).set_next_token(token).send()
+    };
+    let mut arns = Vec::new();
+    caller
+        .pages_by_token(LIST_SERVICE_DEPLOYMENTS, page_at, ListServiceDeploymentsOutput::next_token, |page| {
+            arns.extend(page.service_deployments().iter().filter_map(|brief| brief.service_deployment_arn.clone()));
+            ControlFlow::Continue(())
+        })
+        .await?;
+    Ok(arns)
+}
+
+/// The revisions that deployments under way come from, go to, or roll back to.
+async fn describe_deployments(
+    ecs: &EcsRegion,
+    arns: &[String],
+    caller: Caller<'_>,
+    findings: &mut Findings,
+) -> Result<Vec<String>, CallError> {
+    let request = ecs.client.describe_service_deployments().set_service_deployment_arns(Some(arns.to_vec()));
+    let answer = caller.call(DESCRIBE_SERVICE_DEPLOYMENTS, request.send()).await?;
+    findings.read_failures(Source::Services, DESCRIBE_SERVICE_DEPLOYMENTS, answer.failures());
+    let answered = answer.service_deployments().len() + answer.failures().len();
+    if answered < arns.len() {
+        findings.fail(Source::Services, super::unanswered(DESCRIBE_SERVICE_DEPLOYMENTS, answered, arns.len()));
+    }
+    Ok(answer
+        .service_deployments()
+        .iter()
+        .filter(|deployment| is_under_way(deployment))
+        .flat_map(revisions_of)
+        .collect())
+}
+
+fn is_under_way(deployment: &ServiceDeployment) -> bool {
+    // A status that is not known may well be one of a deployment under way.
+    !matches!(
+        deployment.status(),
+        Some(
+            ServiceDeploymentStatus::Successful
+                | ServiceDeploymentStatus::Stopped
+                | ServiceDeploymentStatus::RollbackSuccessful
+                | ServiceDeploymentStatus::RollbackFailed
+        )
+    )
+}
+
+fn revisions_of(deployment: &ServiceDeployment) -> Vec<String> {
+    let sources = deployment.source_service_revisions().iter().filter_map(|revision| revision.arn.clone());
+    let target = deployment.target_service_revision().and_then(|revision| revision.arn.clone());
+    let rollback = deployment.rollback().and_then(|rollback| rollback.service_revision_arn.clone());
+    sources.chain(target).chain(rollback).collect()
+}
+
+async fn describe_revisions(
+    ecs: &EcsRegion,
+    arns: &[String],
+    caller: Caller<'_>,
+    findings: &mut Findings,
+) -> Result<Vec<Arc<Revision>>, CallError> {
+    let request = ecs.client.describe_service_revisions().set_service_revision_arns(Some(arns.to_vec()));
+    let answer = caller.call(DESCRIBE_SERVICE_REVISIONS, request.send()).await?;
+    // MISSING: revisions from before 2024-10-25 don't exist; their services name the task definition.
+    findings.read_failures(Source::Services, DESCRIBE_SERVICE_REVISIONS, answer.failures());
+    let answered = answer.service_revisions().len() + answer.failures().len();
+    if answered < arns.len() {
+        findings.fail(Source::Services, super::unanswered(DESCRIBE_SERVICE_REVISIONS, answered, arns.len()));
+    }
+    let described: Vec<_> =
+        answer.service_revisions().iter().map(|revision| Arc::new(Revision::new(revision))).collect();
+    for revision in &described {
+        ecs.revisions.insert(&revision.arn, Arc::clone(revision));
+    }
+    Ok(described)
+}
+
+fn chunks(arns: &BTreeSet<String>) -> Vec<Vec<String>> {
+    let arns: Vec<String> = arns.iter().cloned().collect();
+    arns.chunks(PER_CALL).map(<[String]>::to_vec).collect()
+}

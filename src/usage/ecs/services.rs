@@ -1,0 +1,109 @@
+//! Services, ACTIVE and DRAINING, at desired count 0 too: the task definitions they start tasks from, and the service
+//! revisions whose digests ECS pinned at deployment and scales out with even after the tag moved.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ecs::operation::list_services::ListServicesOutput;
+use aws_sdk_ecs::types::{DeploymentController, DeploymentControllerType, DeploymentRolloutState, Service};
+
+use super::{EcsRegion, Findings, PER_PAGE, Source};
+use crate::aws::{CallError, Caller};
+
+/// The most services that `DescribeServices` takes.
+/// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>.
+const SERVICES_PER_CALL: usize = 10;
+
+const LIST_SERVICES: &str = "ecs:ListServices";
+const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
+
+/// What the services of a cluster refer to.
+#[derive(Debug, Default)]
+pub(super) struct Services {
+    pub(super) findings: Findings,
+    /// Task definitions, with a service that starts tasks from each.
+    pub(super) definitions: BTreeMap<String, String>,
+    /// Service revisions that are current.
+    pub(super) revisions: BTreeSet<String>,
+    /// Service deployments that may be under way.
+    pub(super) deployments: BTreeSet<String>,
+    /// Services with a deployment under way whose ARN is not told.
+    pub(super) deploying: Vec<String>,
+}
+
+pub(super) async fn of_cluster(ecs: &EcsRegion, cluster: &str, caller: Caller<'_>) -> Services {
+    let mut found = Services::default();
+    let arns = match list(ecs, cluster, caller).await {
+        Ok(arns) => arns,
+        Err(error) => {
+            found.findings.fail(Source::Services, error);
+            return found;
+        }
+    };
+    for arns in arns.chunks(SERVICES_PER_CALL) {
+        if let Err(error) = describe(ecs, cluster, arns, caller, &mut found).await {
+            found.findings.fail(Source::Services, error);
+        }
+    }
+    found
+}
+
+async fn list(ecs: &EcsRegion, cluster: &str, caller: Caller<'_>) -> Result<Vec<String>, CallError> {
+    let listing = ecs.client.list_services().cluster(cluster).into_paginator().page_size(PER_PAGE);
+    let mut arns = Vec::new();
+    let listed = caller
+        .pages(LIST_SERVICES, listing.send(), ListServicesOutput::next_token, |page| {
+            arns.extend(page.service_arns.unwrap_or_default());
+        })
+        .await;
+    super::unless_the_cluster_is_gone(listed.map(|()| arns))
+}
+
+async fn describe(
+    ecs: &EcsRegion,
+    cluster: &str,
+    arns: &[String],
+    caller: Caller<'_>,
+    found: &mut Services,
+) -> Result<(), CallError> {
+    let request = ecs.client.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
+    let answer = caller.call(DESCRIBE_SERVICES, request.send()).await?;
+    found.findings.answered = true;
+    // MISSING: deleted in between.
+    found.findings.read_failures(Source::Services, DESCRIBE_SERVICES, answer.failures());
+    let answered = answer.services().len() + answer.failures().len();
+    if answered < arns.len() {
+        found.findings.fail(Source::Services, super::unanswered(DESCRIBE_SERVICES, answered, arns.len()));
+    }
+    for service in answer.services() {
+        add(service, found);
+    }
+    Ok(())
+}
+
+fn add(service: &Service, found: &mut Services) {
+    let arn = service.service_arn().unwrap_or_default();
+    let of_deployments = service.deployments().iter().map(|deployment| deployment.task_definition());
+    let of_task_sets = service.task_sets().iter().map(|task_set| task_set.task_definition());
+    for definition in of_deployments.chain(of_task_sets).chain([service.task_definition()]).flatten() {
+        found.definitions.entry(definition.to_owned()).or_insert_with(|| arn.to_owned());
+    }
+    found.revisions.extend(service.current_service_revisions().iter().filter_map(|revision| revision.arn.clone()));
+    match service.current_service_deployment() {
+        Some(deployment) => _ = found.deployments.insert(deployment.to_owned()),
+        None if may_be_deploying(service) => found.deploying.push(arn.to_owned()),
+        None => {}
+    }
+}
+
+/// Whether a deployment may be under way, which may roll back to a revision that is not current any more. Only ECS's
+/// own controller has service deployments.
+fn may_be_deploying(service: &Service) -> bool {
+    let controller = service.deployment_controller().map(DeploymentController::r#type);
+    let by_ecs = controller.is_none_or(|controller| *controller == DeploymentControllerType::Ecs);
+    let settled = match service.deployments() {
+        [only] => only.rollout_state().is_none_or(|state| *state == DeploymentRolloutState::Completed),
+        [] => true,
+        _ => false,
+    };
+    by_ecs && (!settled || service.current_service_revisions().len() > 1)
+}

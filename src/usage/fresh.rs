@@ -1,0 +1,70 @@
+//! Usage that is never older than it may be: it is discovered again when it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::lock::Mutex;
+
+use super::discover::{Discovery, Sources};
+use super::incomplete::UsageIncomplete;
+use crate::deadline::{Deadline, DeadlineReached};
+
+/// Nothing is deleted on what was known longer ago than this.
+pub const MAX_AGE: Duration = Duration::from_mins(5);
+
+/// The latest discovery, renewed on demand. All who ask while it is renewed wait for the same answer.
+#[derive(Debug)]
+pub struct FreshUsage<'a> {
+    sources: &'a Sources,
+    max_age: Duration,
+    deadline: Deadline,
+    latest: Mutex<Arc<Discovery>>,
+}
+
+/// Why usage is not known any more.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFresh {
+    /// It could not be read in full.
+    #[error(transparent)]
+    Incomplete(#[from] UsageIncomplete),
+    /// There is no time left to read it.
+    #[error(transparent)]
+    DeadlineReached(#[from] DeadlineReached),
+}
+
+impl<'a> FreshUsage<'a> {
+    /// Begins with what was discovered before.
+    #[must_use]
+    pub fn new(sources: &'a Sources, first: Arc<Discovery>, max_age: Duration, deadline: Deadline) -> Self {
+        Self { sources, max_age, deadline, latest: Mutex::new(first) }
+    }
+
+    /// What was known last.
+    #[must_use]
+    pub fn into_latest(self) -> Arc<Discovery> {
+        self.latest.into_inner()
+    }
+
+    /// What is in use, as known at most `max_age` ago.
+    ///
+    /// # Errors
+    /// When it can't be read in full, or there is no time for that.
+    pub async fn now(&self) -> Result<Arc<Discovery>, NotFresh> {
+        let mut latest = self.latest.lock().await;
+        if latest.completed_at.elapsed() > self.max_age {
+            self.deadline.allows_more()?;
+            let renewed = self.sources.discover(self.deadline).await;
+            tracing::info!(
+                references = renewed.usage.references().len(),
+                complete = renewed.incomplete.is_none(),
+                "usage discovered again"
+            );
+            self.deadline.allows_more()?;
+            *latest = Arc::new(renewed);
+        }
+        match &latest.incomplete {
+            Some(incomplete) => Err(incomplete.clone().into()),
+            None => Ok(Arc::clone(&latest)),
+        }
+    }
+}

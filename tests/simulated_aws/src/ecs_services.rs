@@ -1,0 +1,200 @@
+//! ECS: services, task definitions, service deployments and revisions, daemons.
+
+use serde_json::{Value, json};
+
+use crate::ecs::{INVALID, PAGES, cluster};
+use crate::page::{Limits, listing, page};
+use crate::request::{Request, ServiceError};
+use crate::services::{Service, ServiceDeployment, ServiceRevision, TaskDefinition};
+use crate::world::{Region, family_and_revision};
+
+const PAGES_OF_SERVICES: Limits = Limits { default: 10, ..PAGES };
+const PAGES_OF_DEPLOYMENTS: Limits = Limits { default: 20, ..PAGES };
+
+pub(crate) fn answer(region: &Region, request: &Request) -> Option<Result<Value, ServiceError>> {
+    Some(match request.action.as_str() {
+        "ListServices" => cluster(region, request).and_then(|cluster| {
+            let arns: Vec<String> = cluster.services.keys().cloned().collect();
+            let (arns, next) = page(&request.body, &arns, PAGES_OF_SERVICES)?;
+            Ok(listing("serviceArns", arns, next))
+        }),
+        "DescribeServices" => cluster(region, request).and_then(|cluster| {
+            describe(request, "services", 10, |arn| match cluster.services.get(arn) {
+                Some(Service { not_described: Some(reason), .. }) => Err(reason.clone()),
+                Some(service) => Ok(service_detail(arn, service)),
+                None => Err("MISSING".to_owned()),
+            })
+        }),
+        "ListTaskDefinitionFamilies" => list_families(region, request),
+        "ListTaskDefinitions" => list_task_definitions(region, request),
+        "DescribeTaskDefinition" => describe_task_definition(region, request),
+        "ListServiceDeployments" => list_service_deployments(region, request),
+        "DescribeServiceDeployments" => describe(request, "serviceDeploymentArns", 20, |arn| {
+            region.service_deployments.get(arn).map(|it| deployment_detail(arn, it)).ok_or("MISSING".to_owned())
+        })
+        .map(|answer| renamed(answer, "serviceDeploymentArns", "serviceDeployments")),
+        "DescribeServiceRevisions" => describe(request, "serviceRevisionArns", 20, |arn| {
+            region.service_revisions.get(arn).map(|it| revision_detail(arn, it)).ok_or("MISSING".to_owned())
+        })
+        .map(|answer| renamed(answer, "serviceRevisionArns", "serviceRevisions")),
+        "ListDaemons" | "DescribeDaemon" | "DescribeDaemonRevisions" => daemons(region, request)?,
+        _ => return None,
+    })
+}
+
+/// Describes what `names` asks for, at most so many.
+fn describe(
+    request: &Request,
+    names: &str,
+    most: usize,
+    detail: impl Fn(&str) -> Result<Value, String>,
+) -> Result<Value, ServiceError> {
+    let asked = request.body[names].as_array().cloned().unwrap_or_default();
+    if !(1..=most).contains(&asked.len()) {
+        return Err(ServiceError::new(400, INVALID, &format!("{names} must be between 1 and {most}")));
+    }
+    let mut described = Vec::new();
+    let mut failures = Vec::new();
+    for arn in asked.iter().filter_map(Value::as_str) {
+        match detail(arn) {
+            Ok(detail) => described.push(detail),
+            Err(reason) => failures.push(json!({ "arn": arn, "reason": reason })),
+        }
+    }
+    Ok(json!({ names: described, "failures": failures }))
+}
+
+fn renamed(mut answer: Value, from: &str, to: &str) -> Value {
+    answer[to] = answer[from].take();
+    answer
+}
+
+fn service_detail(arn: &str, service: &Service) -> Value {
+    let Service {
+        task_definition,
+        desired_count,
+        draining,
+        deployments,
+        task_sets,
+        current_revisions,
+        current_deployment,
+        not_described: _,
+    } = service;
+    let deployments: Vec<Value> = deployments
+        .iter()
+        .map(|(definition, state)| json!({ "taskDefinition": definition, "rolloutState": state, "status": "PRIMARY" }))
+        .collect();
+    json!({
+        "serviceArn": arn,
+        "status": if *draining { "DRAINING" } else { "ACTIVE" },
+        "desiredCount": desired_count,
+        "taskDefinition": task_definition,
+        "deployments": deployments,
+        "taskSets": task_sets.iter().map(|definition| json!({ "taskDefinition": definition })).collect::<Vec<_>>(),
+        "currentServiceRevisions": current_revisions.iter().map(|arn| json!({ "arn": arn })).collect::<Vec<_>>(),
+        "currentServiceDeployment": current_deployment,
+    })
+}
+
+fn deployment_detail(arn: &str, deployment: &ServiceDeployment) -> Value {
+    json!({
+        "serviceDeploymentArn": arn,
+        "serviceArn": deployment.service,
+        "status": deployment.status,
+        "sourceServiceRevisions": deployment.sources.iter().map(|arn| json!({ "arn": arn })).collect::<Vec<_>>(),
+        "targetServiceRevision": { "arn": deployment.target },
+    })
+}
+
+fn revision_detail(arn: &str, revision: &ServiceRevision) -> Value {
+    json!({ "serviceRevisionArn": arn, "taskDefinition": revision.task_definition, "containerImages": container_images(&revision.images) })
+}
+
+fn container_images(images: &[(String, Option<String>)]) -> Vec<Value> {
+    images
+        .iter()
+        .map(|(image, digest)| match digest {
+            Some(digest) => json!({ "image": image, "imageDigest": digest }),
+            None => json!({ "image": image }),
+        })
+        .collect()
+}
+
+fn list_families(region: &Region, request: &Request) -> Result<Value, ServiceError> {
+    let status = request.body["status"].as_str().unwrap_or("ALL");
+    let shown = |definition: &TaskDefinition| status == "ALL" || definition.active == (status == "ACTIVE");
+    let families = region.task_definitions.iter().filter(|(_, revisions)| revisions.values().any(shown));
+    let families: Vec<String> = families.map(|(family, _)| family.clone()).collect();
+    let (families, next) = page(&request.body, &families, PAGES)?;
+    Ok(listing("families", families, next))
+}
+
+/// Sorted by family and revision; `DESC` reverses both.
+fn list_task_definitions(region: &Region, request: &Request) -> Result<Value, ServiceError> {
+    let family_asked = request.body["familyPrefix"].as_str();
+    let active = request.body["status"].as_str().unwrap_or("ACTIVE") == "ACTIVE";
+    let mut arns = Vec::new();
+    for (family, revisions) in &region.task_definitions {
+        if family_asked.is_none_or(|asked| asked == family) {
+            let shown = revisions.iter().filter(|(_, definition)| definition.active == active);
+            arns.extend(shown.map(|(revision, _)| {
+                format!("arn:aws:ecs:{}:{}:task-definition/{family}:{revision}", request.region, request.account)
+            }));
+        }
+    }
+    if request.body["sort"] == "DESC" {
+        arns.reverse();
+    }
+    let (arns, next) = page(&request.body, &arns, PAGES)?;
+    Ok(listing("taskDefinitionArns", arns, next))
+}
+
+fn describe_task_definition(region: &Region, request: &Request) -> Result<Value, ServiceError> {
+    let arn = request.text("taskDefinition", INVALID)?;
+    let definition = family_and_revision(arn)
+        .and_then(|(family, revision)| region.task_definitions.get(family)?.get(&revision))
+        .ok_or_else(|| ServiceError::new(400, "ClientException", "Unable to describe task definition."))?;
+    let containers: Vec<Value> = definition.images.iter().map(|image| json!({ "image": image })).collect();
+    let status = if definition.active { "ACTIVE" } else { "INACTIVE" };
+    Ok(json!({ "taskDefinition": { "taskDefinitionArn": arn, "status": status, "containerDefinitions": containers } }))
+}
+
+fn list_service_deployments(region: &Region, request: &Request) -> Result<Value, ServiceError> {
+    cluster(region, request)?;
+    let service = request.text("service", INVALID)?;
+    let statuses = request.body["status"].as_array();
+    let listed: Vec<Value> = region
+        .service_deployments
+        .iter()
+        .filter(|(_, deployment)| deployment.service == service)
+        .filter(|(_, deployment)| statuses.is_none_or(|asked| asked.contains(&json!(deployment.status))))
+        .map(|(arn, deployment)| json!({ "serviceDeploymentArn": arn, "status": deployment.status }))
+        .collect();
+    let (listed, next) = page(&request.body, &listed, PAGES_OF_DEPLOYMENTS)?;
+    Ok(listing("serviceDeployments", listed, next))
+}
+
+/// `None` where the region does not know daemons.
+fn daemons(region: &Region, request: &Request) -> Option<Result<Value, ServiceError>> {
+    let daemons = region.daemons.as_ref()?;
+    Some(match request.action.as_str() {
+        "ListDaemons" => {
+            let of_cluster = daemons.iter().filter(|(_, daemon)| request.body["clusterArn"] == daemon.cluster.as_str());
+            let listed: Vec<Value> =
+                of_cluster.map(|(arn, _)| json!({ "daemonArn": arn, "status": "ACTIVE" })).collect();
+            page(&request.body, &listed, PAGES).map(|(listed, next)| listing("daemonSummariesList", listed, next))
+        }
+        "DescribeDaemon" => request.text("daemonArn", INVALID).map(|arn| {
+            let revision =
+                json!({ "arn": format!("{arn}/revision"), "totalRunningCount": 1, "totalWithoutDaemonCount": 0 });
+            json!({ "daemon": { "daemonArn": arn, "currentRevisions": [revision] } })
+        }),
+        _ => describe(request, "daemonRevisionArns", 20, |revision| {
+            let arn = revision.trim_end_matches("/revision");
+            let daemon = daemons.get(arn).ok_or("MISSING".to_owned())?;
+            let images = container_images(&daemon.images);
+            Ok(json!({ "daemonRevisionArn": revision, "daemonArn": arn, "containerImages": images }))
+        })
+        .map(|answer| renamed(answer, "daemonRevisionArns", "daemonRevisions")),
+    })
+}

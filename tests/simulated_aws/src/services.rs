@@ -1,0 +1,100 @@
+//! ECS services, what they were deployed from, and what a test says of them.
+
+/// A service to be.
+#[derive(Clone, Debug, Default)]
+pub struct Service {
+    pub(crate) task_definition: Option<String>,
+    pub(crate) desired_count: u32,
+    pub(crate) draining: bool,
+    pub(crate) deployments: Vec<(String, &'static str)>,
+    pub(crate) task_sets: Vec<String>,
+    pub(crate) current_revisions: Vec<String>,
+    pub(crate) current_deployment: Option<String>,
+    pub(crate) not_described: Option<String>,
+}
+
+/// A revision of a task definition.
+pub(crate) struct TaskDefinition {
+    pub(crate) images: Vec<String>,
+    pub(crate) active: bool,
+}
+
+pub(crate) struct ServiceRevision {
+    pub(crate) task_definition: String,
+    pub(crate) images: Vec<(String, Option<String>)>,
+}
+
+pub(crate) struct ServiceDeployment {
+    pub(crate) service: String,
+    pub(crate) status: &'static str,
+    pub(crate) sources: Vec<String>,
+    pub(crate) target: String,
+}
+
+pub(crate) struct Daemon {
+    pub(crate) cluster: String,
+    pub(crate) images: Vec<(String, Option<String>)>,
+}
+
+impl Service {
+    /// A service that starts tasks from this task definition, one of them.
+    #[must_use]
+    pub fn of(task_definition: &str) -> Self {
+        Self { task_definition: Some(task_definition.to_owned()), desired_count: 1, ..Self::default() }
+    }
+
+    /// A service whose deployments are made by a controller outside ECS, and that names no task definition itself.
+    #[must_use]
+    pub fn external() -> Self {
+        Self::default()
+    }
+
+    /// Scaled to zero.
+    #[must_use]
+    pub fn at_zero(mut self) -> Self {
+        self.desired_count = 0;
+        self
+    }
+
+    /// Being deleted.
+    #[must_use]
+    pub fn draining(mut self) -> Self {
+        self.draining = true;
+        self
+    }
+
+    /// One of its deployments, and its rollout state.
+    #[must_use]
+    pub fn deployment(mut self, task_definition: &str, rollout_state: &'static str) -> Self {
+        self.deployments.push((task_definition.to_owned(), rollout_state));
+        self
+    }
+
+    /// One of its task sets.
+    #[must_use]
+    pub fn task_set(mut self, task_definition: &str) -> Self {
+        self.task_sets.push(task_definition.to_owned());
+        self
+    }
+
+    /// One of its current service revisions.
+    #[must_use]
+    pub fn revision(mut self, arn: &str) -> Self {
+        self.current_revisions.push(arn.to_owned());
+        self
+    }
+
+    /// Its current service deployment.
+    #[must_use]
+    pub fn current_deployment(mut self, arn: &str) -> Self {
+        self.current_deployment = Some(arn.to_owned());
+        self
+    }
+
+    /// `DescribeServices` answers with a failure of this reason.
+    #[must_use]
+    pub fn not_described(mut self, reason: &str) -> Self {
+        self.not_described = Some(reason.to_owned());
+        self
+    }
+}

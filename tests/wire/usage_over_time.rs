@@ -1,0 +1,143 @@
+//! Usage does not stand still while a run goes on, and is asked for politely.
+
+use std::time::{Duration, Instant};
+
+use ecr_cleanup::aws::{Haste, Pace};
+use ecr_cleanup::deadline::Deadline;
+use ecr_cleanup::handler::Limits;
+use ecr_cleanup::plan::{ImageResult, Refusal, SkipReason};
+use ecr_cleanup::report::Outcome;
+use serde_json::json;
+use simulated_aws::{ACCOUNT, Fault, REGION, Service, SimulatedAws, Task};
+
+use crate::support::{json_of, merciless, run_on, run_within, set};
+
+/// Usage that is always too old, so that it is discovered again before every batch.
+fn always_stale() -> Limits {
+    Limits { usage_max_age: Duration::ZERO, ..Limits::until(Deadline::unknown()) }
+}
+
+#[tokio::test]
+async fn usage_that_is_too_old_is_discovered_again_before_each_batch() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(250);
+    aws.cluster("prod").runs(&app.uri("v250"));
+    let report = run_within(&aws, merciless(false), always_stale()).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Completed);
+    assert_eq!(app.tags(), set(["v250"]));
+    assert_eq!(aws.calls_of("ecs:ListClusters").len(), 1 + 3);
+    assert_eq!(aws.calls_of("account:ListRegions").len(), 1);
+
+    aws.forget_calls();
+    app.push(simulated_aws::Image::tagged("v1").days_old(9.0));
+    run_on(&aws, merciless(false)).await;
+    assert_eq!(aws.calls_of("ecs:ListClusters").len(), 1, "what is fresh is not asked for again");
+}
+
+#[tokio::test]
+async fn an_image_that_comes_into_use_after_the_plan_survives_while_its_batch_goes() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    // The second discovery sees the task that the first did not.
+    let task = aws.cluster("prod").start(Task::of(&app.uri("v1")));
+    aws.inject(Fault::hide(&task).times(1));
+    let report = run_within(&aws, merciless(false), always_stale()).await.unwrap();
+    assert_eq!(app.tags(), set(["v1", "v3"]));
+    assert_eq!((report.totals.images_skipped, report.totals.images_deleted), (1, 1));
+    let skipped = report.plan.stale().find(|image| *image.image_tags == [Box::from("v1")]).unwrap();
+    assert_eq!(skipped.result, ImageResult::Skipped(SkipReason::NowInUse));
+    let listed = json_of(&report)["regions"][0]["repositories"][0]["stale"].clone();
+    assert!(listed.as_array().unwrap().iter().any(|image| image["skippedBecause"] == "a workload uses it now"));
+}
+
+#[tokio::test]
+async fn a_task_that_stops_while_tasks_are_listed_is_not_missed() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    let cluster = aws.cluster("prod");
+    let task = cluster.start(Task::of(&app.uri("v1")));
+    // It runs when the listings begin, and has stopped when the running tasks are told.
+    let stops = Fault::before("ecs:ListTasks", Duration::from_millis(100), move || cluster.stop(&task));
+    aws.inject(stops.mentioning("RUNNING").times(1));
+    run_on(&aws, merciless(false)).await;
+    assert_eq!(app.tags(), set(["v1"]));
+}
+
+#[tokio::test]
+async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(250);
+    aws.cluster("prod").runs(&app.uri("v250"));
+    // Denied from the third time on: the first plans, the second lets the first batch go.
+    aws.inject(Fault::denied("ecs:ListClusters").after(2));
+    let report = run_within(&aws, merciless(false), always_stale()).await.unwrap();
+    let Outcome::Refused(refusal @ Refusal::UsageIncomplete { images_deleted: 100, .. }) = &report.outcome else {
+        panic!("{:?}", report.outcome)
+    };
+    assert!(refusal.to_string().contains("nothing more was deleted"), "{refusal}");
+    assert_eq!((report.totals.images_deleted, report.totals.images_not_attempted), (100, 149));
+    assert_eq!(app.digests().len(), 150);
+}
+
+#[tokio::test]
+async fn what_never_changes_is_read_once_a_run() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(250);
+    let place = aws.place(ACCOUNT, REGION);
+    let definition = place.register("web", &[&app.uri("v250")]);
+    let revision = place.service_revision("other:1", &[(&app.uri("v249"), None)]);
+    aws.cluster("prod").create(Service::of(&definition).revision(&revision));
+    let function = place.function("resize", &app.uri("v248"), None);
+    function.publish(&app.uri("v247"), None);
+    run_within(&aws, merciless(false), always_stale()).await.unwrap();
+    assert_eq!(app.tags(), set(["v247", "v248", "v249", "v250"]));
+    for (operation, calls) in [
+        ("ecs:ListClusters", 4),
+        ("ecs:DescribeTaskDefinition", 1),
+        ("ecs:DescribeServiceRevisions", 1),
+        // $LATEST may change; the published version may not.
+        ("lambda:GetFunction", 4 + 1),
+    ] {
+        assert_eq!(aws.calls_of(operation).len(), calls, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn each_quota_is_asked_at_no_more_than_its_share() {
+    let aws = SimulatedAws::start().await;
+    for number in 0..60 {
+        aws.place(ACCOUNT, REGION).register(&format!("family-{number}"), &["nginx"]);
+    }
+    let clients = crate::support::clients(&aws).await.with_haste(Haste::NONE);
+    let begun = Instant::now();
+    let limits = Limits::until(Deadline::unknown());
+    Box::pin(ecr_cleanup::handler::run(json!({}), &ecr_cleanup::settings::Environment::new(), &clients, limits))
+        .await
+        .unwrap();
+    let took = begun.elapsed();
+
+    let mut calls = aws.calls();
+    calls.retain(|call| call.operation.contains("TaskDefinition"));
+    assert_eq!(calls.len(), 61);
+    // A bucket of 25 that refills at 15 a second: in no stretch may more be asked for.
+    for first in 0..calls.len() {
+        for last in first..calls.len() {
+            let stretch = calls[last].at.duration_since(calls[first].at).as_secs_f64();
+            let asked = u32::try_from(last - first + 1).unwrap();
+            assert!(f64::from(asked) <= 25.0 + 15.0 * stretch + 1.0, "{asked} calls in {stretch} s");
+        }
+    }
+    let implied = Duration::from_secs_f64((61.0 - 25.0) / 15.0);
+    assert!(took >= implied, "{took:?} is faster than the quota's share allows");
+}
+
+#[test]
+fn each_region_has_buckets_of_its_own() {
+    let paces = [Pace::new(Haste::NONE), Pace::new(Haste::NONE)];
+    for pace in &paces {
+        assert!((0..50).all(|_| pace.resources.check().is_ok()));
+        assert!(pace.resources.check().is_err());
+        assert!(pace.task_definitions.check().is_ok(), "another quota has its own");
+    }
+}
