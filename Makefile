@@ -4,13 +4,14 @@ PYTHON ?= python3
 EVENT ?= events/dry-run.json
 PORT ?= 4566
 INVOKE_PORT ?= 9000
+FUZZ_SECONDS ?= 60
 # No test and no local run reaches beyond this machine.
 export AWS_EC2_METADATA_DISABLED = true
 
 CARGO_LAMBDA = PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build invoke simulated-aws clean
+.PHONY: help demo test lint build invoke simulated-aws fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +46,15 @@ simulated-aws: ## Put the demo's company up on PORT=4566, and print the variable
 	@cargo build --quiet --features second-opinions --example demo
 	@target/debug/examples/demo --serve $(PORT)
 
+fuzz: target/tools/bin/cargo-fuzz ## Fuzz the parser of image references for FUZZ_SECONDS=60. Needs clang's or gcc's C++ compiler.
+	RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none reference \
+	  -- -max_total_time=$(FUZZ_SECONDS) -max_len=300
+
 clean: ## Remove everything that was built or installed.
 	rm -rf target .venv
+
+target/tools/bin/cargo-fuzz:
+	cargo install cargo-fuzz --version 0.13.1 --locked --root target/tools --target-dir target/tools/build
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

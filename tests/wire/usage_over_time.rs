@@ -132,6 +132,29 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
     assert!(took >= implied, "{took:?} is faster than the quota's share allows");
 }
 
+#[tokio::test]
+async fn ten_thousand_families_are_discovered_twice_within_a_run() {
+    // A tenth of them; the calls grow in proportion.
+    const SCALE: f64 = 10.0;
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(2);
+    aws.cluster("prod").runs(&app.uri("v2"));
+    let place = aws.place(ACCOUNT, REGION);
+    let mut revisions = 0;
+    for family in 0..1_000 {
+        for _ in 0..=family % 20 {
+            place.register(&format!("family-{family:04}"), &["nginx"]);
+            revisions += 1;
+        }
+    }
+    let report = run_within(&aws, merciless(false), always_stale()).await.unwrap();
+    assert_eq!((report.outcome, report.totals.images_deleted), (Outcome::Completed, 1));
+    let calls = aws.calls().iter().filter(|call| call.operation.contains("TaskDefinition")).count();
+    assert_eq!(calls, 1_000 + 2 * usize::div_ceil(revisions, 100), "one description a family, and two listings");
+    let seconds = (f64::from(u32::try_from(calls).unwrap()) * SCALE - 25.0) / 15.0;
+    assert!(seconds < 900.0, "{seconds} s under the published quotas");
+}
+
 #[test]
 fn each_region_has_buckets_of_its_own() {
     let paces = [Pace::new(Haste::NONE), Pace::new(Haste::NONE)];
