@@ -145,13 +145,19 @@ impl Services {
 }
 
 impl Findings {
-    /// Reads the failures inside a successful answer. What is MISSING went away in between, which is fine.
-    fn read_failures(&mut self, source: Source, api: &'static str, failures: &[Failure]) {
+    /// Reads a successful answer that should speak of all that was asked for, described or failed. What is MISSING went
+    /// away in between, which is fine.
+    fn read_answer(&mut self, source: Source, api: &'static str, asked: usize, described: usize, failures: &[Failure]) {
         self.answered = true;
         for failure in failures.iter().filter(|failure| failure.reason() != Some(MISSING)) {
             let code = failure.reason().unwrap_or("UnknownReason").to_owned();
             let message = format!("{} {}", failure.arn().unwrap_or_default(), failure.detail().unwrap_or_default());
             self.fail(source, CallError { api, code, message });
+        }
+        let answered = described + failures.len();
+        if answered < asked {
+            let message = format!("the answer speaks of {answered} of {asked} that were asked for");
+            self.fail(source, CallError::unexpected(api, &message));
         }
     }
 }
@@ -162,8 +168,4 @@ fn unless_the_cluster_is_gone<T: Default>(listed: Result<T, CallError>) -> Resul
         Err(error) if error.code == "ClusterNotFoundException" => Ok(T::default()),
         listed => listed,
     }
-}
-
-fn unanswered(api: &'static str, answered: usize, asked: usize) -> CallError {
-    CallError::unexpected(api, &format!("the answer speaks of {answered} of {asked} that were asked for"))
 }

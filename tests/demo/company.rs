@@ -1,6 +1,7 @@
-//! A plausible company: a dozen repositories, four clusters in two regions, multi-arch images, and years of builds.
+//! A plausible company: a dozen repositories, four clusters in two regions, services, functions and schedules,
+//! multi-arch images, and years of builds.
 
-use simulated_aws::{Image, Place, SimulatedAws, Task};
+use simulated_aws::{Image, Place, Service, SimulatedAws, Task};
 
 const MB: u64 = 1 << 20;
 
@@ -26,7 +27,7 @@ enum Kind {
     Moving,
 }
 
-const HISTORIES: [History; 12] = [
+const HISTORIES: [History; 13] = [
     History { name: "web/storefront", age: 1_400, every: 2, size: 310 * MB, kind: Kind::MultiArch },
     History { name: "web/checkout", age: 1_100, every: 3, size: 260 * MB, kind: Kind::Numbered },
     History { name: "web/assets", age: 700, every: 4, size: 95 * MB, kind: Kind::Numbered },
@@ -38,6 +39,7 @@ const HISTORIES: [History; 12] = [
     History { name: "data/forecast", age: 600, every: 2, size: 1_900 * MB, kind: Kind::Numbered },
     History { name: "data/notebooks", age: 500, every: 3, size: 2_600 * MB, kind: Kind::Moving },
     History { name: "tools/ci-runner", age: 1_000, every: 4, size: 740 * MB, kind: Kind::Moving },
+    History { name: "functions/thumbnails", age: 900, every: 5, size: 210 * MB, kind: Kind::Numbered },
     History { name: "tools/migrations", age: 200, every: 14, size: 60 * MB, kind: Kind::Numbered },
 ];
 
@@ -71,6 +73,27 @@ pub fn found(aws: &SimulatedAws) {
     let forecast = oregon.repository("data/forecast");
     oregon.cluster("batch").start(Task::pulled(&forecast.uri("stable"), &forecast.digest_of(&tag(90))));
     oregon.cluster("batch").start(Task::of(&oregon.repository("workers/mailer").uri(&tag(20))).stopped());
+
+    // Assets are served by a service that is scaled to zero at night, and has been for long.
+    let assets = oregon.register("assets-at-night", &[&oregon.repository("web/assets").uri(&tag(40))]);
+    oregon.cluster("web-production").create(Service::of(&assets).at_zero());
+    // ECS pinned the digest of checkout's `stable` at deployment; the tag has moved since.
+    let checkout = oregon.repository("web/checkout");
+    checkout.retag(&tag(200), "stable");
+    let stable = checkout.uri("stable");
+    let definition = oregon.register("checkout", &[&stable]);
+    let pinned = oregon.service_revision(&definition, &[(&stable, Some(&checkout.digest_of("stable")))]);
+    oregon.cluster("web-production").create(Service::of(&definition).revision(&pinned));
+    checkout.retag(&tag(360), "stable");
+    // A schedule starts the invoices from its family's newest revision, once a month.
+    oregon.register("monthly-invoices", &[&oregon.repository("workers/billing").uri(&tag(60))]);
+    // The alias still sends a tenth of the traffic to an old version.
+    let thumbnails = oregon.repository("functions/thumbnails");
+    let function = oregon.function("thumbnails", &thumbnails.uri("latest"), None);
+    let old =
+        function.publish(&thumbnails.uri(&tag(30)), Some(&thumbnails.uri_by_digest(&thumbnails.digest_of(&tag(30)))));
+    let new = function.publish(&thumbnails.uri(&tag(178)), None);
+    function.alias("live", &new, &[&old]);
 }
 
 fn live_through(history: &History, place: &Place) {

@@ -5,10 +5,12 @@
 mod company;
 mod table;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::table::{draw, list, text};
 use serde_json::Value;
 use simulated_aws::{ACCOUNT, Function, REGION, SimulatedAws, access_key_of};
 
@@ -43,16 +45,25 @@ async fn demonstrate() -> Result<(), String> {
     if stale(&dry) != deleted || deleted == Some(0) || stale(&again) != Some(0) {
         return Err("the live run did not do what the dry run said, or left something to do".to_owned());
     }
-    let billing = aws.repository("workers/billing");
-    if !billing.tags().contains("build-12") {
-        return Err("an image in use is gone".to_owned());
+    let held = [("workers/billing", "build-12"), ("web/assets", "build-40"), ("functions/thumbnails", "build-30")];
+    if let Some((name, tag)) = held.into_iter().find(|(name, tag)| !aws.repository(name).tags().contains(*tag)) {
+        return Err(format!("{name}:{tag} is in use, and gone"));
     }
-    println!("\nworkers/billing:build-12 is years old and far from the newest. A task runs it, so it is still there.");
+    say("\nFar from the newest, and kept because something runs them:")?;
+    for registry in list(&again["regions"]) {
+        for repository in list(&registry["repositories"]) {
+            for image in list(&repository["onlyInUse"]) {
+                let name = text(&repository["repositoryName"]);
+                let tag = list(&image["imageTags"]).first().map_or("<untagged>".to_owned(), text);
+                say(&format!("  {} {name}:{tag} by {}", text(&registry["region"]), text(&image["heldBy"])))?;
+            }
+        }
+    }
     Ok(())
 }
 
 async fn invoke(function: &Function, aws: &SimulatedAws, title: &str, event: &str) -> Result<Value, String> {
-    println!("\n{title}\n$ invoke with events/{event}");
+    say(&format!("\n{title}\n$ invoke with events/{event}"))?;
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("events").join(event);
     let payload = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let payload: Value = serde_json::from_str(&payload).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -60,9 +71,14 @@ async fn invoke(function: &Function, aws: &SimulatedAws, title: &str, event: &st
     let begun = Instant::now();
     let report = function.invoke(&payload).await.map_err(|error| format!("{error:?}"))?;
     let took = begun.elapsed();
-    table::print(&report);
-    println!("{} calls to AWS in {:.1} s.", aws.calls().len(), took.as_secs_f64());
+    say(&draw(&report))?;
+    say(&format!("{} calls to AWS in {:.1} s.", aws.calls().len(), took.as_secs_f64()))?;
     Ok(report)
+}
+
+/// Prints a line. Where the reader has gone away there is nobody to tell.
+fn say(line: &str) -> Result<(), String> {
+    writeln!(std::io::stdout(), "{line}").map_err(|error| format!("output not written: {error}"))
 }
 
 /// The function's binary, which Cargo puts one folder above its examples.
@@ -77,7 +93,7 @@ async fn serve(port: &str) -> Result<(), String> {
     let port = port.parse().map_err(|_| format!("`{port}` is not a port"))?;
     let aws = SimulatedAws::start_on(port).await;
     company::found(&aws);
-    println!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION} AWS_EC2_METADATA_DISABLED=true", aws.url());
-    println!("export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY=simulated", access_key_of(ACCOUNT));
+    say(&format!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION} AWS_EC2_METADATA_DISABLED=true", aws.url()))?;
+    say(&format!("export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY=simulated", access_key_of(ACCOUNT)))?;
     tokio::signal::ctrl_c().await.map_err(|error| error.to_string())
 }

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::Value;
 
 /// One line a repository that has stale images, the rest summed up, and the totals below.
-pub fn print(report: &Value) {
+pub fn draw(report: &Value) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
     let freed = if report["dryRun"] == true { "would free" } else { "freed" };
@@ -51,28 +51,31 @@ pub fn print(report: &Value) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    println!("{table}");
-    match clean {
-        0 => {}
-        1 => println!("One repository has nothing stale."),
-        _ => println!("{clean} repositories have nothing stale."),
-    }
-    println!(
-        "outcome {}: the registries cost up to ${:.2} a month, and this saves up to ${:.2} of it.",
+    let clean = match clean {
+        0 => String::new(),
+        1 => "One repository has nothing stale.\n".to_owned(),
+        _ => format!("{clean} repositories have nothing stale.\n"),
+    };
+    let mut drawn = format!(
+        "{table}\n{clean}outcome {}: the registries cost up to ${:.2} a month, and this saves up to ${:.2} of it.",
         text(&report["outcome"]),
         totals["monthlyCostUsd"].as_f64().unwrap_or_default(),
         totals["monthlySavingUsd"].as_f64().unwrap_or_default(),
     );
     for warning in list(&report["warnings"]) {
-        println!("warning: {}", text(warning));
+        drawn.push_str("\nwarning: ");
+        drawn.push_str(&text(warning));
     }
+    drawn
 }
 
-fn list(value: &Value) -> &[Value] {
+/// The items of a list; none if it is not one.
+pub fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn text(value: &Value) -> String {
+/// A text without its quotes, or any other value as it is.
+pub fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

@@ -219,6 +219,22 @@ async fn a_short_timeout_is_told_not_suffered() {
 }
 
 #[tokio::test]
+async fn the_readme_shows_what_the_demo_prints() {
+    let demo = Path::new(env!("CARGO_BIN_EXE_ecr-cleanup")).parent().unwrap().join("examples/demo");
+    let output = std::process::Command::new(demo).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, shown) = readme.split_once("From what the demo prints:").expect("the README quotes the demo");
+    let (shown, _) = shown.split_once("\n## ").unwrap();
+    let quoted: Vec<&str> = shown.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    assert!(quoted.len() >= 5, "{quoted:?}");
+    for line in quoted {
+        assert!(printed.lines().any(|printed| printed == line), "the demo does not print {line:?}");
+    }
+}
+
+#[tokio::test]
 async fn without_lambda_it_says_how_it_is_run() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_ecr-cleanup")).env_clear().output().unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -162,6 +162,12 @@ deletes_nothing! {
     when_the_regions_can_not_be_listed_but_are_named:
         ["enabled regions: account:ListRegions: AccessDeniedException", "set usageRegions"],
         |aws| aws.inject(Fault::denied("account:ListRegions"));
+    when_an_answer_passes_over_a_task_that_was_asked_for:
+        ["ECS tasks: ecs:DescribeTasks: UnexpectedResponse", "the answer speaks of 1 of 2"],
+        |aws| {
+            let task = aws.cluster("prod").runs("nginx");
+            aws.inject(Fault::leave_out("ecs:DescribeTasks", &task));
+        };
     when_services_can_not_be_listed:
         ["ECS services: ecs:ListServices: AccessDeniedException", "grant ecs:ListServices"],
         |aws| aws.inject(Fault::denied("ecs:ListServices").in_region("us-west-2"));

@@ -71,11 +71,8 @@ async fn describe_revisions(
 ) -> Result<(), CallError> {
     let request = ecs.client.describe_daemon_revisions().set_daemon_revision_arns(Some(arns.to_vec()));
     let answer = caller.call(DESCRIBE_DAEMON_REVISIONS, request.send()).await?;
-    findings.read_failures(Source::Daemons, DESCRIBE_DAEMON_REVISIONS, answer.failures());
-    let answered = answer.daemon_revisions().len() + answer.failures().len();
-    if answered < arns.len() {
-        findings.fail(Source::Daemons, super::unanswered(DESCRIBE_DAEMON_REVISIONS, answered, arns.len()));
-    }
+    let described = answer.daemon_revisions().len();
+    findings.read_answer(Source::Daemons, DESCRIBE_DAEMON_REVISIONS, arns.len(), described, answer.failures());
     for revision in answer.daemon_revisions() {
         let holder = holder(HolderKind::EcsDaemon, revision.daemon_arn());
         for container in revision.container_images() {

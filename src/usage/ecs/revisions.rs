@@ -133,11 +133,8 @@ async fn describe_deployments(
 ) -> Result<Vec<String>, CallError> {
     let request = ecs.client.describe_service_deployments().set_service_deployment_arns(Some(arns.to_vec()));
     let answer = caller.call(DESCRIBE_SERVICE_DEPLOYMENTS, request.send()).await?;
-    findings.read_failures(Source::Services, DESCRIBE_SERVICE_DEPLOYMENTS, answer.failures());
-    let answered = answer.service_deployments().len() + answer.failures().len();
-    if answered < arns.len() {
-        findings.fail(Source::Services, super::unanswered(DESCRIBE_SERVICE_DEPLOYMENTS, answered, arns.len()));
-    }
+    let described = answer.service_deployments().len();
+    findings.read_answer(Source::Services, DESCRIBE_SERVICE_DEPLOYMENTS, arns.len(), described, answer.failures());
     Ok(answer
         .service_deployments()
         .iter()
@@ -175,11 +172,8 @@ async fn describe_revisions(
     let request = ecs.client.describe_service_revisions().set_service_revision_arns(Some(arns.to_vec()));
     let answer = caller.call(DESCRIBE_SERVICE_REVISIONS, request.send()).await?;
     // MISSING: revisions from before 2024-10-25 don't exist; their services name the task definition.
-    findings.read_failures(Source::Services, DESCRIBE_SERVICE_REVISIONS, answer.failures());
-    let answered = answer.service_revisions().len() + answer.failures().len();
-    if answered < arns.len() {
-        findings.fail(Source::Services, super::unanswered(DESCRIBE_SERVICE_REVISIONS, answered, arns.len()));
-    }
+    let described = answer.service_revisions().len();
+    findings.read_answer(Source::Services, DESCRIBE_SERVICE_REVISIONS, arns.len(), described, answer.failures());
     let described: Vec<_> =
         answer.service_revisions().iter().map(|revision| Arc::new(Revision::new(revision))).collect();
     for revision in &described {

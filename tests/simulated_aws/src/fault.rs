@@ -31,8 +31,8 @@ pub(crate) enum Effect {
     Slow(Duration),
     /// The answer takes this long, and just before it something happens.
     Before(Duration, Happening),
-    /// What is named so is left out of the listing.
-    Hide(String),
+    /// What has this ARN is left out of every list of the answer.
+    LeaveOut(String),
     /// The connection stays open and silent.
     NoAnswer,
     /// The listing's page names itself as the next.
@@ -91,10 +91,10 @@ impl Fault {
         Self::on(operation, Effect::Before(delay, Happening(Arc::new(happens))))
     }
 
-    /// A task is not listed.
+    /// The answer leaves out whatever has this ARN.
     #[must_use]
-    pub fn hide(task: &str) -> Self {
-        Self::on("ecs:ListTasks", Effect::Hide(task.to_owned()))
+    pub fn leave_out(operation: &str, arn: &str) -> Self {
+        Self::on(operation, Effect::LeaveOut(arn.to_owned()))
     }
 
     /// The call is never answered.

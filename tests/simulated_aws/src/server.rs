@@ -224,8 +224,12 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
         "lambda" => functions::answer(world.regions.entry(key).or_default(), request)?,
         service => return Err(ServiceError::new(400, "UnknownOperationException", service)),
     };
-    if let (Some(Effect::Hide(hidden)), Some(listed)) = (effect, value["taskArns"].as_array_mut()) {
-        listed.retain(|arn| arn != hidden.as_str());
+    if let (Some(Effect::LeaveOut(arn)), Some(fields)) = (effect, value.as_object_mut()) {
+        for list in fields.values_mut().filter_map(Value::as_array_mut) {
+            list.retain(|item| {
+                item != arn.as_str() && !item.as_object().is_some_and(|item| item.values().any(|it| it == arn.as_str()))
+            });
+        }
     }
     let token = request.body.get("nextToken").filter(|token| token.is_string());
     if let (Some(Effect::RepeatToken), Some(token)) = (effect, token) {
