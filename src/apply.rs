@@ -3,21 +3,20 @@
 //! Images go by digest, at most 100 a call, repository by repository. A repository that fails stops no other. Before
 //! each batch, usage is looked at once more, and is discovered again when it is too old.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::operation::batch_delete_image::BatchDeleteImageOutput;
 use aws_sdk_ecr::types::ImageIdentifier;
-use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use crate::account::AccountId;
 use crate::aws::{Aws, CallError, Caller};
 use crate::deadline::Deadline;
 use crate::image::{ImageDigest, ManifestKind, RepositoryName};
-use crate::inventory::REPOSITORIES_AT_ONCE;
+use crate::inventory::{REGIONS_AT_ONCE, REPOSITORIES_AT_ONCE};
 use crate::plan::{ApprovedPlan, ImageResult, Plan, RegistryPlan, RepositoryPlan, SkipReason, StaleImage, Unattempted};
-use crate::usage::{FreshUsage, NotFresh};
+use crate::usage::{DELETE_TIMEOUT, FreshUsage, NotFresh};
 
 /// The most images that `BatchDeleteImage` takes.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>.
@@ -37,7 +36,7 @@ struct Cleaner<'a> {
 /// Carries the plan out and returns it with the result of every image.
 pub async fn apply(aws: &Aws, approved: ApprovedPlan, usage: &FreshUsage<'_>, deadline: Deadline) -> Plan {
     let mut plan = approved.into_plan();
-    join_all(plan.registries.iter_mut().map(async |RegistryPlan { registry_id, region, repositories }| {
+    let clean_region = async |RegistryPlan { registry_id, region, repositories }: &mut RegistryPlan| {
         let ecr = aws.ecr(region);
         stream::iter(repositories.iter_mut().flatten())
             .for_each_concurrent(REPOSITORIES_AT_ONCE, async |RepositoryPlan { repository_name, decided }| {
@@ -47,24 +46,33 @@ pub async fn apply(aws: &Aws, approved: ApprovedPlan, usage: &FreshUsage<'_>, de
                 }
             })
             .await;
-    }))
-    .await;
+    };
+    stream::iter(plan.registries.iter_mut()).for_each_concurrent(REGIONS_AT_ONCE, clean_region).await;
     plan
 }
 
 impl Cleaner<'_> {
     async fn delete(&self, stale: &mut [StaleImage]) {
-        // ECR refuses to delete a child while its index exists, so indexes go in an earlier call.
-        let (indexes, others): (Vec<_>, Vec<_>) =
-            stale.iter_mut().partition(|image| image.manifest == ManifestKind::Index);
         // What becomes of the rest once nothing more can be done for this repository.
         let mut rest: Option<ImageResult> = None;
-        for mut of_kind in [indexes, others] {
-            for batch in of_kind.chunks_mut(IMAGES_PER_CALL) {
-                match &rest {
-                    Some(result) => set_all(batch, result),
-                    None => rest = self.delete_batch(batch).await,
+        // The images that are still there although they were planned to go.
+        let mut left: HashSet<ImageDigest> = HashSet::new();
+        for mut wave in waves(stale) {
+            for batch in wave.chunks_mut(IMAGES_PER_CALL) {
+                let (about_left, mut others): (Vec<_>, Vec<_>) = batch
+                    .iter_mut()
+                    .map(|image| &mut **image)
+                    .partition(|image| image.subjects().any(|subject| left.contains(&subject)));
+                for image in about_left {
+                    image.result = ImageResult::Skipped(SkipReason::SubjectKept);
                 }
+                match &rest {
+                    Some(result) => set_all(&mut others, result),
+                    None => rest = self.delete_batch(&mut others).await,
+                }
+                let is_there =
+                    |image: &&&mut StaleImage| !matches!(image.result, ImageResult::Deleted | ImageResult::Gone);
+                left.extend(batch.iter().filter(is_there).map(|image| image.image_digest));
             }
         }
     }
@@ -78,6 +86,9 @@ impl Cleaner<'_> {
         };
         if self.deadline.allows_more().is_err() {
             return stop(batch, Unattempted::Deadline);
+        }
+        if batch.is_empty() {
+            return None;
         }
         let usage = match self.usage.now().await {
             Ok(usage) => usage,
@@ -120,8 +131,34 @@ impl Cleaner<'_> {
             images.iter().map(|image| ImageIdentifier::builder().image_digest(image.image_digest.to_string()).build());
         let request = self.ecr.batch_delete_image().repository_name(self.repository.as_str());
         let request = request.set_image_ids(Some(image_ids.collect()));
-        Caller::new(self.deadline).call(BATCH_DELETE_IMAGE, request.send()).await
+        let caller = Caller::new(self.deadline);
+        let answer = caller.call(BATCH_DELETE_IMAGE, request.send());
+        tokio::time::timeout(DELETE_TIMEOUT, answer).await.unwrap_or_else(|_| {
+            let message =
+                format!("not answered within {} s, after which usage may have changed", DELETE_TIMEOUT.as_secs());
+            Err(CallError { api: BATCH_DELETE_IMAGE, code: "TimeoutError".to_owned(), message })
+        })
     }
+}
+
+/// The images in the order in which they may go. ECR refuses to delete a child while its index exists, so indexes go in
+/// an earlier call; and what is about an image goes after it, when it is known whether that one went.
+fn waves(stale: &mut [StaleImage]) -> Vec<Vec<&mut StaleImage>> {
+    /// Signatures of signatures are rare, and longer chains are nobody's.
+    const LONGEST_CHAIN: usize = 8;
+    let subjects: HashMap<ImageDigest, ImageDigest> =
+        stale.iter().filter_map(|image| Some((image.image_digest, image.subjects().next()?))).collect();
+    let chain_of = |image: &StaleImage| {
+        std::iter::successors(subjects.get(&image.image_digest), |subject| subjects.get(subject))
+            .take(LONGEST_CHAIN)
+            .count()
+    };
+    let mut waves: BTreeMap<(usize, bool), Vec<&mut StaleImage>> = BTreeMap::new();
+    for image in stale {
+        let wave = (chain_of(image), image.manifest != ManifestKind::Index);
+        waves.entry(wave).or_default().push(image);
+    }
+    waves.into_values().collect()
 }
 
 /// ECR answers 200 also where it deletes nothing: each image's fate is in the answer.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::future::{join, join_all};
+use futures::future::join;
+use futures::lock::Mutex;
+use futures::stream::{self, StreamExt};
 use serde_json::Value;
 
 use crate::account::{AccountId, Region};
@@ -19,6 +21,7 @@ use crate::plan::{Decided, Plan, RegistryPlan, RepositoryPlan};
 use crate::report::{Report, Run};
 use crate::retention::{self, Decision, KeepReason};
 use crate::settings::{Environment, InvalidSettings, Mode, Settings};
+use crate::sharing::Pullers;
 use crate::telemetry;
 use crate::usage::{Discovery, FreshUsage, MAX_AGE, OwnAccount, Sources};
 use crate::warning::{self, Warning};
@@ -83,23 +86,24 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: L
     let planner = Planner { aws, registry_id: &registry_id, discovery: &discovery, settings: &settings, now, deadline };
     let (plan, shared) = planner.plan(registries).await;
 
-    let mut warnings = warning::of_usage(&discovery, &registry_id, &plan);
-    warnings.extend(shared);
-    warnings.extend(event.time.filter(|time| started_at - *time > OLD_EVENT).map(Warning::OldEvent));
-
-    let (plan, refusal) = match settings.mode {
-        Mode::DryRun => (plan, None),
+    let (plan, refusal, discovery) = match settings.mode {
+        Mode::DryRun => (plan, None, discovery),
         Mode::Live => match plan.approve(&discovery, settings.max_deletions) {
             Ok(approved) => {
                 let usage = FreshUsage::new(&sources, Arc::clone(&discovery), usage_max_age, deadline);
                 let applied = apply(aws, approved, &usage, deadline).await;
                 telemetry::log_results(&applied);
-                let refusal = applied.refusal_of_the_rest(&usage.into_latest());
-                (applied, refusal)
+                let latest = usage.into_latest();
+                let refusal = applied.refusal_of_the_rest(&latest);
+                (applied, refusal, latest)
             }
-            Err((plan, refusal)) => (plan, Some(refusal)),
+            Err((plan, refusal)) => (plan, Some(refusal), discovery),
         },
     };
+    let mut warnings = warning::of_usage(&discovery, &registry_id, &plan);
+    warnings.extend(shared);
+    warnings.extend(warning::of_regions(&settings));
+    warnings.extend(event.time.filter(|time| started_at - *time > OLD_EVENT).map(Warning::OldEvent));
     let report = Report::new(Run {
         mode: settings.mode,
         started_at,
@@ -145,6 +149,24 @@ async fn settle_regions(
     }
 }
 
+/// ECR in a region, with what is asked of its registry once, and only where something is stale.
+struct RegionalEcr<'a> {
+    client: aws_sdk_ecr::Client,
+    region: &'a Region,
+    pullers: Mutex<Option<Result<Pullers, CallError>>>,
+}
+
+impl RegionalEcr<'_> {
+    async fn pullers_of_registry(&self, deadline: Deadline) -> Result<Pullers, CallError> {
+        let mut pullers = self.pullers.lock().await;
+        if let Some(known) = &*pullers {
+            return known.clone();
+        }
+        let read = inventory::read_pullers_of_registry(&self.client, deadline).await;
+        pullers.insert(read).clone()
+    }
+}
+
 /// What every repository is judged by.
 struct Planner<'a> {
     aws: &'a Aws,
@@ -158,59 +180,64 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// Reads each repository and decides on its images at once, so that only what is stale stays in memory.
     async fn plan(&self, registries: Vec<Registry>) -> (Plan, Vec<Warning>) {
-        let planned = join_all(registries.into_iter().map(async |Registry { region, repositories }| {
+        let plan_region = async |(place, Registry { region, repositories }): (usize, Registry)| {
             let mut warnings = Vec::new();
             let repositories = match repositories {
                 Ok(names) => {
-                    let ecr = self.aws.ecr(&region);
-                    let decide = async |name| self.plan_repository(&ecr, &region, name).await;
-                    let planned = inventory::each_repository(names, decide).await;
-                    let (plans, of_repositories): (Vec<_>, Vec<_>) = planned.into_iter().flatten().unzip();
+                    let ecr = RegionalEcr { client: self.aws.ecr(&region), region: &region, pullers: Mutex::default() };
+                    let planned =
+                        inventory::each_repository(names, async |name| self.plan_repository(&ecr, name).await);
+                    let (plans, of_repositories): (Vec<_>, Vec<_>) = planned.await.into_iter().flatten().unzip();
                     warnings.extend(of_repositories.into_iter().flatten());
                     Ok(plans)
                 }
                 Err(error) => Err(error),
             };
-            (RegistryPlan { registry_id: self.registry_id.clone(), region, repositories }, warnings)
-        }))
-        .await;
-        let (registries, warnings): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
+            (place, RegistryPlan { registry_id: self.registry_id.clone(), region, repositories }, warnings)
+        };
+        let mut planned: Vec<_> = stream::iter(registries.into_iter().enumerate())
+            .map(plan_region)
+            .buffer_unordered(inventory::REGIONS_AT_ONCE)
+            .collect()
+            .await;
+        planned.sort_unstable_by_key(|(place, ..)| *place);
+        let (registries, warnings): (Vec<_>, Vec<_>) =
+            planned.into_iter().map(|(_, registry, warnings)| (registry, warnings)).unzip();
         (Plan { registries }, warnings.into_iter().flatten().collect())
     }
 
     /// `None` where the repository was deleted in between.
     async fn plan_repository(
         &self,
-        ecr: &aws_sdk_ecr::Client,
-        region: &Region,
+        ecr: &RegionalEcr<'_>,
         repository_name: RepositoryName,
     ) -> Option<(RepositoryPlan, Option<Warning>)> {
-        let (decided, warning) = match self.decide(ecr, region, &repository_name).await {
+        let (decided, warning) = match self.decide(ecr, &repository_name).await {
             Err(error) if error.code == "RepositoryNotFoundException" => return None,
             Ok((decided, warning)) => (Ok(decided), warning),
             Err(error) => (Err(error), None),
         };
         let plan = RepositoryPlan { repository_name, decided };
-        telemetry::log_repository(region, &plan);
+        telemetry::log_repository(ecr.region, &plan);
         Some((plan, warning))
     }
 
     async fn decide(
         &self,
-        ecr: &aws_sdk_ecr::Client,
-        region: &Region,
+        ecr: &RegionalEcr<'_>,
         repository_name: &RepositoryName,
     ) -> Result<(Decided, Option<Warning>), CallError> {
-        let Contents { images, unnamed } = inventory::read_images(ecr, repository_name, self.deadline).await?;
+        let Contents { images, unnamed } = inventory::read_images(&ecr.client, repository_name, self.deadline).await?;
         let usage = self.discovery.usage.of_repository(self.registry_id, repository_name);
         let mut decisions = retention::decide(&images, &usage, &self.settings.rules, self.now);
         let mut warning = None;
         if decisions.iter().any(|decision| matches!(decision, Decision::Delete(_))) {
-            let pullers = inventory::read_pullers(ecr, repository_name, self.deadline).await?;
+            let pullers = inventory::read_pullers(&ecr.client, repository_name, self.deadline).await?;
+            let pullers = pullers.and(&ecr.pullers_of_registry(self.deadline).await?);
             let unseen = pullers.unseen(&self.discovery.accounts, &self.settings.accept_unseen_accounts);
             if let Some(unseen) = unseen {
                 retention::withhold(&mut decisions, KeepReason::SharedElsewhere);
-                warning = Some(Warning::SharedElsewhere(region.clone(), repository_name.clone(), unseen));
+                warning = Some(Warning::SharedElsewhere(ecr.region.clone(), repository_name.clone(), unseen));
             }
         }
         Ok((Decided::gather(images, unnamed, &decisions, &usage), warning))

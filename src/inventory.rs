@@ -25,9 +25,12 @@ use crate::sharing::Pullers;
 const PER_PAGE: i32 = 1_000;
 /// Repositories of a region that are read or cleaned at a time. ECR publishes no rate for these calls.
 pub const REPOSITORIES_AT_ONCE: usize = 8;
+/// Regions that are read or cleaned at a time, so that what is in memory is bounded.
+pub const REGIONS_AT_ONCE: usize = 8;
 
 const DESCRIBE_REPOSITORIES: &str = "ecr:DescribeRepositories";
 const DESCRIBE_IMAGES: &str = "ecr:DescribeImages";
+const GET_REGISTRY_POLICY: &str = "ecr:GetRegistryPolicy";
 const GET_REPOSITORY_POLICY: &str = "ecr:GetRepositoryPolicy";
 
 /// The media types of manifests that name other manifests.
@@ -108,6 +111,19 @@ pub async fn read_pullers(ecr: &Client, name: &RepositoryName, deadline: Deadlin
         Err(error) => return Err(error),
     };
     Pullers::of_policy(&policy).map_err(|error| CallError::unexpected(GET_REPOSITORY_POLICY, &error))
+}
+
+/// Who may pull from every repository of a region's registry, by the registry's own policy.
+///
+/// # Errors
+/// When it can't be read or understood.
+pub async fn read_pullers_of_registry(ecr: &Client, deadline: Deadline) -> Result<Pullers, CallError> {
+    let policy = match Caller::new(deadline).call(GET_REGISTRY_POLICY, ecr.get_registry_policy().send()).await {
+        Ok(answer) => answer.policy_text.unwrap_or_default(),
+        Err(error) if error.code == "RegistryPolicyNotFoundException" => return Ok(Pullers::default()),
+        Err(error) => return Err(error),
+    };
+    Pullers::of_policy(&policy).map_err(|error| CallError::unexpected(GET_REGISTRY_POLICY, &error))
 }
 
 /// Reads a repository's images to the last.

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::account::{AccountId, Region};
 use crate::aws::CallError;
-use crate::image::{Image, ImageDigest, ManifestKind, RepositoryName};
+use crate::image::{Image, ImageDigest, ManifestKind, RepositoryName, subject_named_by_tag};
 use crate::retention::{Decision, KeepReason, StaleReason};
 use crate::usage::{Discovery, Holder, RepositoryUsage, UsageIncomplete};
 
@@ -133,6 +133,8 @@ pub enum Unattempted {
 pub enum SkipReason {
     /// A workload began to use it.
     NowInUse,
+    /// It is about an image that was not deleted.
+    SubjectKept,
 }
 
 /// A plan that may be carried out.
@@ -269,6 +271,17 @@ impl StaleImage {
         } = image;
         let result = ImageResult::Planned;
         Self { image_digest, image_tags, image_pushed_at, image_size_in_bytes, manifest, reason, result }
+    }
+}
+
+impl StaleImage {
+    /// The images that it is about, as its reason and its tags tell.
+    pub fn subjects(&self) -> impl Iterator<Item = ImageDigest> {
+        let of_reason = match self.reason {
+            StaleReason::ReferrerOf(subject) => Some(subject),
+            StaleReason::NotAmongNewest { .. } | StaleReason::UntaggedForLong { .. } => None,
+        };
+        of_reason.into_iter().chain(self.image_tags.iter().filter_map(|tag| subject_named_by_tag(tag)))
     }
 }
 

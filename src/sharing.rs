@@ -42,13 +42,14 @@ pub struct Unseen {
 
 /// Text that is not a policy.
 #[derive(Debug, thiserror::Error)]
-#[error("the repository policy is not one that IAM documents: {0}")]
+#[error("the policy is not one that IAM documents: {0}")]
 pub struct NotAPolicy(String);
 
 impl Pullers {
-    /// Reads a repository's resource policy.
+    /// Reads the resource policy of a repository, or that of the registry, which speaks of all of them.
     ///
-    /// See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html>.
+    /// See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html> and
+    /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>.
     ///
     /// # Errors
     /// When it is not JSON with statements.
@@ -66,6 +67,12 @@ impl Pullers {
             }
         }
         Ok(pullers)
+    }
+
+    /// Those of either.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self { accounts: &self.accounts | &other.accounts, anyone: self.anyone || other.anyone }
     }
 
     /// Those whose usage is not read and who are not accepted either.
@@ -149,17 +156,32 @@ fn texts(value: &Value) -> impl Iterator<Item = &str> {
     list.iter().map(|text| text.as_str().unwrap_or_default())
 }
 
-/// IAM's wildcards: `*` for any number of characters, `?` for one.
+/// IAM's wildcards: `*` for any number of characters, `?` for one. Only the last `*` is ever gone back to, so the time
+/// is bounded by the product of the lengths.
 fn matches(pattern: &str, text: &str) -> bool {
-    match (pattern.chars().next(), text.chars().next()) {
-        (None, None) => true,
-        (Some('*'), None) => matches(&pattern[1..], text),
-        (Some('*'), Some(first)) => matches(&pattern[1..], text) || matches(pattern, &text[first.len_utf8()..]),
-        (Some(expected), Some(first)) if expected == '?' || expected == first => {
-            matches(&pattern[expected.len_utf8()..], &text[first.len_utf8()..])
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    let mut last_star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                last_star = Some((p, t));
+                p += 1;
+            }
+            Some(expected) if *expected == b'?' || *expected == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match &mut last_star {
+                Some((star, from)) => {
+                    *from += 1;
+                    (p, t) = (*star + 1, *from);
+                }
+                None => return false,
+            },
         }
-        _ => false,
     }
+    pattern[p..].iter().all(|rest| *rest == b'*')
 }
 
 #[cfg(test)]
@@ -257,6 +279,22 @@ mod tests {
         for text in ["", "[]", "{}", "{\"Statement\": 3}"] {
             assert!(Pullers::of_policy(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn wildcards_match_as_iams_do_and_in_time() {
+        for (pattern, expected) in [
+            ("ecr:*", true),
+            ("*", true),
+            ("ecr:batch*image", true),
+            ("ecr:batchgetimag?", true),
+            ("ecr:?", false),
+            ("ecr:*x", false),
+            ("", false),
+        ] {
+            assert_eq!(matches(pattern, "ecr:batchgetimage"), expected, "{pattern}");
+        }
+        assert!(!matches(&format!("ecr:{}x", "*".repeat(1_000)), "ecr:batchgetimage"));
     }
 
     #[test]

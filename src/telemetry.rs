@@ -77,6 +77,9 @@ fn lines(images: impl Iterator<Item = impl Serialize>) -> Vec<String> {
 
 /// Logs, for those who debug, every reference in use with all who hold it.
 pub fn log_usage(discovery: &Discovery) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
     for (reference, holders) in discovery.usage.references() {
         let holders: Vec<String> = holders.iter().map(ToString::to_string).collect();
         tracing::debug!(%reference, holders = as_json(&holders), "{reference} is in use");

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::account::{AccountId, Region};
 use crate::image::RepositoryName;
 use crate::plan::Plan;
+use crate::settings::Settings;
 use crate::sharing::Unseen;
 use crate::usage::{Cause, Discovery, UnreadableUse, UsageIncomplete};
 
@@ -25,6 +26,8 @@ pub enum Warning {
     NothingInUse(AccountId),
     /// A repository is kept whole, since others may pull from it whose usage isn't read.
     SharedElsewhere(Region, RepositoryName, Unseen),
+    /// Regions are cleaned in which, by the settings, no workload is looked for.
+    CleanedUnseen(BTreeSet<Region>),
     /// The event was sent long ago, so everything pushed since is kept.
     OldEvent(DateTime<Utc>),
 }
@@ -48,6 +51,13 @@ impl fmt::Display for Warning {
                 f,
                 "repository {repository} in {region} is kept whole: its policy lets {unseen} pull, whose usage isn't read (add a role there to usageRoleArns, or the account to acceptUnseenAccounts)"
             ),
+            Self::CleanedUnseen(regions) => {
+                let regions = regions.iter().map(Region::as_str).collect::<Vec<_>>().join(",");
+                write!(
+                    f,
+                    "{regions} is cleaned, and usageRegions leaves out what runs there: only what other regions run is known"
+                )
+            }
             Self::OldEvent(time) => write!(
                 f,
                 "the event is from {}, over a day ago: images pushed since then are kept and not counted",
@@ -81,4 +91,12 @@ pub fn of_usage(discovery: &Discovery, registry_id: &AccountId, plan: &Plan) -> 
         warnings.push(Warning::NothingInUse(registry_id.clone()));
     }
     warnings
+}
+
+/// What the settings give to know about regions.
+#[must_use]
+pub fn of_regions(settings: &Settings) -> Option<Warning> {
+    let (cleaned, looked_in) = (settings.regions.as_ref()?, settings.usage.regions.as_ref()?);
+    let unseen: BTreeSet<Region> = cleaned - looked_in;
+    (!unseen.is_empty()).then_some(Warning::CleanedUnseen(unseen))
 }

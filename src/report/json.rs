@@ -4,7 +4,9 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::Report;
-use crate::plan::{Decided, HeldImage, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan, SkipReason, StaleImage};
+use crate::plan::{
+    Decided, HeldImage, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan, SkipReason, StaleImage, Unattempted,
+};
 use crate::settings::Mode;
 
 /// Lambda refuses responses over 6 MB; this many bytes stay below it however MB is meant.
@@ -236,11 +238,10 @@ impl Serialize for StaleJson<'_> {
                 image.serialize_entry("failureReason", reason)?;
             }
             ImageResult::Skipped(because) => image.serialize_entry("skippedBecause", because.as_str())?,
-            ImageResult::Planned
-            | ImageResult::Deleted
-            | ImageResult::Gone
-            | ImageResult::Kept
-            | ImageResult::NotAttempted(_) => {}
+            ImageResult::NotAttempted(because) => {
+                image.serialize_entry("notAttemptedBecause", because.as_str())?;
+            }
+            ImageResult::Planned | ImageResult::Deleted | ImageResult::Gone | ImageResult::Kept => {}
         }
         image.end()
     }
@@ -268,6 +269,19 @@ impl SkipReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NowInUse => "a workload uses it now",
+            Self::SubjectKept => "what it is about was not deleted",
+        }
+    }
+}
+
+impl Unattempted {
+    /// As the report says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deadline => "the function's deadline was near",
+            Self::RepositoryFailed => "a call for its repository failed as a whole",
+            Self::UsageIncomplete => "what is in use was not known in full any more",
         }
     }
 }

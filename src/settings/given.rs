@@ -182,13 +182,21 @@ impl<'a> Given<'a> {
     }
 
     pub(super) fn role_arns(&self, key: &Key) -> Result<Vec<RoleArn>, InvalidSettings> {
-        self.items(key, "a list of role ARNs", str::parse)
+        let roles: Vec<RoleArn> = self.items(key, "a list of role ARNs", str::parse)?;
+        let accounts: BTreeSet<&AccountId> = roles.iter().map(|role| &role.account).collect();
+        if accounts.len() < roles.len() {
+            // Each would be paced by itself, and the account asked twice as much as is polite.
+            return Err(self.refuse(key, "a list of role ARNs, one an account"));
+        }
+        Ok(roles)
     }
 
-    /// References that a workload could name. One that looks like ECR's must be one: it is to protect an image.
+    /// References that a workload could name, also several in one text, as `kubectl` prints them. One that looks like
+    /// ECR's must be one: it is to protect an image.
     pub(super) fn references(&self, key: &Key) -> Result<Vec<String>, InvalidSettings> {
         let reference = |text: &str| text.parse::<ImageReference>().map(|_| text.to_owned());
-        self.items(key, "a list of image references", reference)
+        let references = |text: &str| text.split_whitespace().map(reference).collect::<Result<Vec<_>, _>>();
+        Ok(self.items(key, "a list of image references", references)?.concat())
     }
 
     pub(super) fn accounts(&self, key: &Key) -> Result<AcceptedAccounts, InvalidSettings> {

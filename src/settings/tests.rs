@@ -148,6 +148,12 @@ fn every_key_is_read_from_the_environment_as_text() {
         ("TASK_DEFINITIONS_TO_KEEP", "2", "taskDefinitionsToKeep", "2"),
         ("LAMBDA_VERSIONS_TO_KEEP", "2", "lambdaVersionsToKeep", "2"),
         ("IN_USE_IMAGES", "nginx, redis:7", "inUseImages", "nginx,redis:7"),
+        (
+            "IN_USE_IMAGES",
+            "quay.io/argocd:v2 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1\nnginx",
+            "inUseImages",
+            "quay.io/argocd:v2,123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1,nginx",
+        ),
         ("ACCEPT_UNSEEN_ACCOUNTS", "123456789012,*", "acceptUnseenAccounts", "{123456789012} true"),
         ("KEEP_TAGS", " , ", "keepTags", "latest"),
     ] {
@@ -197,8 +203,10 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         (json!({ "pricePerGbMonth": -1 }), "pricePerGbMonth"),
         (json!({ "policies": [] }), "policies"),
         (json!({ "usageRoleArns": ["usage"] }), "usageRoleArns"),
-        (json!({ "inUseImages": ["123456789012.dkr.ecr.us-east-1.amazonaws.com/app:not a tag"] }), "inUseImages"),
+        (json!({ "inUseImages": ["123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1:v2"] }), "inUseImages"),
         (json!({ "acceptUnseenAccounts": ["1234"] }), "acceptUnseenAccounts"),
+        (json!({ "usageRoleArns": [ROLE, ROLE] }), "usageRoleArns"),
+        (json!({ "usageRoleArns": [ROLE, "arn:aws:iam::123456789012:role/another"] }), "usageRoleArns"),
         (json!({ "ignoreTagsRegex": "(?<=v)1" }), "ignoreTagsRegex"),
     ] {
         assert_eq!(resolve(&event, &[]).unwrap_err().key, named, "{event}");

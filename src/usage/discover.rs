@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::future::{join, join_all};
+use futures::future::join;
+use futures::stream::{self, StreamExt};
 
 use super::ecs::EcsRegion;
 use super::findings::Findings;
@@ -14,6 +15,10 @@ use super::snapshot::{Holder, HolderKind, UsageSnapshot};
 use crate::account::{AccountId, Region, RoleArn};
 use crate::aws::{Aws, CallError, Pace};
 use crate::deadline::Deadline;
+
+/// Regions, of all accounts together, that are read at a time. Each has a few calls under way, and Lambda gives a
+/// function 1,024 file descriptors.
+const REGIONS_AT_ONCE: usize = 32;
 
 /// What counts as usage, and where it is looked for.
 #[derive(Clone, Debug)]
@@ -83,7 +88,13 @@ pub struct OwnAccount {
 impl Sources {
     /// Settles where usage is looked for: assumes the roles and lists the regions of their accounts.
     pub async fn settle(aws: &Aws, own: OwnAccount, scope: UsageScope, deadline: Deadline) -> Self {
-        let roles = join_all(scope.role_arns.iter().map(|role| other_account(aws, role, &own, &scope, deadline))).await;
+        // The own account is read with the function's own role.
+        let roles = scope.role_arns.iter().filter(|role| role.account != own.account);
+        let roles: Vec<_> = stream::iter(roles)
+            .map(|role| other_account(aws, role, &own, &scope, deadline))
+            .buffered(REGIONS_AT_ONCE)
+            .collect()
+            .await;
         let OwnAccount { account, regions, regions_unknown } = own;
         let mut accounts = vec![AccountSources::new(aws, account, regions, regions_unknown)];
         let mut unavailable = Vec::new();
@@ -99,40 +110,47 @@ impl Sources {
     /// Finds what every workload uses.
     pub async fn discover(&self, deadline: Deadline) -> Discovery {
         let Self { scope, accounts, unavailable } = self;
-        let found = join_all(accounts.iter().map(|account| account.discover(scope, deadline))).await;
+        let places =
+            accounts.iter().flat_map(|sources| sources.regions.iter().map(|region| (&sources.account, region)));
+        let mut found: Vec<(&AccountId, &Region, Findings)> = stream::iter(places)
+            .map(async |(account, sources)| (account, &sources.region, sources.discover(scope, deadline).await))
+            .buffer_unordered(REGIONS_AT_ONCE)
+            .collect()
+            .await;
+        found.sort_unstable_by_key(|(account, region, _)| (*account, *region));
 
         let mut usage = UsageSnapshot::default();
         let mut causes = unavailable.clone();
-        let mut all_regions = BTreeSet::new();
-        let mut closed_regions = BTreeSet::new();
-        for (AccountSources { account, regions_unknown, regions }, found) in accounts.iter().zip(found) {
+        for AccountSources { account, regions_unknown, .. } in accounts {
             causes.extend(regions_unknown.clone().map(|error| Cause::Regions { account: account.clone(), error }));
-            for (RegionSources { region, .. }, Findings { usage: of_region, failures, answered }) in
-                regions.iter().zip(found)
-            {
-                usage.merge(of_region);
-                all_regions.insert(region.clone());
-                if !failures.is_empty() && !answered && failures.iter().all(|(_, error)| error.is_denial()) {
-                    closed_regions.insert(region.clone());
-                }
-                causes.extend(failures.into_iter().map(|(source, error)| Cause::Source {
-                    account: account.clone(),
-                    region: region.clone(),
-                    source,
-                    error,
-                }));
-            }
+        }
+        let mut regions = BTreeSet::new();
+        let mut closed = BTreeSet::new();
+        let mut open = BTreeSet::new();
+        for (account, region, Findings { usage: of_region, failures, answered }) in found {
+            usage.merge(of_region);
+            regions.insert(region.clone());
+            let denied = !failures.is_empty() && failures.iter().all(|(_, error)| error.is_denial());
+            if denied && !answered { &mut closed } else { &mut open }.insert(region.clone());
+            causes.extend(failures.into_iter().map(|(source, error)| Cause::Source {
+                account: account.clone(),
+                region: region.clone(),
+                source,
+                error,
+            }));
         }
         let by_settings = Arc::new(Holder { kind: HolderKind::Settings, name: "inUseImages".into() });
         for image in &scope.in_use_images {
             usage.add(Some(image), None, &by_settings);
         }
         causes.extend(usage.unlocated().iter().cloned().map(Cause::Unlocated));
-        // Where no region is closed as a whole, leaving some out would not help.
-        let usable_regions = if closed_regions.is_empty() { BTreeSet::new() } else { &all_regions - &closed_regions };
+        // Leaving regions out helps only where each is closed to every account, and nothing else is wrong.
+        let in_closed_region = |cause: &Cause| matches!(cause, Cause::Source { region, .. } if closed.contains(region));
+        let leaving_out_helps = !closed.is_empty() && closed.is_disjoint(&open) && causes.iter().all(in_closed_region);
+        let usable_regions = if leaving_out_helps { open } else { BTreeSet::new() };
         Discovery {
             accounts: accounts.iter().map(|sources| sources.account.clone()).collect(),
-            regions: all_regions,
+            regions,
             usage,
             incomplete: (!causes.is_empty()).then_some(UsageIncomplete { causes, usable_regions }),
             completed_at: Instant::now(),
@@ -153,18 +171,18 @@ impl AccountSources {
             .collect();
         Self { account, regions_unknown, regions }
     }
+}
 
-    async fn discover(&self, scope: &UsageScope, deadline: Deadline) -> Vec<Findings> {
-        join_all(self.regions.iter().map(async |RegionSources { region: _, pace, ecs, lambda }| {
-            let (mut of_ecs, of_lambda) = join(
-                ecs.discover(scope.task_definitions_to_keep, pace, deadline),
-                lambda.discover(scope.lambda_versions_to_keep, pace, deadline),
-            )
-            .await;
-            of_ecs.merge(of_lambda);
-            of_ecs
-        }))
-        .await
+impl RegionSources {
+    async fn discover(&self, scope: &UsageScope, deadline: Deadline) -> Findings {
+        let Self { region: _, pace, ecs, lambda } = self;
+        let (mut of_ecs, of_lambda) = join(
+            ecs.discover(scope.task_definitions_to_keep, pace, deadline),
+            lambda.discover(scope.lambda_versions_to_keep, pace, deadline),
+        )
+        .await;
+        of_ecs.merge(of_lambda);
+        of_ecs
     }
 }
 

@@ -20,6 +20,7 @@ use super::findings::{Findings, Source};
 use super::snapshot::{Holder, HolderKind, holder};
 use crate::aws::{CallError, Caller, Pace};
 use crate::deadline::Deadline;
+use crate::reference::ImageReference;
 use revisions::Revision;
 use services::Services;
 use task_definitions::Images;
@@ -59,7 +60,7 @@ impl EcsRegion {
         let mut definitions: BTreeMap<String, Arc<Holder>> = BTreeMap::new();
         match newest {
             Ok(newest) => {
-                running.findings.answered = true;
+                running.findings.answered |= definitions_to_keep > 0;
                 definitions.extend(newest.into_iter().map(|arn| {
                     let holder = task_definitions::held_by_family(&arn);
                     (arn, holder)
@@ -159,6 +160,16 @@ impl Findings {
             let message = format!("the answer speaks of {answered} of {asked} that were asked for");
             self.fail(source, CallError::unexpected(api, &message));
         }
+    }
+}
+
+/// Whether an image as a task or a revision tells it has a tag. ECS may replace the tag that the task definition names by
+/// the digest it was resolved to, and then the definition is not known by it.
+fn names_a_tag(image: &str) -> bool {
+    match image.parse() {
+        Ok(ImageReference::Ecr(reference)) => reference.used_tag().is_some(),
+        Ok(ImageReference::Foreign(_)) => true,
+        Err(_) => false,
     }
 }
 

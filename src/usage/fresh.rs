@@ -11,6 +11,8 @@ use crate::deadline::{Deadline, DeadlineReached};
 
 /// Nothing is deleted on what was known longer ago than this.
 pub const MAX_AGE: Duration = Duration::from_mins(5);
+/// How long a delete may take with all its retries. It is over before usage is too old.
+pub const DELETE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The latest discovery, renewed on demand. All who ask while it is renewed wait for the same answer.
 #[derive(Debug)]
@@ -51,7 +53,7 @@ impl<'a> FreshUsage<'a> {
     /// When it can't be read in full, or there is no time for that.
     pub async fn now(&self) -> Result<Arc<Discovery>, NotFresh> {
         let mut latest = self.latest.lock().await;
-        if latest.completed_at.elapsed() > self.max_age {
+        if latest.completed_at.elapsed() + DELETE_TIMEOUT > self.max_age {
             self.deadline.allows_more()?;
             let renewed = self.sources.discover(self.deadline).await;
             tracing::info!(
@@ -66,5 +68,16 @@ impl<'a> FreshUsage<'a> {
             Some(incomplete) => Err(incomplete.clone().into()),
             None => Ok(Arc::clone(&latest)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_at_most_five_minutes_old_when_a_delete_ends() {
+        assert_eq!(MAX_AGE.as_secs(), 300);
+        assert!(DELETE_TIMEOUT < MAX_AGE);
     }
 }

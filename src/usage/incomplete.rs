@@ -45,7 +45,8 @@ pub enum Cause {
 pub struct UsageIncomplete {
     /// What could not be read.
     pub causes: Vec<Cause>,
-    /// Where every call was denied in some regions and none failed elsewhere: the `usageRegions` that would have worked.
+    /// Where some regions deny every call to every account, and nothing else failed: the `usageRegions` that would have
+    /// worked.
     pub usable_regions: BTreeSet<Region>,
 }
 

@@ -127,7 +127,8 @@ impl LambdaRegion {
         callers: Callers<'_>,
     ) -> Result<Findings, CallError> {
         // An alias that a mapping names is in the function's list of aliases with all that it routes to.
-        let named = mapped.iter().filter_map(|arn| arn.strip_prefix(function)?.strip_prefix(':'));
+        let qualified = format!("{function}:");
+        let named = mapped.range(qualified.clone()..).map_while(|arn| arn.strip_prefix(&qualified));
         let mut versions: BTreeSet<String> = named.filter(|name| is_number(name)).map(str::to_owned).collect();
         versions.insert(LATEST.to_owned());
         match self.routed_versions(function, callers.control).await {

@@ -6,6 +6,7 @@ mod apply;
 mod binary;
 mod deadline;
 mod main_job;
+mod permissions;
 mod settings;
 mod support;
 mod usage;

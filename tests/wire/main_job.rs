@@ -92,6 +92,7 @@ async fn reads_full_pages_to_the_last_one() {
     // Something is stale in one repository, whose policy is asked for; each other source has nothing.
     let others = [
         "ecr:GetRepositoryPolicy",
+        "ecr:GetRegistryPolicy",
         "ecs:ListServices",
         "ecs:ListDaemons",
         "ecs:ListTaskDefinitions",

@@ -152,7 +152,7 @@ deletes_nothing! {
         };
     when_one_kind_of_task_can_not_be_listed:
         ["ecs:ListTasks: AccessDeniedException", "grant ecs:ListTasks"],
-        |aws| aws.inject(Fault::denied("ecs:ListTasks").in_region("us-west-2"));
+        |aws| aws.inject(Fault::denied("ecs:ListTasks").mentioning("STOPPED").in_region("us-west-2"));
     when_tasks_can_not_be_described:
         ["ecs:DescribeTasks: AccessDeniedException"],
         |aws| aws.inject(Fault::denied("ecs:DescribeTasks").in_region("us-west-2"));
@@ -190,6 +190,14 @@ deletes_nothing! {
     when_daemons_are_known_and_denied:
         ["ECS daemons: ecs:ListDaemons: AccessDeniedException"],
         |aws| aws.inject(Fault::denied("ecs:ListDaemons"));
+    when_a_current_revision_of_a_daemon_is_missing:
+        ["ECS daemons: ecs:DescribeDaemonRevisions: UnexpectedResponse"],
+        |aws| {
+            let cluster = aws.cluster("prod");
+            aws.place(ACCOUNT, REGION).daemon(&cluster, &[("nginx", None)]);
+            let revision = "arn:aws:ecs:us-west-2:123456789012:daemon/prod/0/revision";
+            aws.inject(Fault::leave_out("ecs:DescribeDaemonRevisions", revision));
+        };
     when_functions_can_not_be_listed:
         ["Lambda: lambda:ListFunctions: AccessDeniedException"],
         |aws| aws.inject(Fault::denied("lambda:ListFunctions").in_region("us-west-2"));
@@ -237,6 +245,21 @@ async fn usage_regions_limit_where_is_looked_and_default_what_is_cleaned() {
     assert_eq!(report.outcome, Outcome::Completed);
     assert_eq!((app.tags(), europe.tags().len()), (set(["v3"]), 3));
     assert!(aws.calls().iter().all(|call| call.region == "us-west-2"));
+}
+
+#[tokio::test]
+async fn what_is_cleaned_and_not_looked_in_is_told() {
+    let aws = SimulatedAws::start().await;
+    _ = aws.region("eu-west-1");
+    let told = |report: &Report| {
+        report
+            .warnings
+            .iter()
+            .any(|warning| warning.to_string().contains("eu-west-1 is cleaned, and usageRegions leaves out"))
+    };
+    let settings = json!({ "region": ["us-west-2", "eu-west-1"], "usageRegions": ["us-west-2"] });
+    assert!(told(&run_on(&aws, settings).await));
+    assert!(!told(&run_on(&aws, json!({ "region": "eu-west-1" })).await));
 }
 
 #[tokio::test]

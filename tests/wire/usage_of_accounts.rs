@@ -5,7 +5,7 @@ use std::time::Duration;
 use ecr_cleanup::plan::Refusal;
 use ecr_cleanup::report::{Outcome, Report};
 use serde_json::{Value, json};
-use simulated_aws::{ACCOUNT, Fault, Repository, Service, SimulatedAws};
+use simulated_aws::{ACCOUNT, Fault, REGION, Repository, Service, SimulatedAws};
 
 use crate::support::{json_of, merciless, run_on, set, with};
 
@@ -129,6 +129,36 @@ async fn it_is_cleaned_when_that_account_is_read_or_accepted() {
         let (left, _) = shared_with(policy.clone(), &settings).await;
         assert_eq!(left, expected, "{policy} {settings}");
     }
+}
+
+#[tokio::test]
+async fn a_registry_policy_shares_every_repository() {
+    for (policy, left) in [(lets_pull(OTHER), 3), (lets_pull(ACCOUNT), 1)] {
+        let (aws, app) = account_with_builds().await;
+        let web = aws.repository("web").daily_builds(1);
+        aws.place(ACCOUNT, REGION).set_registry_policy(&policy);
+        run_on(&aws, merciless(false)).await;
+        assert_eq!((app.tags().len(), web.tags().len()), (left, usize::from(left > 1)), "{policy}");
+        assert_eq!(aws.calls_of("ecr:GetRegistryPolicy").len(), 1, "once a region");
+    }
+    let (aws, app) = account_with_builds().await;
+    aws.inject(Fault::denied("ecr:GetRegistryPolicy"));
+    assert_eq!(run_on(&aws, merciless(false)).await.outcome, Outcome::Partial);
+    assert_eq!(app.tags().len(), 3);
+}
+
+#[tokio::test]
+async fn a_region_closed_to_one_account_alone_is_not_advised_to_be_left_out() {
+    let (aws, app) = account_with_builds().await;
+    _ = aws.region("eu-west-1");
+    let role = aws.role(OTHER);
+    for operations in ["ecs:*", "lambda:*"] {
+        aws.inject(Fault::denied(operations).in_account(OTHER).in_region("eu-west-1"));
+    }
+    let report = run_on(&aws, with_role(false, &role)).await;
+    let Outcome::Refused(refusal) = report.outcome else { panic!("{:?}", report.outcome) };
+    assert!(!refusal.to_string().contains("set usageRegions to"), "{refusal}");
+    assert_eq!(app.tags().len(), 3);
 }
 
 #[tokio::test]

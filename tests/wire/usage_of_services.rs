@@ -83,14 +83,25 @@ keeps_what_is_used! {
         aws.place(ACCOUNT, REGION).register("a-family", &[&app.uri("used")]);
     };
     by_one_of_few_families_with_very_many_revisions: async |aws, app| {
-        for _ in 0..900 {
+        for _ in 0..1_500 {
             aws.place(ACCOUNT, REGION).register("z-family", &["nginx"]);
         }
+        aws.place(ACCOUNT, REGION).register("a-family", &[&app.uri("used")]);
+    };
+    by_a_family_before_one_that_fills_the_first_pages: async |aws, app| {
+        (0..30).for_each(|number| _ = aws.place(ACCOUNT, REGION).register(&format!("family-{number:02}"), &["nginx"]));
+        (0..1_200).for_each(|_| _ = aws.place(ACCOUNT, REGION).register("z-family", &["nginx"]));
         aws.place(ACCOUNT, REGION).register("a-family", &[&app.uri("used")]);
     };
     by_a_task_whose_containers_are_not_listed_yet: async |aws, app| {
         let definition = old_revision(aws, "web", &app.uri("used"));
         aws.cluster("prod").start(Task::without_containers().from_definition(&definition));
+    };
+    by_the_tag_of_a_definition_whose_task_tells_only_a_digest: async |aws, app| {
+        let definition = old_revision(aws, "web", &app.uri("used"));
+        let uri = app.uri_by_digest("sha256:0000000000000000000000000000000000000000000000000000000000000000");
+        aws.cluster("prod").start(Task::of("nginx").and_container(&uri, None).from_definition(&definition));
+        aws.cluster("prod").create(Service::of(&definition));
     };
     by_a_daemon: async |aws, app| {
         let cluster = aws.cluster("prod");
@@ -146,7 +157,8 @@ async fn by_the_rollback_target_of_a_deployment_that_has_to_be_looked_up() {
         for _ in 0..101 {
             place.service_deployment(&service, "SUCCESSFUL", &[], &source);
         }
-        place.service_deployment(&service, "IN_PROGRESS", &[&source], &source);
+        let target = place.service_revision("web:2", &[("nginx", None)]);
+        place.service_deployment(&service, "ROLLBACK_REQUESTED", &[&source], &target);
     })
     .await;
     assert_eq!(tags, set(["still-here"]));
@@ -221,7 +233,7 @@ async fn every_listing_asks_for_its_largest_page() {
     let definition = place.register("web", &["nginx"]);
     let cluster = aws.cluster("prod");
     cluster.create(Service::of(&definition).deployment(&definition, "IN_PROGRESS"));
-    (0..600).for_each(|_| _ = place.register("many", &["nginx"]));
+    (0..1_500).for_each(|_| _ = place.register("many", &["nginx"]));
     place.daemon(&cluster, &[("nginx", None)]);
     place.function("resize", "nginx", None).publish("nginx", None);
     run_on(&aws, merciless(true)).await;

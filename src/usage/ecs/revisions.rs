@@ -9,7 +9,7 @@ use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutp
 use aws_sdk_ecs::types::{ServiceDeployment, ServiceDeploymentStatus, ServiceRevision};
 
 use super::services::Services;
-use super::{EcsRegion, Findings, PER_PAGE, Source};
+use super::{EcsRegion, Findings, PER_PAGE, Source, names_a_tag};
 use crate::aws::{CallError, Caller};
 use crate::usage::snapshot::{HolderKind, UsageSnapshot, holder};
 
@@ -30,7 +30,7 @@ const UNDER_WAY: [ServiceDeploymentStatus; 5] = [
     ServiceDeploymentStatus::RollbackInProgress,
 ];
 
-/// A revision never changes, so it is described once a run.
+/// A revision with its digests never changes, so it is described once a run.
 #[derive(Debug)]
 pub(super) struct Revision {
     arn: String,
@@ -50,8 +50,8 @@ pub(super) async fn of_services(ecs: &EcsRegion, services: &Services, caller: Ca
     let mut found = Revisions::default();
     let mut revisions = services.revisions.clone();
     let mut deployments = services.deployments.clone();
-    for service in &services.deploying {
-        match list_deployments(ecs, service, caller).await {
+    for (cluster, service) in &services.deploying {
+        match list_deployments(ecs, cluster, service, caller).await {
             Ok(listed) => deployments.extend(listed),
             Err(error) => found.findings.fail(Source::Services, error),
         }
@@ -98,7 +98,7 @@ impl Revision {
             .iter()
             .map(|container| (container.image().map(str::to_owned), container.image_digest().map(str::to_owned)))
             .collect();
-        let all_named = !images.is_empty() && images.iter().all(|(image, _)| image.is_some());
+        let all_named = !images.is_empty() && images.iter().all(|(image, _)| image.as_deref().is_some_and(names_a_tag));
         Self {
             arn: revision.service_revision_arn().unwrap_or_default().to_owned(),
             known_definition: revision.task_definition().filter(|_| all_named).map(str::to_owned),
@@ -107,9 +107,12 @@ impl Revision {
     }
 }
 
-async fn list_deployments(ecs: &EcsRegion, service: &str, caller: Caller<'_>) -> Result<Vec<String>, CallError> {
-    // service/CLUSTER/NAME; without it the operation looks in the cluster `default`.
-    let cluster = service.rsplit('/').nth(1).unwrap_or("default");
+async fn list_deployments(
+    ecs: &EcsRegion,
+    cluster: &str,
+    service: &str,
+    caller: Caller<'_>,
+) -> Result<Vec<String>, CallError> {
     let page_at = |token| {
         let request = ecs.client.list_service_deployments().service(service).cluster(cluster);
         request.set_status(Some(UNDER_WAY.to_vec())).max_results(PER_PAGE).set_next_token(token).send()
@@ -176,7 +179,9 @@ async fn describe_revisions(
     findings.read_answer(Source::Services, DESCRIBE_SERVICE_REVISIONS, arns.len(), described, answer.failures());
     let described: Vec<_> =
         answer.service_revisions().iter().map(|revision| Arc::new(Revision::new(revision))).collect();
-    for revision in &described {
+    // Digests are resolved by the first task, so a revision without them is not final.
+    let is_final = |revision: &&Arc<Revision>| revision.images.iter().all(|(_, digest)| digest.is_some());
+    for revision in described.iter().filter(is_final) {
         ecs.revisions.insert(&revision.arn, Arc::clone(revision));
     }
     Ok(described)

@@ -26,8 +26,8 @@ pub(super) struct Services {
     pub(super) revisions: BTreeSet<String>,
     /// Service deployments that may be under way.
     pub(super) deployments: BTreeSet<String>,
-    /// Services with a deployment under way whose ARN is not told.
-    pub(super) deploying: Vec<String>,
+    /// Services, each with its cluster, with a deployment under way whose ARN is not told.
+    pub(super) deploying: Vec<(String, String)>,
 }
 
 pub(super) async fn of_cluster(ecs: &EcsRegion, cluster: &str, caller: Caller<'_>) -> Services {
@@ -70,12 +70,12 @@ async fn describe(
     let described = answer.services().len();
     found.findings.read_answer(Source::Services, DESCRIBE_SERVICES, arns.len(), described, answer.failures());
     for service in answer.services() {
-        add(service, found);
+        add(cluster, service, found);
     }
     Ok(())
 }
 
-fn add(service: &Service, found: &mut Services) {
+fn add(cluster: &str, service: &Service, found: &mut Services) {
     let arn = service.service_arn().unwrap_or_default();
     let of_deployments = service.deployments().iter().map(|deployment| deployment.task_definition());
     let of_task_sets = service.task_sets().iter().map(|task_set| task_set.task_definition());
@@ -85,7 +85,7 @@ fn add(service: &Service, found: &mut Services) {
     found.revisions.extend(service.current_service_revisions().iter().filter_map(|revision| revision.arn.clone()));
     match service.current_service_deployment() {
         Some(deployment) => _ = found.deployments.insert(deployment.to_owned()),
-        None if may_be_deploying(service) => found.deploying.push(arn.to_owned()),
+        None if may_be_deploying(service) => found.deploying.push((cluster.to_owned(), arn.to_owned())),
         None => {}
     }
 }

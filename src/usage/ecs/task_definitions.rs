@@ -32,13 +32,12 @@ pub(super) async fn newest(ecs: &EcsRegion, keep: u32, caller: Caller<'_>) -> Re
     if keep == 0 {
         return Ok(BTreeSet::new());
     }
-    let mut families = Families::default();
-    if list_all(ecs, caller, &mut families).await? == Listed::All {
-        return Ok(families.newest(keep));
-    }
-    // Families with more revisions than a page holds are cheaper to ask one by one.
+    let families = match list_all(ecs, caller).await? {
+        Listed::All(revisions) => return Ok(revisions.newest(keep)),
+        Listed::CheaperByFamily(families) => families,
+    };
     let mut newest = BTreeSet::new();
-    let mut listings = stream::iter(list_families(ecs, caller).await?)
+    let mut listings = stream::iter(families)
         .map(async |family| list_newest_of_family(ecs, &family, keep, caller).await)
         .buffer_unordered(AT_ONCE);
     while let Some(of_family) = listings.next().await {
@@ -87,11 +86,12 @@ async fn describe(ecs: &EcsRegion, arn: &str, caller: Caller<'_>) -> Result<Imag
     Ok(images)
 }
 
-#[derive(PartialEq, Eq)]
+/// What one listing of all revisions came to.
 enum Listed {
-    All,
-    /// Given up, since asking family by family takes fewer calls.
-    TooMany,
+    /// All revisions.
+    All(Families),
+    /// There are more pages of them than families, so these are asked one by one.
+    CheaperByFamily(Vec<String>),
 }
 
 /// The revisions seen, by family.
@@ -119,30 +119,33 @@ impl Families {
     }
 }
 
-/// One listing of all revisions, as long as that is cheaper than one call a family. The order is by family and
-/// revision, so the pages read tell how many families they have covered.
-async fn list_all(ecs: &EcsRegion, caller: Caller<'_>, families: &mut Families) -> Result<Listed, CallError> {
-    /// So many pages are read before their yield is judged.
-    const PAGES_AT_LEAST: usize = 5;
-    let page_at = |token| {
-        let request = ecs.client.list_task_definitions().status(TaskDefinitionStatus::Active);
-        request.sort(SortOrder::Desc).max_results(PER_PAGE).set_next_token(token).send()
-    };
+/// One listing of all revisions. Where it grows long, the families are counted, and it is given up once it has taken as
+/// many calls as they would.
+async fn list_all(ecs: &EcsRegion, caller: Caller<'_>) -> Result<Listed, CallError> {
+    /// So many pages are read before the families are counted.
+    const PAGES_BEFORE_DOUBT: usize = 10;
+    let mut revisions = Families::default();
+    let mut families: Option<Vec<String>> = None;
+    let mut token: Option<String> = None;
     let mut pages = 0;
-    let mut listed = Listed::All;
-    caller
-        .pages_by_token(LIST_TASK_DEFINITIONS, page_at, ListTaskDefinitionsOutput::next_token, |page| {
-            pages += 1;
-            let last = page.next_token().is_none_or(str::is_empty);
-            page.task_definition_arns.unwrap_or_default().into_iter().for_each(|arn| families.add(arn));
-            if !last && pages >= PAGES_AT_LEAST && pages > families.0.len() {
-                listed = Listed::TooMany;
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })
-        .await?;
-    Ok(listed)
+    loop {
+        let request = ecs.client.list_task_definitions().status(TaskDefinitionStatus::Active);
+        let request = request.sort(SortOrder::Desc).max_results(PER_PAGE).set_next_token(token.clone());
+        let page = caller.call(LIST_TASK_DEFINITIONS, request.send()).await?;
+        pages += 1;
+        page.task_definition_arns.unwrap_or_default().into_iter().for_each(|arn| revisions.add(arn));
+        match page.next_token.filter(|token| !token.is_empty()) {
+            None => return Ok(Listed::All(revisions)),
+            next if next == token => return Err(CallError::broke_off(LIST_TASK_DEFINITIONS)),
+            next => token = next,
+        }
+        if pages == PAGES_BEFORE_DOUBT {
+            families = Some(list_families(ecs, caller).await?);
+        }
+        if let Some(families) = families.take_if(|families| pages > families.len()) {
+            return Ok(Listed::CheaperByFamily(families));
+        }
+    }
 }
 
 async fn list_families(ecs: &EcsRegion, caller: Caller<'_>) -> Result<Vec<String>, CallError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 
-use super::{EcsRegion, Findings, PER_PAGE, Source};
+use super::{EcsRegion, Findings, PER_PAGE, Source, names_a_tag};
 use crate::aws::{CallError, Caller};
 use crate::usage::snapshot::{Holder, HolderKind, holder};
 
@@ -95,7 +95,7 @@ fn add(task: &Task, found: &mut Tasks) {
         return;
     };
     // While a task is set up its containers may not be listed yet, and then its definition tells what it will run.
-    if !containers.is_empty() && containers.iter().all(|container| container.image().is_some()) {
+    if !containers.is_empty() && containers.iter().all(|container| container.image().is_some_and(names_a_tag)) {
         found.known_definitions.insert(definition.to_owned());
     } else {
         found.needed_definitions.insert(definition.to_owned(), holder);

@@ -19,6 +19,7 @@ pub(crate) fn answer(region: &mut Region, request: &Request, fault: Option<&Effe
     match request.action.as_str() {
         "DescribeRepositories" => describe_repositories(region, request),
         "DescribeImages" => describe_images(images(region, request)?, request),
+        "GetRegistryPolicy" => get_registry_policy(region, request),
         "GetRepositoryPolicy" => get_repository_policy(region, request),
         "BatchDeleteImage" => batch_delete_image(images(region, request)?, request, fault),
         action => Err(ServiceError::new(400, "UnknownOperationException", action)),
@@ -50,6 +51,14 @@ fn describe_repositories(region: &Region, request: &Request) -> Result<Value, Se
         })
         .collect();
     Ok(listing("repositories", repositories, next))
+}
+
+fn get_registry_policy(region: &Region, request: &Request) -> Result<Value, ServiceError> {
+    let policy = region.registry_policy.as_ref().ok_or_else(|| {
+        let message = format!("Registry policy does not exist in the registry with id '{}'", request.account);
+        ServiceError::new(400, "RegistryPolicyNotFoundException", &message)
+    })?;
+    Ok(json!({ "registryId": request.account, "policyText": policy }))
 }
 
 fn get_repository_policy(region: &mut Region, request: &Request) -> Result<Value, ServiceError> {

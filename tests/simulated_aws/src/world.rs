@@ -30,6 +30,8 @@ pub(crate) struct World {
 #[derive(Default)]
 pub(crate) struct Region {
     pub(crate) repositories: BTreeMap<String, BTreeMap<String, StoredImage>>,
+    /// The registry's own policy.
+    pub(crate) registry_policy: Option<String>,
     /// Resource policies, by repository.
     pub(crate) policies: BTreeMap<String, String>,
     pub(crate) clusters: BTreeMap<String, StoredCluster>,
@@ -186,6 +188,11 @@ impl Place {
             let arn = format!("arn:aws:ecs:{}:{}:daemon/{}/{}", self.region, self.account, cluster.name, daemons.len());
             daemons.insert(arn, Daemon { cluster: cluster.arn.clone(), images });
         });
+    }
+
+    /// Sets the registry's own policy.
+    pub fn set_registry_policy(&self, policy: &serde_json::Value) {
+        self.update(|region| region.registry_policy = Some(policy.to_string()));
     }
 
     /// The names of the repositories.

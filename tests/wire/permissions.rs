@@ -1,0 +1,67 @@
+//! The roles in `infra/` may do what the function does, and nothing else.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use simulated_aws::{ACCOUNT, REGION, Service, SimulatedAws};
+
+use crate::support::{merciless, run_on, with};
+
+/// The actions of a template, in IAM's notation.
+fn actions_in(template: &str) -> BTreeSet<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("infra").join(template);
+    let text = std::fs::read_to_string(path).unwrap();
+    let action = regex::Regex::new(r"\b(account|ecr|ecs|lambda|sts):[A-Z]\w+").unwrap();
+    action.find_iter(&text).map(|action| action.as_str().to_owned()).collect()
+}
+
+/// A live run that meets every source, so that it makes every call there is.
+async fn calls_of_a_full_run() -> BTreeSet<(String, String)> {
+    let other = "999999999999";
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    let role = aws.role(other);
+    for account in [ACCOUNT, other] {
+        let place = aws.place(account, REGION);
+        let cluster = place.cluster("prod");
+        cluster.runs(&app.uri("v3"));
+        let definition = place.register("web", &["nginx"]);
+        let revision = place.service_revision(&definition, &[("nginx", None)]);
+        cluster.create(Service::of(&definition).deployment(&definition, "IN_PROGRESS"));
+        let service = cluster.create(Service::external().revision(&revision));
+        let deployment = place.service_deployment(&service, "IN_PROGRESS", &[&revision], &revision);
+        cluster.create(Service::external().current_deployment(&deployment));
+        (0..1_500).for_each(|_| _ = place.register("many", &["nginx"]));
+        place.daemon(&cluster, &[("nginx", None)]);
+        place.function("resize", "nginx", None).publish("nginx", None);
+    }
+    run_on(&aws, with(merciless(false), &json!({ "usageRoleArns": [role] }))).await;
+    aws.calls().into_iter().map(|call| (call.account, call.operation)).collect()
+}
+
+#[tokio::test]
+async fn the_roles_may_do_exactly_what_the_function_does() {
+    let calls = calls_of_a_full_run().await;
+    let of_account = |account: &str| -> BTreeSet<String> {
+        let made = calls.iter().filter(|(caller, _)| caller == account).map(|(_, operation)| operation.clone());
+        // Nothing needs to be granted for this one.
+        made.filter(|operation| operation != "sts:GetCallerIdentity").collect()
+    };
+    assert_eq!(actions_in("template.yaml"), of_account(ACCOUNT));
+    let mut of_usage_role = actions_in("usage-role.yaml");
+    assert!(of_usage_role.remove("sts:AssumeRole"), "what the function may do with the role");
+    assert_eq!(of_usage_role, of_account("999999999999"));
+}
+
+#[test]
+fn only_a_live_deployment_may_delete() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("infra/template.yaml");
+    let template = std::fs::read_to_string(path).unwrap();
+    let (before, after) =
+        template.split_once("ecr:BatchDeleteImage").expect("the template lets a live deployment delete");
+    assert!(!after.contains("ecr:BatchDeleteImage"), "in one place only");
+    let conditional = before.rfind("          - Live\n").expect("under the condition Live");
+    assert!(!before[conditional..].contains("NoValue"), "which has not ended before");
+    assert!(template.contains("Live: !Equals [!Ref DryRun, \"false\"]"));
+    assert!(!actions_in("usage-role.yaml").iter().any(|action| action.contains("Delete") || action.contains("Put")));
+}
