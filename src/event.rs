@@ -42,13 +42,9 @@ impl Event {
         }
         // A rule's event may come without a detail, and `EventBridgeEvent` asks for one.
         envelope.entry("detail").or_insert(Value::Null);
-        let time = envelope.get("time").cloned().unwrap_or_default();
         let event: EventBridgeEvent = serde_json::from_value(Value::Object(envelope)).map_err(|error| {
-            InvalidSettings::new(
-                "event",
-                &time,
-                &format!("an EventBridge event with `source` and an RFC 3339 `time` ({error})"),
-            )
+            let accepted = format!("an EventBridge event with `source` and an RFC 3339 `time` ({error})");
+            InvalidSettings::without_value("event", "read", &accepted)
         })?;
         Ok(Self { settings: settings_in_detail(event.detail)?, time: event.time })
     }
@@ -133,6 +129,7 @@ mod tests {
             (json!({ "detail-type": "x", "source": "x", "detail": [] }), "detail"),
             (json!({ "detail-type": "x", "source": "x", "detail": "not JSON" }), "detail"),
             (json!({ "detail-type": "x", "source": "x", "time": "yesterday" }), "event"),
+            (json!({ "detail-type": "x" }), "event"),
             (json!({ "detail-type": "x", "source": "x", "dry-run": false, "detail": {} }), "dry-run"),
         ] {
             let error = Event::parse(payload.clone()).unwrap_err();

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::SystemTime;
 
+use chrono::Utc;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -28,6 +29,10 @@ pub async fn invoke(
     // Boxed, since the future of a whole run is large and nested deeper than the compiler likes to look.
     let report = Box::pin(run(event.payload, environment, aws, Limits::until(deadline))).await.map_err(|error| {
         tracing::error!("{error}");
+        match &error {
+            RunError::AccountUnknown(_) => write_metrics(&[telemetry::metric_of_unknown_usage(Utc::now())]),
+            RunError::InvalidSettings(_) | RunError::RegionsUnavailable(_) => {}
+        }
         diagnostic(error_type_of_run(&error), &error)
     })?;
     write_metrics(&telemetry::metrics(&report));

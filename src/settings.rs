@@ -93,10 +93,10 @@ pub struct InvalidSettings {
 }
 
 impl InvalidSettings {
-    /// Names a key that is none. Its value is nobody's business, so it is not shown.
+    /// Says what the key can't be, where its value is not the point or nobody's business.
     #[must_use]
-    pub fn unknown(key: &str, accepted: &str) -> Self {
-        Self { key: key.to_owned(), given: "a setting".to_owned(), accepted: accepted.to_owned() }
+    pub fn without_value(key: &str, what: &str, accepted: &str) -> Self {
+        Self { key: key.to_owned(), given: what.to_owned(), accepted: accepted.to_owned() }
     }
 
     /// Names the key, shows what was given and tells what is accepted.

@@ -1,5 +1,6 @@
 //! What CloudWatch gets: log lines, complete whatever the report has to cut, and metrics.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -118,6 +119,15 @@ pub fn metrics(report: &Report) -> Vec<String> {
         document(report, &totals, Some(&registry.region))
     });
     by_region.chain([document(report, &report.totals, None)]).collect()
+}
+
+/// The metric of a run that could not even tell whose account it is in: nothing is known of what is in use.
+#[must_use]
+pub fn metric_of_unknown_usage(at: DateTime<Utc>) -> String {
+    let metric = json!({ "Name": "UsageIncomplete", "Unit": "Count" });
+    let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": [metric] });
+    let aws = json!({ "Timestamp": at.timestamp_millis(), "CloudWatchMetrics": [directive] });
+    json!({ "_aws": aws, "UsageIncomplete": 1 }).to_string()
 }
 
 fn document(report: &Report, totals: &Totals, region: Option<&Region>) -> String {

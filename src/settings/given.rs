@@ -44,7 +44,7 @@ impl<'a> Given<'a> {
             if !KEYS.iter().any(|key| key.is_spelled(name)) {
                 let names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
                 let accepted = format!("only the settings {}", names.join(", "));
-                return Err(InvalidSettings::unknown(name, &accepted));
+                return Err(InvalidSettings::without_value(name, "a setting", &accepted));
             }
         }
         let given = Self { event, environment };

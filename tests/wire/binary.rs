@@ -87,8 +87,13 @@ async fn errors_are_documents_with_the_contracts_types() {
     aws.inject(Fault::denied("account:ListRegions"));
     assert_eq!(error(&json!({})).await.error_type, "RegionsUnavailable");
     aws.heal();
+    aws.inject(Fault::error("sts:GetCallerIdentity", 403, "ExpiredToken").times(1));
+    assert_eq!(error(&json!({})).await.error_type, "UsageIncomplete");
     assert_eq!(function.invoke(&json!({})).await.unwrap()["outcome"], "planned", "it serves on");
     assert_eq!(app.tags().len(), 3);
+    let log = function.stop().await;
+    let told = log.iter().filter(|line| line.contains("\"UsageIncomplete\":1")).count();
+    assert_eq!(told, 3, "the metric that the alarm watches: by region, in all, and where the account was unknown");
 }
 
 #[tokio::test]
