@@ -5,7 +5,7 @@ EVENT ?= events/dry-run.json
 PORT ?= 4566
 INVOKE_PORT ?= 9000
 FUZZ_SECONDS ?= 60
-# No test and no local run reaches beyond this machine.
+# No test reaches beyond this machine; `make invoke` reaches the account of the shell's credentials.
 export AWS_EC2_METADATA_DISABLED = true
 
 CARGO_LAMBDA = PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda
@@ -35,12 +35,16 @@ build: .venv/cargo-lambda ## Build the function's zip for Lambda on x86_64: targ
 
 invoke: .venv/cargo-lambda ## Run the function here on EVENT=events/dry-run.json, in the account of the shell's credentials.
 	@test -f "$(EVENT)" || { echo "there is no $(EVENT); try EVENT= one of:" events/*.json; exit 2; }
-	@cargo build --quiet --bin ecr-cleanup
-	@$(CARGO_LAMBDA) watch --quiet --ignore-changes --invoke-address 127.0.0.1 --invoke-port $(INVOKE_PORT) & \
-	  watch=$$!; trap 'kill $$watch' EXIT; \
+	@if grep -Eq '"dry-?[rR]un": *"?[fF]alse' "$(EVENT)" && [ -z "$$AWS_ENDPOINT_URL" ] && [ "$(LIVE)" != yes ]; then \
+	  echo "$(EVENT) deletes images in the account of this shell's credentials; if that is meant, add LIVE=yes"; exit 2; fi
+	@echo "invoking with $(EVENT) at $${AWS_ENDPOINT_URL:-AWS}, profile $${AWS_PROFILE:-default}; the first time builds for minutes" >&2
+	@cargo build --features second-opinions --bin ecr-cleanup
+	@report=$$(mktemp); $(CARGO_LAMBDA) watch --quiet --ignore-changes --features second-opinions \
+	    --invoke-address 127.0.0.1 --invoke-port $(INVOKE_PORT) >&2 & \
+	  watch=$$!; trap 'kill $$watch; rm -f $$report' EXIT; \
 	  until $(PYTHON) -c 'import socket; socket.create_connection(("127.0.0.1", $(INVOKE_PORT)))' 2>/dev/null; do sleep 0.2; done; \
 	  $(CARGO_LAMBDA) invoke --invoke-address 127.0.0.1 --invoke-port $(INVOKE_PORT) --data-file "$(EVENT)" ecr-cleanup \
-	  | $(PYTHON) -m json.tool
+	    >$$report && $(PYTHON) -m json.tool <$$report
 
 simulated-aws: ## Put the demo's company up on PORT=4566, and print the variables that make tools use it.
 	@cargo build --quiet --features second-opinions --example demo

@@ -8,6 +8,9 @@ use ecr_cleanup::settings::Environment;
 use lambda_runtime::{Error, service_fn};
 use tracing_subscriber::EnvFilter;
 
+/// What the runtime says of a failed invocation is logged already, where it was handled.
+const LOG_FILTER: &str = "info,lambda_runtime=error,lambda_runtime::layers::panic=off";
+
 /// The run is bound by the network, and one thread parses pages faster than one registry sends them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -22,7 +25,7 @@ async fn main() -> ExitCode {
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER)))
         .init();
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,

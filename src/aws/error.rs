@@ -64,7 +64,10 @@ impl CallError {
             }
             "ExpiredToken" | "ExpiredTokenException" => "renew the credentials".to_owned(),
             DEADLINE_REACHED => "give the function more time".to_owned(),
-            NO_CREDENTIALS => "give it credentials and a region, as the AWS CLI takes them".to_owned(),
+            NO_CREDENTIALS => {
+                "give it credentials; for a profile: eval \"$(aws configure export-credentials --format env)\""
+                    .to_owned()
+            }
             "TimeoutError" | "DispatchFailure" => {
                 "check that the function can reach the service: its network, or a VPC endpoint".to_owned()
             }

@@ -42,7 +42,7 @@ impl<'a> Given<'a> {
     pub(super) fn new(event: &'a Map<String, Value>, environment: &'a Environment) -> Result<Self, InvalidSettings> {
         for name in event.keys() {
             if !KEYS.iter().any(|key| key.is_spelled(name)) {
-                let names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+                let names: Vec<_> = KEYS.iter().filter(|key| key.is_available()).map(|key| key.name).collect();
                 let accepted = format!("only the settings {}", names.join(", "));
                 return Err(InvalidSettings::without_value(name, "a setting", &accepted));
             }

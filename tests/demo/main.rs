@@ -36,6 +36,9 @@ async fn demonstrate() -> Result<(), String> {
     company::found(&aws);
     let function = Function::start(&binary()?, aws.url(), &[("RUST_LOG", "error")]).await;
 
+    say(
+        "Of a multi-arch image only the index goes in this version, and its children stay: that frees next to nothing.",
+    )?;
     let dry = invoke(&function, &aws, "A dry run, the default: nothing is deleted", "dry-run.json").await?;
     let live = invoke(&function, &aws, "Live: what the dry run listed, and nothing else", "live.json").await?;
     let again = invoke(&function, &aws, "Live once more: nothing is left to do", "live.json").await?;
@@ -49,7 +52,7 @@ async fn demonstrate() -> Result<(), String> {
     if let Some((name, tag)) = held.into_iter().find(|(name, tag)| !aws.repository(name).tags().contains(*tag)) {
         return Err(format!("{name}:{tag} is in use, and gone"));
     }
-    say("\nFar from the newest, and kept because something runs them:")?;
+    say("\nFar from the newest, and kept because something uses them:")?;
     for registry in list(&again["regions"]) {
         for repository in list(&registry["repositories"]) {
             for image in list(&repository["onlyInUse"]) {
@@ -93,6 +96,7 @@ async fn serve(port: &str) -> Result<(), String> {
     let port = port.parse().map_err(|_| format!("`{port}` is not a port"))?;
     let aws = SimulatedAws::start_on(port).await;
     company::found(&aws);
+    say("# A simulated account, until Ctrl-C. What is deleted stays deleted. For another shell:")?;
     say(&format!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION} AWS_EC2_METADATA_DISABLED=true", aws.url()))?;
     say(&format!("export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY=simulated", access_key_of(ACCOUNT)))?;
     tokio::signal::ctrl_c().await.map_err(|error| error.to_string())

@@ -9,7 +9,7 @@ pub fn draw(report: &Value) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
     let freed = if report["dryRun"] == true { "would free" } else { "freed" };
-    table.set_header(["region", "repository", "images", "in use", "kept", "stale", "deleted", freed]);
+    table.set_header(["region", "repository", "images", "kept", "of these in use", "stale", "deleted", freed]);
     let mut clean = 0;
     for registry in list(&report["regions"]) {
         for repository in list(&registry["repositories"]) {
@@ -24,11 +24,11 @@ pub fn draw(report: &Value) -> String {
                 text(&registry["region"]),
                 text(&repository["repositoryName"]),
                 text(&repository["images"]),
-                text(&repository["imagesInUse"]),
                 text(&repository["imagesKept"]),
+                text(&repository["imagesInUse"]),
                 stale.len().to_string(),
                 deleted.count().to_string(),
-                format!("up to {}", gigabytes(bytes)),
+                format!("up to {}", gibibytes(bytes)),
             ]);
         }
     }
@@ -40,11 +40,11 @@ pub fn draw(report: &Value) -> String {
         String::new(),
         "total".to_owned(),
         total("images"),
-        total("imagesInUse"),
         total("imagesKept"),
+        total("imagesInUse"),
         total("imagesStale"),
         total("imagesDeleted"),
-        format!("up to {}", gigabytes(bytes)),
+        format!("up to {}", gibibytes(bytes)),
     ]);
     for column in 2..8 {
         if let Some(column) = table.column_mut(column) {
@@ -79,7 +79,7 @@ pub fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a tenth of a GB is shown")]
-fn gigabytes(bytes: u64) -> String {
-    format!("{:.1} GB", bytes as f64 / 1_073_741_824.0)
+#[expect(clippy::cast_precision_loss, reason = "a tenth of a GiB is shown")]
+fn gibibytes(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0)
 }
