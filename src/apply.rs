@@ -16,7 +16,7 @@ use crate::deadline::Deadline;
 use crate::image::{ImageDigest, ManifestKind, RepositoryName};
 use crate::inventory::{REGIONS_AT_ONCE, REPOSITORIES_AT_ONCE};
 use crate::plan::{ApprovedPlan, ImageResult, Plan, RegistryPlan, RepositoryPlan, SkipReason, StaleImage, Unattempted};
-use crate::usage::{DELETE_TIMEOUT, FreshUsage, NotFresh};
+use crate::usage::{FreshUsage, NotFresh};
 
 /// The most images that `BatchDeleteImage` takes.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>.
@@ -59,17 +59,16 @@ impl Cleaner<'_> {
         let mut left: HashSet<ImageDigest> = HashSet::new();
         for mut wave in waves(stale) {
             for batch in wave.chunks_mut(IMAGES_PER_CALL) {
-                let (about_left, mut others): (Vec<_>, Vec<_>) = batch
+                if let Some(result) = &rest {
+                    set_all(batch, result);
+                    continue;
+                }
+                let (mut about_left, mut others): (Vec<_>, Vec<_>) = batch
                     .iter_mut()
                     .map(|image| &mut **image)
                     .partition(|image| image.subjects().any(|subject| left.contains(&subject)));
-                for image in about_left {
-                    image.result = ImageResult::Skipped(SkipReason::SubjectKept);
-                }
-                match &rest {
-                    Some(result) => set_all(&mut others, result),
-                    None => rest = self.delete_batch(&mut others).await,
-                }
+                set_all(&mut about_left, &ImageResult::Skipped(SkipReason::SubjectKept));
+                rest = self.delete_batch(&mut others).await;
                 let is_there =
                     |image: &&&mut StaleImage| !matches!(image.result, ImageResult::Deleted | ImageResult::Gone);
                 left.extend(batch.iter().filter(is_there).map(|image| image.image_digest));
@@ -96,13 +95,11 @@ impl Cleaner<'_> {
             Err(NotFresh::Incomplete(_)) => return stop(batch, Unattempted::UsageIncomplete),
         };
         let used = usage.usage.of_repository(self.registry_id, self.repository);
-        let (used, mut unused): (Vec<_>, Vec<_>) = batch
+        let (mut used, mut unused): (Vec<_>, Vec<_>) = batch
             .iter_mut()
             .map(|image| &mut **image)
             .partition(|image| used.is_withheld() || used.holder(image.image_digest, &image.image_tags).is_some());
-        for image in used {
-            image.result = ImageResult::Skipped(SkipReason::NowInUse);
-        }
+        set_all(&mut used, &ImageResult::Skipped(SkipReason::NowInUse));
         if unused.is_empty() {
             return None;
         }
@@ -133,9 +130,9 @@ impl Cleaner<'_> {
         let request = request.set_image_ids(Some(image_ids.collect()));
         let caller = Caller::new(self.deadline);
         let answer = caller.call(BATCH_DELETE_IMAGE, request.send());
-        tokio::time::timeout(DELETE_TIMEOUT, answer).await.unwrap_or_else(|_| {
-            let message =
-                format!("not answered within {} s, after which usage may have changed", DELETE_TIMEOUT.as_secs());
+        let timeout = self.usage.limits().delete_timeout;
+        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
+            let message = format!("not answered within {timeout:?}, and what is in use may have changed");
             Err(CallError { api: BATCH_DELETE_IMAGE, code: "TimeoutError".to_owned(), message })
         })
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join;
@@ -23,7 +22,7 @@ use crate::retention::{self, Decision, KeepReason};
 use crate::settings::{Environment, InvalidSettings, Mode, Settings};
 use crate::sharing::Pullers;
 use crate::telemetry;
-use crate::usage::{Discovery, FreshUsage, MAX_AGE, OwnAccount, Sources};
+use crate::usage::{Discovery, FreshUsage, FreshnessLimits, OwnAccount, Sources};
 use crate::warning::{self, Warning};
 
 /// An event older than this was replayed or held back, which a person should know.
@@ -35,14 +34,14 @@ pub struct Limits {
     /// When it must have answered.
     pub deadline: Deadline,
     /// How old the usage may be that it deletes on.
-    pub usage_max_age: Duration,
+    pub freshness: FreshnessLimits,
 }
 
 impl Limits {
     /// Bound by this deadline, and by what the contract says of usage.
     #[must_use]
     pub fn until(deadline: Deadline) -> Self {
-        Self { deadline, usage_max_age: MAX_AGE }
+        Self { deadline, freshness: FreshnessLimits::CONTRACT }
     }
 }
 
@@ -66,7 +65,7 @@ pub enum RunError {
 /// When the run can't start. A live run that is refused is a [`Report`] that says so.
 pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: Limits) -> Result<Report, RunError> {
     let started_at = Utc::now();
-    let Limits { deadline, usage_max_age } = limits;
+    let Limits { deadline, freshness } = limits;
     let event = Event::parse(payload)?;
     let settings = Settings::resolve(&event.settings, environment)?;
     let now = event.time.map_or(started_at, |time| time.min(started_at));
@@ -90,7 +89,7 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: L
         Mode::DryRun => (plan, None, discovery),
         Mode::Live => match plan.approve(&discovery, settings.max_deletions) {
             Ok(approved) => {
-                let usage = FreshUsage::new(&sources, Arc::clone(&discovery), usage_max_age, deadline);
+                let usage = FreshUsage::new(&sources, Arc::clone(&discovery), freshness, deadline);
                 let applied = apply(aws, approved, &usage, deadline).await;
                 telemetry::log_results(&applied);
                 let latest = usage.into_latest();

@@ -190,17 +190,19 @@ impl fmt::Debug for RepositoryName {
     }
 }
 
-impl Image {
-    /// The bytes it adds to its repository. An index's size is that of the largest of its manifests, which are images of
-    /// the repository themselves.
+impl ManifestKind {
+    /// The bytes that an image of this kind and size adds to its repository. An index's size is that of the largest of its
+    /// manifests, which are images of the repository themselves.
     #[must_use]
-    pub fn own_bytes(&self) -> u64 {
-        match self.manifest {
-            ManifestKind::Index => 0,
-            ManifestKind::Manifest => self.image_size_in_bytes,
+    pub fn own_bytes(self, image_size_in_bytes: u64) -> u64 {
+        match self {
+            Self::Index => 0,
+            Self::Manifest => image_size_in_bytes,
         }
     }
+}
 
+impl Image {
     /// Whether no tag names it.
     #[must_use]
     pub fn is_untagged(&self) -> bool {

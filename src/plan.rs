@@ -227,7 +227,7 @@ impl Decided {
         let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
         decided.kept_because.add(KeepReason::Unknown, unnamed);
         for (image, decision) in images.into_iter().zip(decisions) {
-            decided.bytes += image.own_bytes();
+            decided.bytes += image.manifest.own_bytes(image.image_size_in_bytes);
             let holder = usage.holder(image.image_digest, &image.image_tags);
             decided.images_in_use += u64::from(holder.is_some());
             match (*decision, holder) {
@@ -252,10 +252,7 @@ impl StaleImage {
     /// The bytes it adds to its repository; none where it is an index.
     #[must_use]
     pub fn own_bytes(&self) -> u64 {
-        match self.manifest {
-            ManifestKind::Index => 0,
-            ManifestKind::Manifest => self.image_size_in_bytes,
-        }
+        self.manifest.own_bytes(self.image_size_in_bytes)
     }
 
     fn new(image: Image, reason: StaleReason) -> Self {

@@ -64,19 +64,19 @@ pub enum Decision {
 pub fn decide(images: &[Image], usage: &RepositoryUsage<'_>, rules: &Rules, now: DateTime<Utc>) -> Vec<Decision> {
     let relations = relations_of(images);
     let newest = newest_tagged(images, &relations, rules.images_to_keep, now);
+    let protected: Vec<KeepReasons> = images.iter().map(|image| protections(image, usage, rules, now)).collect();
     // Kept for its own sake, an untagged image may be the child of any index.
-    let child_may_be_held = images.iter().any(|image| {
-        image.is_untagged()
-            && image.manifest == ManifestKind::Manifest
-            && !protections(image, usage, rules, now).is_empty()
-    });
+    let child_may_be_held = images
+        .iter()
+        .zip(&protected)
+        .any(|(image, reasons)| image.is_untagged() && image.manifest == ManifestKind::Manifest && !reasons.is_empty());
     let holds_an_index = images.iter().any(|image| image.manifest == ManifestKind::Index);
 
     let mut decisions: Vec<Decision> = images
         .iter()
         .enumerate()
         .map(|(place, image)| {
-            let mut reasons = protections(image, usage, rules, now);
+            let mut reasons = protected[place];
             if holds_an_index && (image.is_untagged() || (image.manifest == ManifestKind::Index && child_may_be_held)) {
                 reasons.add(KeepReason::Unreadable);
             }

@@ -14,6 +14,6 @@ mod snapshot;
 
 pub use discover::{Discovery, OwnAccount, Sources, UsageScope};
 pub use findings::Source;
-pub use fresh::{DELETE_TIMEOUT, FreshUsage, MAX_AGE, NotFresh};
+pub use fresh::{FreshUsage, FreshnessLimits, NotFresh};
 pub use incomplete::{Cause, UsageIncomplete};
 pub use snapshot::{Holder, HolderKind, RepositoryUsage, UnreadableUse, UsageSnapshot};

@@ -9,16 +9,25 @@ use super::discover::{Discovery, Sources};
 use super::incomplete::UsageIncomplete;
 use crate::deadline::{Deadline, DeadlineReached};
 
-/// Nothing is deleted on what was known longer ago than this.
-pub const MAX_AGE: Duration = Duration::from_mins(5);
-/// How long a delete may take with all its retries. It is over before usage is too old.
-pub const DELETE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How old usage may be.
+#[derive(Clone, Copy, Debug)]
+pub struct FreshnessLimits {
+    /// Nothing is deleted on what was known longer ago than this.
+    pub max_age: Duration,
+    /// How long a delete may take with all its retries. It is over before usage is too old.
+    pub delete_timeout: Duration,
+}
+
+impl FreshnessLimits {
+    /// What the contract says, and time for a few retries.
+    pub const CONTRACT: Self = Self { max_age: Duration::from_mins(5), delete_timeout: Duration::from_secs(30) };
+}
 
 /// The latest discovery, renewed on demand. All who ask while it is renewed wait for the same answer.
 #[derive(Debug)]
 pub struct FreshUsage<'a> {
     sources: &'a Sources,
-    max_age: Duration,
+    limits: FreshnessLimits,
     deadline: Deadline,
     latest: Mutex<Arc<Discovery>>,
 }
@@ -37,8 +46,14 @@ pub enum NotFresh {
 impl<'a> FreshUsage<'a> {
     /// Begins with what was discovered before.
     #[must_use]
-    pub fn new(sources: &'a Sources, first: Arc<Discovery>, max_age: Duration, deadline: Deadline) -> Self {
-        Self { sources, max_age, deadline, latest: Mutex::new(first) }
+    pub fn new(sources: &'a Sources, first: Arc<Discovery>, limits: FreshnessLimits, deadline: Deadline) -> Self {
+        Self { sources, limits, deadline, latest: Mutex::new(first) }
+    }
+
+    /// How old usage may be.
+    #[must_use]
+    pub fn limits(&self) -> FreshnessLimits {
+        self.limits
     }
 
     /// What was known last.
@@ -47,13 +62,13 @@ impl<'a> FreshUsage<'a> {
         self.latest.into_inner()
     }
 
-    /// What is in use, as known at most `max_age` ago.
+    /// What is in use, young enough for a delete.
     ///
     /// # Errors
     /// When it can't be read in full, or there is no time for that.
     pub async fn now(&self) -> Result<Arc<Discovery>, NotFresh> {
         let mut latest = self.latest.lock().await;
-        if latest.completed_at.elapsed() + DELETE_TIMEOUT > self.max_age {
+        if latest.completed_at.elapsed() + self.limits.delete_timeout > self.limits.max_age {
             self.deadline.allows_more()?;
             let renewed = self.sources.discover(self.deadline).await;
             tracing::info!(
@@ -77,7 +92,8 @@ mod tests {
 
     #[test]
     fn usage_is_at_most_five_minutes_old_when_a_delete_ends() {
-        assert_eq!(MAX_AGE.as_secs(), 300);
-        assert!(DELETE_TIMEOUT < MAX_AGE);
+        let FreshnessLimits { max_age, delete_timeout } = FreshnessLimits::CONTRACT;
+        assert_eq!(max_age.as_secs(), 300);
+        assert!(delete_timeout < max_age);
     }
 }

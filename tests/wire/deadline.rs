@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ecr_cleanup::deadline::Deadline;
 use ecr_cleanup::plan::Refusal;
 use ecr_cleanup::report::Outcome;
-use simulated_aws::{Fault, SimulatedAws};
+use simulated_aws::{Fault, Image, SimulatedAws};
 
 use crate::support::{merciless, run_on, run_until, set};
 
@@ -41,6 +41,18 @@ async fn what_is_planned_and_not_begun_is_not_attempted_and_the_next_run_goes_on
     aws.heal();
     assert_eq!(run_on(&aws, merciless(false)).await.outcome, Outcome::Completed);
     assert_eq!(app.tags(), set(["v350"]));
+}
+
+#[tokio::test]
+async fn what_is_about_an_image_whose_turn_did_not_come_is_not_attempted_either() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(150);
+    aws.cluster("prod").runs(&app.uri("v150"));
+    app.push(Image::untagged().about(&app.digest_of("v149")).days_old(9.0));
+    aws.inject(Fault::slow("ecr:BatchDeleteImage", Duration::from_millis(2_500)));
+    let report = run_until(&aws, merciless(false), in_milliseconds(12_400)).await.unwrap();
+    assert_eq!((report.totals.images_deleted, report.totals.images_not_attempted), (100, 50));
+    assert_eq!(report.totals.images_skipped, 0);
 }
 
 #[tokio::test]

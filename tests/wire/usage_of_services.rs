@@ -165,6 +165,23 @@ async fn by_the_rollback_target_of_a_deployment_that_has_to_be_looked_up() {
 }
 
 #[tokio::test]
+async fn by_a_deployment_under_way_beside_a_current_one_that_is_done() {
+    let (tags, _) = survivors(async |aws, app| {
+        let digest = move_tag(app);
+        let place = aws.place(ACCOUNT, REGION);
+        let source = place.service_revision("web:1", &[(&app.uri("gone"), Some(&digest))]);
+        let target = place.service_revision("web:2", &[("nginx", None)]);
+        let definition = place.register("web", &["nginx"]);
+        let done = place.service_deployment("an-older-one", "SUCCESSFUL", &[], &target);
+        let service = Service::of(&definition).deployment(&definition, "IN_PROGRESS").current_deployment(&done);
+        let service = aws.cluster("prod").create(service);
+        place.service_deployment(&service, "IN_PROGRESS", &[&source], &target);
+    })
+    .await;
+    assert_eq!(tags, set(["still-here"]));
+}
+
+#[tokio::test]
 async fn a_deployment_that_is_done_holds_its_source_no_more() {
     let (tags, _) = survivors(async |aws, app| {
         let place = aws.place(ACCOUNT, REGION);

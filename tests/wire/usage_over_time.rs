@@ -1,12 +1,14 @@
 //! Usage does not stand still while a run goes on, and is asked for politely.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ecr_cleanup::aws::{Haste, Pace};
 use ecr_cleanup::deadline::Deadline;
 use ecr_cleanup::handler::Limits;
 use ecr_cleanup::plan::{ImageResult, Refusal, SkipReason};
 use ecr_cleanup::report::Outcome;
+use ecr_cleanup::settings::Environment;
+use ecr_cleanup::usage::FreshnessLimits;
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Service, SimulatedAws, Task};
 
@@ -14,7 +16,8 @@ use crate::support::{json_of, merciless, run_on, run_within, set};
 
 /// Usage that is always too old, so that it is discovered again before every batch.
 fn always_stale() -> Limits {
-    Limits { usage_max_age: Duration::ZERO, ..Limits::until(Deadline::unknown()) }
+    let freshness = FreshnessLimits { max_age: Duration::ZERO, ..FreshnessLimits::CONTRACT };
+    Limits { freshness, ..Limits::until(Deadline::unknown()) }
 }
 
 #[tokio::test]
@@ -104,6 +107,22 @@ async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
 }
 
 #[tokio::test]
+async fn a_delete_is_cut_off_before_the_usage_it_goes_by_is_too_old() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(150);
+    aws.cluster("prod").runs(&app.uri("v150"));
+    aws.inject(Fault::no_answer("ecr:BatchDeleteImage"));
+    let freshness = FreshnessLimits { delete_timeout: Duration::from_millis(200), ..FreshnessLimits::CONTRACT };
+    let limits = Limits { freshness, ..Limits::until(Deadline::unknown()) };
+    let report = run_within(&aws, merciless(false), limits).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Partial);
+    assert_eq!((report.totals.images_failed, report.totals.images_not_attempted), (100, 49));
+    let cut_off =
+        |result: &ImageResult| matches!(result, ImageResult::Failed { code, .. } if **code == *"TimeoutError");
+    assert_eq!(report.plan.stale().filter(|image| cut_off(&image.result)).count(), 100);
+}
+
+#[tokio::test]
 async fn what_never_changes_is_read_once_a_run() {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app").daily_builds(250);
@@ -130,30 +149,38 @@ async fn what_never_changes_is_read_once_a_run() {
 #[tokio::test]
 async fn each_quota_is_asked_at_no_more_than_its_share() {
     let aws = SimulatedAws::start().await;
-    for number in 0..60 {
-        aws.place(ACCOUNT, REGION).register(&format!("family-{number}"), &["nginx"]);
-    }
-    let clients = crate::support::clients(&aws).await.with_haste(Haste::NONE);
-    let begun = Instant::now();
-    let limits = Limits::until(Deadline::unknown());
-    Box::pin(ecr_cleanup::handler::run(json!({}), &ecr_cleanup::settings::Environment::new(), &clients, limits))
-        .await
-        .unwrap();
-    let took = begun.elapsed();
-
-    let mut calls = aws.calls();
-    calls.retain(|call| call.operation.contains("TaskDefinition"));
-    assert_eq!(calls.len(), 61);
-    // A bucket of 25 that refills at 15 a second: in no stretch may more be asked for.
-    for first in 0..calls.len() {
-        for last in first..calls.len() {
-            let stretch = calls[last].at.duration_since(calls[first].at).as_secs_f64();
-            let asked = u32::try_from(last - first + 1).unwrap();
-            assert!(f64::from(asked) <= 25.0 + 15.0 * stretch + 1.0, "{asked} calls in {stretch} s");
+    let place = aws.place(ACCOUNT, REGION);
+    for number in 0..40 {
+        let definition = place.register(&format!("family-{number}"), &["nginx"]);
+        let cluster = aws.cluster(&format!("cluster-{}", number % 16));
+        cluster.create(Service::of(&definition).deployment(&definition, "IN_PROGRESS"));
+        if number % 4 == 0 {
+            _ = place.function(&format!("function-{number}"), "nginx", None);
         }
     }
-    let implied = Duration::from_secs_f64((61.0 - 25.0) / 15.0);
-    assert!(took >= implied, "{took:?} is faster than the quota's share allows");
+    let clients = crate::support::clients(&aws).await.with_haste(Haste::NONE);
+    let limits = Limits::until(Deadline::unknown());
+    Box::pin(ecr_cleanup::handler::run(json!({}), &Environment::new(), &clients, limits)).await.unwrap();
+
+    // The operations of each bucket by what stands in their names, its burst and its refill a second.
+    for (operations, burst, refill) in [
+        (&["TaskDefinition"][..], 25.0, 15.0),
+        (&["ListTasks", "DescribeTasks", "ListServices", "DescribeServices", "Daemon"], 50.0, 15.0),
+        (&["ServiceDeployments", "ServiceRevisions"], 25.0, 15.0),
+        (&["ListFunctions", "ListAliases", "ListVersions", "EventSourceMappings"], 11.0, 11.0),
+    ] {
+        let mut calls = aws.calls();
+        calls.retain(|call| operations.iter().any(|name| call.operation.contains(name)));
+        assert!(f64::from(u32::try_from(calls.len()).unwrap()) > burst, "{operations:?} has to wait: {}", calls.len());
+        for first in 0..calls.len() {
+            for last in first..calls.len() {
+                let stretch = calls[last].at.duration_since(calls[first].at).as_secs_f64();
+                let asked = u32::try_from(last - first + 1).unwrap();
+                // One more, since a call is counted when it arrives and not when it is made.
+                assert!(f64::from(asked) <= burst + refill * stretch + 1.0, "{operations:?}: {asked} in {stretch} s");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ pub(super) struct Services {
     pub(super) revisions: BTreeSet<String>,
     /// Service deployments that may be under way.
     pub(super) deployments: BTreeSet<String>,
-    /// Services, each with its cluster, with a deployment under way whose ARN is not told.
+    /// Services, each with its cluster, that may have further deployments under way.
     pub(super) deploying: Vec<(String, String)>,
 }
 
@@ -83,10 +83,10 @@ fn add(cluster: &str, service: &Service, found: &mut Services) {
         found.definitions.entry(definition.to_owned()).or_insert_with(|| arn.to_owned());
     }
     found.revisions.extend(service.current_service_revisions().iter().filter_map(|revision| revision.arn.clone()));
-    match service.current_service_deployment() {
-        Some(deployment) => _ = found.deployments.insert(deployment.to_owned()),
-        None if may_be_deploying(service) => found.deploying.push((cluster.to_owned(), arn.to_owned())),
-        None => {}
+    found.deployments.extend(service.current_service_deployment().map(str::to_owned));
+    // The current deployment may be done while another is under way.
+    if may_be_deploying(service) {
+        found.deploying.push((cluster.to_owned(), arn.to_owned()));
     }
 }
 

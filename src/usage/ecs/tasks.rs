@@ -28,8 +28,8 @@ pub(super) struct Tasks {
     pub(super) needed_definitions: BTreeMap<String, Arc<Holder>>,
 }
 
-/// Running and stopped tasks are described together, so that no call is half empty. The stopped ones are listed when the
-/// running ones are, so that a task that stops in between is in one list at least.
+/// Running and stopped tasks are described together, so that no call is half empty. The stopped ones are listed once the
+/// running ones have been, so that a task that stops in between is in one list at least.
 pub(super) async fn of_cluster(ecs: &EcsRegion, cluster: &str, caller: Caller<'_>) -> Tasks {
     let running = list(ecs, cluster, DesiredStatus::Running, caller).await;
     let stopped = list(ecs, cluster, DesiredStatus::Stopped, caller).await;
