@@ -1,9 +1,12 @@
 //! Deletes what an approved plan lists, and nothing else: this is the only module that calls a deleting API.
 //!
 //! Images go by digest, at most 100 a call, repository by repository. A repository that fails stops no other. Before
-//! each batch, usage is looked at once more, and is discovered again when it is too old.
+//! each batch its images are described once more, and usage is discovered again when it is too old.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod queue;
+mod recheck;
+
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::operation::batch_delete_image::BatchDeleteImageOutput;
@@ -13,10 +16,13 @@ use futures::stream::{self, StreamExt};
 use crate::account::AccountId;
 use crate::aws::{Aws, CallError, Caller};
 use crate::deadline::Deadline;
-use crate::image::{ImageDigest, ManifestKind, RepositoryName};
+use crate::image::{ImageDigest, RepositoryName};
 use crate::inventory::{REGIONS_AT_ONCE, REPOSITORIES_AT_ONCE};
-use crate::plan::{ApprovedPlan, ImageResult, Plan, RegistryPlan, RepositoryPlan, SkipReason, StaleImage, Unattempted};
+use crate::plan::{ApprovedPlan, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage, Unattempted};
+use crate::pull_time::IndexPulls;
 use crate::usage::{FreshUsage, NotFresh};
+use queue::Queue;
+use recheck::Seen;
 
 /// The most images that `BatchDeleteImage` takes.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>.
@@ -29,20 +35,31 @@ struct Cleaner<'a> {
     ecr: &'a Client,
     registry_id: &'a AccountId,
     repository: &'a RepositoryName,
+    index_pulls: IndexPulls,
     usage: &'a FreshUsage<'a>,
     deadline: Deadline,
+}
+
+/// Why there is no going on with a repository.
+enum Stop {
+    /// The turn of what is left does not come.
+    Unattempted(Unattempted),
+    /// A call failed for a batch as a whole.
+    Failed(CallError),
 }
 
 /// Carries the plan out and returns it with the result of every image.
 pub async fn apply(aws: &Aws, approved: ApprovedPlan, usage: &FreshUsage<'_>, deadline: Deadline) -> Plan {
     let mut plan = approved.into_plan();
-    let clean_region = async |RegistryPlan { registry_id, region, repositories }: &mut RegistryPlan| {
-        let ecr = aws.ecr(region);
+    let clean_region = async |registry: &mut RegistryPlan| {
+        let RegistryPlan { registry_id, region, index_pulls, repositories } = registry;
+        let (ecr, index_pulls) = (aws.ecr(region), *index_pulls);
         stream::iter(repositories.iter_mut().flatten())
             .for_each_concurrent(REPOSITORIES_AT_ONCE, async |RepositoryPlan { repository_name, decided }| {
                 if let Ok(decided) = decided {
-                    let cleaner = Cleaner { ecr: &ecr, registry_id, repository: repository_name, usage, deadline };
-                    cleaner.delete(&mut decided.stale).await;
+                    let repository = repository_name;
+                    let cleaner = Cleaner { ecr: &ecr, registry_id, repository, index_pulls, usage, deadline };
+                    cleaner.clean(&mut decided.stale).await;
                 }
             })
             .await;
@@ -52,80 +69,60 @@ pub async fn apply(aws: &Aws, approved: ApprovedPlan, usage: &FreshUsage<'_>, de
 }
 
 impl Cleaner<'_> {
-    async fn delete(&self, stale: &mut [StaleImage]) {
-        // What becomes of the rest once nothing more can be done for this repository.
-        let mut rest: Option<ImageResult> = None;
-        // The images that are still there although they were planned to go.
-        let mut left: HashSet<ImageDigest> = HashSet::new();
-        for mut wave in waves(stale) {
-            for batch in wave.chunks_mut(IMAGES_PER_CALL) {
-                if let Some(result) = &rest {
-                    set_all(batch, result);
-                    continue;
-                }
-                let (mut about_left, mut others): (Vec<_>, Vec<_>) = batch
-                    .iter_mut()
-                    .map(|image| &mut **image)
-                    .partition(|image| image.subjects().any(|subject| left.contains(&subject)));
-                set_all(&mut about_left, &ImageResult::Skipped(SkipReason::SubjectKept));
-                rest = self.delete_batch(&mut others).await;
-                let is_there =
-                    |image: &&&mut StaleImage| !matches!(image.result, ImageResult::Deleted | ImageResult::Gone);
-                left.extend(batch.iter().filter(is_there).map(|image| image.image_digest));
+    async fn clean(&self, stale: &mut [StaleImage]) {
+        let mut queue = Queue::of(stale);
+        let mut seen = Seen::default();
+        loop {
+            let batch = queue.next_batch(stale, IMAGES_PER_CALL);
+            if batch.is_empty() {
+                return;
+            }
+            if let Err(stop) = self.clean_batch(stale, &batch, &mut seen).await {
+                self.stop(stale, &batch, stop);
+                return;
+            }
+            for place in batch {
+                seen.forget(stale[place].image_digest);
+                queue.release_followers_of(place);
             }
         }
     }
 
-    /// Deletes a batch. Returns what becomes of the rest where there is no going on.
-    async fn delete_batch(&self, batch: &mut [&mut StaleImage]) -> Option<ImageResult> {
-        let stop = |batch: &mut [&mut StaleImage], why| {
-            let result = ImageResult::NotAttempted(why);
-            set_all(batch, &result);
-            Some(result)
+    /// Deletes those of a batch that still are what was planned to go.
+    async fn clean_batch(&self, stale: &mut [StaleImage], batch: &[usize], seen: &mut Seen) -> Result<(), Stop> {
+        let images = batch.iter().map(|place| &stale[*place]);
+        let digests: BTreeSet<ImageDigest> =
+            images.flat_map(|image| image.descendants().iter().copied().chain([image.image_digest])).collect();
+        let max_age = self.usage.limits().image_max_age;
+        // Both must be young at once, and reading usage again takes time in which images change.
+        let usage = loop {
+            self.deadline.allows_more().map_err(|_| Stop::Unattempted(Unattempted::Deadline))?;
+            if !seen.all_within(&digests, max_age) {
+                seen.look_at(&digests, self.ecr, self.repository, self.deadline).await?;
+            }
+            let usage = self.usage.now().await?;
+            if seen.all_within(&digests, max_age) {
+                break usage;
+            }
         };
-        if self.deadline.allows_more().is_err() {
-            return stop(batch, Unattempted::Deadline);
-        }
-        if batch.is_empty() {
-            return None;
-        }
-        let usage = match self.usage.now().await {
-            Ok(usage) => usage,
-            Err(NotFresh::DeadlineReached(_)) => return stop(batch, Unattempted::Deadline),
-            Err(NotFresh::Incomplete(_)) => return stop(batch, Unattempted::UsageIncomplete),
-        };
-        let used = usage.usage.of_repository(self.registry_id, self.repository);
-        let (mut used, mut unused): (Vec<_>, Vec<_>) = batch
-            .iter_mut()
-            .map(|image| &mut **image)
-            .partition(|image| used.is_withheld() || used.holder(image.image_digest, &image.image_tags).is_some());
-        set_all(&mut used, &ImageResult::Skipped(SkipReason::NowInUse));
-        if unused.is_empty() {
-            return None;
-        }
-        match self.call(&unused).await {
-            Ok(answer) => {
-                take_results(&mut unused, &answer);
-                None
-            }
-            Err(error) if error.code == "RepositoryNotFoundException" => {
-                set_all(&mut unused, &ImageResult::Gone);
-                Some(ImageResult::Gone)
-            }
-            Err(error) => {
-                let repository_name = self.repository;
-                tracing::warn!(%repository_name, images = unused.len(), %error, "batch of {repository_name} not deleted");
-                let why = if error.is_deadline() { Unattempted::Deadline } else { Unattempted::RepositoryFailed };
-                set_all(&mut unused, &failed(error));
-                Some(ImageResult::NotAttempted(why))
+        let usage = usage.usage.of_repository(self.registry_id, self.repository);
+        let mut unhindered = Vec::new();
+        for place in batch {
+            match seen.hindrance(&stale[*place], &usage, self.index_pulls) {
+                Some(result) => stale[*place].result = result,
+                None => unhindered.push(*place),
             }
         }
+        if !unhindered.is_empty() {
+            let answer = self.delete(unhindered.iter().map(|place| stale[*place].image_digest)).await?;
+            take_results(stale, &unhindered, &answer);
+        }
+        Ok(())
     }
 
-    async fn call(&self, images: &[&mut StaleImage]) -> Result<BatchDeleteImageOutput, CallError> {
+    async fn delete(&self, digests: impl Iterator<Item = ImageDigest>) -> Result<BatchDeleteImageOutput, CallError> {
         // By digest alone: a tag would delete whatever it names by now.
-        let image_ids =
-            images.iter().map(|image| ImageIdentifier::builder().image_digest(image.image_digest.to_string()).build());
+        let image_ids = digests.map(|digest| ImageIdentifier::builder().image_digest(digest.to_string()).build());
         let request = self.ecr.batch_delete_image().repository_name(self.repository.as_str());
         let request = request.set_image_ids(Some(image_ids.collect()));
         let caller = Caller::new(self.deadline);
@@ -136,30 +133,49 @@ impl Cleaner<'_> {
             Err(CallError { api: BATCH_DELETE_IMAGE, code: "TimeoutError".to_owned(), message })
         })
     }
+
+    /// Tells of every image that has no result yet what became of it.
+    fn stop(&self, stale: &mut [StaleImage], batch: &[usize], stop: Stop) {
+        let (of_batch, of_rest) = match stop {
+            Stop::Unattempted(why) => (ImageResult::NotAttempted(why), ImageResult::NotAttempted(why)),
+            Stop::Failed(error) if error.code == "RepositoryNotFoundException" => {
+                (ImageResult::Gone, ImageResult::Gone)
+            }
+            Stop::Failed(error) => {
+                let (repository_name, images) = (self.repository, batch.len());
+                tracing::warn!(%repository_name, images, %error, "batch of {repository_name} not deleted");
+                let why = if error.is_deadline() { Unattempted::Deadline } else { Unattempted::RepositoryFailed };
+                (failed(error), ImageResult::NotAttempted(why))
+            }
+        };
+        for place in batch {
+            if stale[*place].result == ImageResult::Planned {
+                stale[*place].result = of_batch.clone();
+            }
+        }
+        for image in stale.iter_mut().filter(|image| image.result == ImageResult::Planned) {
+            image.result = of_rest.clone();
+        }
+    }
 }
 
-/// The images in the order in which they may go. ECR refuses to delete a child while its index exists, so indexes go in
-/// an earlier call; and what is about an image goes after it, when it is known whether that one went.
-fn waves(stale: &mut [StaleImage]) -> Vec<Vec<&mut StaleImage>> {
-    /// Signatures of signatures are rare, and longer chains are nobody's.
-    const LONGEST_CHAIN: usize = 8;
-    let subjects: HashMap<ImageDigest, ImageDigest> =
-        stale.iter().filter_map(|image| Some((image.image_digest, image.subjects().next()?))).collect();
-    let chain_of = |image: &StaleImage| {
-        std::iter::successors(subjects.get(&image.image_digest), |subject| subjects.get(subject))
-            .take(LONGEST_CHAIN)
-            .count()
-    };
-    let mut waves: BTreeMap<(usize, bool), Vec<&mut StaleImage>> = BTreeMap::new();
-    for image in stale {
-        let wave = (chain_of(image), image.manifest != ManifestKind::Index);
-        waves.entry(wave).or_default().push(image);
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Self {
+        Self::Failed(error)
     }
-    waves.into_values().collect()
+}
+
+impl From<NotFresh> for Stop {
+    fn from(not_fresh: NotFresh) -> Self {
+        Self::Unattempted(match not_fresh {
+            NotFresh::DeadlineReached(_) => Unattempted::Deadline,
+            NotFresh::Incomplete(_) => Unattempted::UsageIncomplete,
+        })
+    }
 }
 
 /// ECR answers 200 also where it deletes nothing: each image's fate is in the answer.
-fn take_results(batch: &mut [&mut StaleImage], answer: &BatchDeleteImageOutput) {
+fn take_results(stale: &mut [StaleImage], batch: &[usize], answer: &BatchDeleteImageOutput) {
     let digest_of = |id: Option<&ImageIdentifier>| -> Option<ImageDigest> { id?.image_digest()?.parse().ok() };
     let mut results: HashMap<ImageDigest, ImageResult> = answer
         .image_ids()
@@ -181,7 +197,8 @@ fn take_results(batch: &mut [&mut StaleImage], answer: &BatchDeleteImageOutput) 
             results.insert(digest, result);
         }
     }
-    for image in batch {
+    for place in batch {
+        let image = &mut stale[*place];
         image.result = results.remove(&image.image_digest).unwrap_or_else(|| ImageResult::Failed {
             code: "NotConfirmed".into(),
             reason: "ECR's answer names the image neither as deleted nor as failed".into(),
@@ -192,10 +209,4 @@ fn take_results(batch: &mut [&mut StaleImage], answer: &BatchDeleteImageOutput) 
 fn failed(error: CallError) -> ImageResult {
     let reason = format!("{} ({})", error.message, error.remedy());
     ImageResult::Failed { code: error.code.into(), reason: reason.into() }
-}
-
-fn set_all(batch: &mut [&mut StaleImage], result: &ImageResult) {
-    for image in batch {
-        image.result = result.clone();
-    }
 }

@@ -22,6 +22,7 @@ pub use pace::{Haste, Limiter, Pace};
 
 use crate::account::{AccountId, Region, RoleArn};
 use crate::deadline::Deadline;
+use crate::pull_time::Principal;
 use role::AssumedRole;
 
 /// Throttled calls back off and come again; ten times is about two minutes. `standard`, since `adaptive` slows all
@@ -109,16 +110,17 @@ impl Aws {
         aws_sdk_lambda::Client::new(&self.in_region(region))
     }
 
-    /// The account that the credentials belong to. Nothing needs to be granted for this call.
+    /// The account and the principal that the credentials belong to. Nothing needs to be granted for this call.
     ///
     /// # Errors
     /// When the credentials are missing or not accepted, or STS can't be reached.
-    pub async fn account_id(&self, deadline: Deadline) -> Result<AccountId, CallError> {
+    pub async fn caller_identity(&self, deadline: Deadline) -> Result<(AccountId, Principal), CallError> {
         const API: &str = "sts:GetCallerIdentity";
         let request = aws_sdk_sts::Client::new(&self.config).get_caller_identity();
         let identity = Caller::new(deadline).call(API, request.send()).await?;
         let account = identity.account().unwrap_or_default();
-        account.parse().map_err(|error| CallError::unexpected(API, &error))
+        let account = account.parse().map_err(|error| CallError::unexpected(API, &error))?;
+        Ok((account, Principal::of_identity(identity.arn().unwrap_or_default())))
     }
 
     /// The regions that are enabled in the account.

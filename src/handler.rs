@@ -15,10 +15,12 @@ use crate::aws::{Aws, CallError};
 use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::image::RepositoryName;
-use crate::inventory::{self, Contents, Registry};
+use crate::inventory::{self, Contents, IndexContents, Registry};
+use crate::manifest::Manifests;
 use crate::plan::{Decided, Plan, RegistryPlan, RepositoryPlan};
+use crate::pull_time::{IndexPulls, Principal};
 use crate::report::{Report, Run};
-use crate::retention::{self, Decision, KeepReason};
+use crate::retention::{self, KeepReason, Known};
 use crate::settings::{Environment, InvalidSettings, Mode, Settings};
 use crate::sharing::Pullers;
 use crate::telemetry;
@@ -70,7 +72,7 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: L
     let settings = Settings::resolve(&event.settings, environment)?;
     let now = event.time.map_or(started_at, |time| time.min(started_at));
 
-    let (own, registries) = settle_regions(&settings, aws, deadline).await?;
+    let (own, principal, registries) = settle_regions(&settings, aws, deadline).await?;
     let registry_id = own.account.clone();
     let ((sources, discovery), registries) = join(
         async {
@@ -82,8 +84,16 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: L
     )
     .await;
     telemetry::log_usage(&discovery);
-    let planner = Planner { aws, registry_id: &registry_id, discovery: &discovery, settings: &settings, now, deadline };
-    let (plan, shared) = planner.plan(registries).await;
+    let planner = Planner {
+        aws,
+        registry_id: &registry_id,
+        principal: &principal,
+        discovery: &discovery,
+        settings: &settings,
+        now,
+        deadline,
+    };
+    let (plan, of_repositories) = planner.plan(registries).await;
 
     let (plan, refusal, discovery) = match settings.mode {
         Mode::DryRun => (plan, None, discovery),
@@ -100,7 +110,7 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: L
         },
     };
     let mut warnings = warning::of_usage(&discovery, &registry_id, &plan);
-    warnings.extend(shared);
+    warnings.extend(of_repositories);
     warnings.extend(warning::of_regions(&settings));
     warnings.extend(event.time.filter(|time| started_at - *time > OLD_EVENT).map(Warning::OldEvent));
     let report = Report::new(Run {
@@ -117,42 +127,43 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: L
     Ok(report)
 }
 
-/// Settles the account, the regions in which its workloads are looked for, and those whose registries are cleaned.
+/// Settles the account, who asks, the regions in which its workloads are looked for, and those whose registries are
+/// cleaned.
 async fn settle_regions(
     settings: &Settings,
     aws: &Aws,
     deadline: Deadline,
-) -> Result<(OwnAccount, BTreeSet<Region>), RunError> {
+) -> Result<(OwnAccount, Principal, BTreeSet<Region>), RunError> {
     let enabled = async {
         match &settings.usage.regions {
             Some(regions) => Ok(regions.clone()),
             None => aws.enabled_regions(deadline).await,
         }
     };
-    let (account, enabled) = join(aws.account_id(deadline), enabled).await;
-    let account = account.map_err(RunError::AccountUnknown)?;
-    match (enabled, &settings.regions) {
-        (Ok(regions), None) => Ok((OwnAccount { account, regions: regions.clone(), regions_unknown: None }, regions)),
+    let (identity, enabled) = join(aws.caller_identity(deadline), enabled).await;
+    let (account, principal) = identity.map_err(RunError::AccountUnknown)?;
+    let (regions, regions_unknown, cleaned) = match (enabled, &settings.regions) {
+        (Ok(regions), None) => (regions.clone(), None, regions),
         (Ok(mut regions), Some(cleaned)) => {
             if settings.usage.regions.is_none() {
                 // Whatever the list says, what is cleaned is looked at.
                 regions.extend(cleaned.iter().cloned());
             }
-            Ok((OwnAccount { account, regions, regions_unknown: None }, cleaned.clone()))
+            (regions, None, cleaned.clone())
         }
         // What runs in other regions stays unknown, so a live run will be refused; a dry run can still show a plan.
-        (Err(error), Some(cleaned)) => {
-            Ok((OwnAccount { account, regions: cleaned.clone(), regions_unknown: Some(error) }, cleaned.clone()))
-        }
-        (Err(error), None) => Err(RunError::RegionsUnavailable(error)),
-    }
+        (Err(error), Some(cleaned)) => (cleaned.clone(), Some(error), cleaned.clone()),
+        (Err(error), None) => return Err(RunError::RegionsUnavailable(error)),
+    };
+    Ok((OwnAccount { account, regions, regions_unknown }, principal, cleaned))
 }
 
-/// ECR in a region, with what is asked of its registry once, and only where something is stale.
+/// ECR in a region, with what is asked of its registry once, and only where that matters.
 struct RegionalEcr<'a> {
     client: aws_sdk_ecr::Client,
     region: &'a Region,
     pullers: Mutex<Option<Result<Pullers, CallError>>>,
+    index_pulls: Mutex<Option<Result<IndexPulls, CallError>>>,
 }
 
 impl RegionalEcr<'_> {
@@ -164,12 +175,37 @@ impl RegionalEcr<'_> {
         let read = inventory::read_pullers_of_registry(&self.client, deadline).await;
         pullers.insert(read).clone()
     }
+
+    async fn index_pulls(&self, principal: &Principal, deadline: Deadline) -> IndexPulls {
+        let mut index_pulls = self.index_pulls.lock().await;
+        let known = match &*index_pulls {
+            Some(known) => known,
+            None => index_pulls.insert(inventory::read_index_pulls(&self.client, principal, deadline).await),
+        };
+        *known.as_ref().unwrap_or(&IndexPulls::MayBeOwn)
+    }
+
+    /// Whether pulls of indexes tell anything, and what should be known of that.
+    fn into_index_pulls(self, principal: &Principal) -> (IndexPulls, Option<Warning>) {
+        let region = self.region.clone();
+        match self.index_pulls.into_inner() {
+            // No manifest was read.
+            None => (IndexPulls::default(), None),
+            Some(Ok(IndexPulls::OfOthers)) => (IndexPulls::OfOthers, None),
+            Some(Ok(IndexPulls::MayBeOwn)) => {
+                let command = principal.register_command(&region);
+                (IndexPulls::MayBeOwn, Some(Warning::IndexPullsIgnored(region, command)))
+            }
+            Some(Err(error)) => (IndexPulls::MayBeOwn, Some(Warning::IndexPullsUnknown(region, error))),
+        }
+    }
 }
 
 /// What every repository is judged by.
 struct Planner<'a> {
     aws: &'a Aws,
     registry_id: &'a AccountId,
+    principal: &'a Principal,
     discovery: &'a Discovery,
     settings: &'a Settings,
     now: DateTime<Utc>,
@@ -180,10 +216,11 @@ impl Planner<'_> {
     /// Reads each repository and decides on its images at once, so that only what is stale stays in memory.
     async fn plan(&self, registries: Vec<Registry>) -> (Plan, Vec<Warning>) {
         let plan_region = async |(place, Registry { region, repositories }): (usize, Registry)| {
+            let client = self.aws.ecr(&region);
+            let ecr = RegionalEcr { client, region: &region, pullers: Mutex::default(), index_pulls: Mutex::default() };
             let mut warnings = Vec::new();
             let repositories = match repositories {
                 Ok(names) => {
-                    let ecr = RegionalEcr { client: self.aws.ecr(&region), region: &region, pullers: Mutex::default() };
                     let planned =
                         inventory::each_repository(names, async |name| self.plan_repository(&ecr, name).await);
                     let (plans, of_repositories): (Vec<_>, Vec<_>) = planned.await.into_iter().flatten().unzip();
@@ -192,7 +229,10 @@ impl Planner<'_> {
                 }
                 Err(error) => Err(error),
             };
-            (place, RegistryPlan { registry_id: self.registry_id.clone(), region, repositories }, warnings)
+            let (index_pulls, warning) = ecr.into_index_pulls(self.principal);
+            warnings.extend(warning);
+            let registry_id = self.registry_id.clone();
+            (place, RegistryPlan { registry_id, region, index_pulls, repositories }, warnings)
         };
         let mut planned: Vec<_> = stream::iter(registries.into_iter().enumerate())
             .map(plan_region)
@@ -210,35 +250,47 @@ impl Planner<'_> {
         &self,
         ecr: &RegionalEcr<'_>,
         repository_name: RepositoryName,
-    ) -> Option<(RepositoryPlan, Option<Warning>)> {
-        let (decided, warning) = match self.decide(ecr, &repository_name).await {
+    ) -> Option<(RepositoryPlan, Vec<Warning>)> {
+        let (decided, warnings) = match self.decide(ecr, &repository_name).await {
             Err(error) if error.code == "RepositoryNotFoundException" => return None,
-            Ok((decided, warning)) => (Ok(decided), warning),
-            Err(error) => (Err(error), None),
+            Ok((decided, warnings)) => (Ok(decided), warnings),
+            Err(error) => (Err(error), Vec::new()),
         };
         let plan = RepositoryPlan { repository_name, decided };
         telemetry::log_repository(ecr.region, &plan);
-        Some((plan, warning))
+        Some((plan, warnings))
     }
 
     async fn decide(
         &self,
         ecr: &RegionalEcr<'_>,
         repository_name: &RepositoryName,
-    ) -> Result<(Decided, Option<Warning>), CallError> {
+    ) -> Result<(Decided, Vec<Warning>), CallError> {
         let Contents { images, unnamed } = inventory::read_images(&ecr.client, repository_name, self.deadline).await?;
         let usage = self.discovery.usage.of_repository(self.registry_id, repository_name);
-        let mut decisions = retention::decide(&images, &usage, &self.settings.rules, self.now);
-        let mut warning = None;
-        if decisions.iter().any(|decision| matches!(decision, Decision::Delete(_))) {
+        let rules = &self.settings.rules;
+        let (now, index_pulls) = (self.now, IndexPulls::default());
+        let unread = Known { images: &images, manifests: &Manifests::default(), index_pulls, usage: &usage, now };
+        let (indexes, index_pulls) = if retention::needs_manifests(&unread, rules) {
+            let index_pulls = ecr.index_pulls(self.principal, self.deadline);
+            join(inventory::read_manifests(&ecr.client, repository_name, &images, self.deadline), index_pulls).await
+        } else {
+            (IndexContents::default(), index_pulls)
+        };
+        let known = Known { manifests: &indexes.manifests, index_pulls, ..unread };
+        let mut decisions = retention::decide(&known, rules);
+        let mut warnings = warning::of_indexes(ecr.region, repository_name, &indexes);
+        if decisions.any_goes() {
             let pullers = inventory::read_pullers(&ecr.client, repository_name, self.deadline).await?;
             let pullers = pullers.and(&ecr.pullers_of_registry(self.deadline).await?);
             let unseen = pullers.unseen(&self.discovery.accounts, &self.settings.accept_unseen_accounts);
             if let Some(unseen) = unseen {
-                retention::withhold(&mut decisions, KeepReason::SharedElsewhere);
-                warning = Some(Warning::SharedElsewhere(ecr.region.clone(), repository_name.clone(), unseen));
+                decisions.withhold(KeepReason::SharedElsewhere);
+                warnings.push(Warning::SharedElsewhere(ecr.region.clone(), repository_name.clone(), unseen));
             }
         }
-        Ok((Decided::gather(images, unnamed, &decisions, &usage), warning))
+        let unfetched = indexes.unfetched;
+        let decided = Decided::gather(images, unnamed, &decisions, &usage, index_pulls);
+        Ok((Decided { unfetched, ..decided }, warnings))
     }
 }

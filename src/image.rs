@@ -71,10 +71,12 @@ pub enum ImageStatus {
 /// What an image's manifest media type says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManifestKind {
-    /// An OCI image index or a Docker manifest list, which name other manifests; or not told.
+    /// An OCI image index or a Docker manifest list, which name other manifests.
     Index,
     /// Another: a platform's image, an artifact.
     Manifest,
+    /// Not told: it may be either.
+    Unknown,
 }
 
 impl ImageDigest {
@@ -197,7 +199,16 @@ impl ManifestKind {
     pub fn own_bytes(self, image_size_in_bytes: u64) -> u64 {
         match self {
             Self::Index => 0,
-            Self::Manifest => image_size_in_bytes,
+            Self::Manifest | Self::Unknown => image_size_in_bytes,
+        }
+    }
+
+    /// Whether an image of this kind may name others.
+    #[must_use]
+    pub fn may_name_others(self) -> bool {
+        match self {
+            Self::Index | Self::Unknown => true,
+            Self::Manifest => false,
         }
     }
 }

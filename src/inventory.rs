@@ -2,6 +2,8 @@
 //!
 //! An account may hold a million images, so they are handed on a repository at a time and never gathered here.
 
+mod manifests;
+
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +14,8 @@ use aws_sdk_ecr::Client;
 use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
 use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesOutput;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageStatusFilter};
+
+pub use manifests::{IndexContents, read_index_pulls, read_manifests};
 
 use crate::account::Region;
 use crate::aws::{Aws, CallError, Caller};
@@ -132,12 +136,10 @@ pub async fn read_pullers_of_registry(ecr: &Client, deadline: Deadline) -> Resul
 /// When a page can't be read, or the deadline is too near to begin.
 pub async fn read_images(ecr: &Client, name: &RepositoryName, deadline: Deadline) -> Result<Contents, CallError> {
     deadline.allows_more().map_err(|reached| (DESCRIBE_IMAGES, reached))?;
-    // Without the filter ECR hides archived images.
-    let any_status = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
     let listing = ecr
         .describe_images()
         .repository_name(name.as_str())
-        .filter(any_status)
+        .filter(any_status())
         .into_paginator()
         .page_size(PER_PAGE)
         .send();
@@ -156,8 +158,14 @@ pub async fn read_images(ecr: &Client, name: &RepositoryName, deadline: Deadline
     Ok(contents)
 }
 
+/// Shows images of any status: without it ECR hides archived ones.
+#[must_use]
+pub fn any_status() -> DescribeImagesFilter {
+    DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build()
+}
+
 /// The compact record of what ECR describes; `None` if it has no digest that could name it.
-fn image(detail: ImageDetail) -> Option<Image> {
+pub fn image(detail: ImageDetail) -> Option<Image> {
     let image_digest = detail.image_digest.as_deref()?.parse().ok()?;
     let mut image_tags: Vec<Box<str>> =
         detail.image_tags.unwrap_or_default().into_iter().map(String::into_boxed_str).collect();
@@ -177,9 +185,9 @@ fn image(detail: ImageDetail) -> Option<Image> {
             Some(_) => ImageStatus::NotActive,
         },
         manifest: match detail.image_manifest_media_type.as_deref() {
-            Some(media_type) if !INDEX_MEDIA_TYPES.contains(&media_type) => ManifestKind::Manifest,
-            // What is not told may be one.
-            Some(_) | None => ManifestKind::Index,
+            Some(media_type) if INDEX_MEDIA_TYPES.contains(&media_type) => ManifestKind::Index,
+            Some(_) => ManifestKind::Manifest,
+            None => ManifestKind::Unknown,
         },
         subject: match detail.subject_manifest_digest.as_deref().map(str::parse) {
             None => Subject::None,

@@ -34,5 +34,7 @@ pub mod account;
 pub mod aws;
 pub mod deadline;
 pub mod image;
+pub mod manifest;
 pub mod pattern;
+pub mod pull_time;
 pub mod reference;

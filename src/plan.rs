@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use crate::account::{AccountId, Region};
 use crate::aws::CallError;
-use crate::image::{Image, ImageDigest, ManifestKind, RepositoryName, subject_named_by_tag};
-use crate::retention::{Decision, KeepReason, StaleReason};
+use crate::image::{Image, ImageDigest, ManifestKind, RepositoryName};
+use crate::pull_time::IndexPulls;
+use crate::retention::{Decision, Decisions, KeepReason, Kin, StaleReason};
 use crate::usage::{Discovery, Holder, RepositoryUsage, UsageIncomplete};
 
 /// What becomes of every repository of every region.
@@ -27,6 +29,8 @@ pub struct RegistryPlan {
     pub registry_id: AccountId,
     /// The region.
     pub region: Region,
+    /// Whether pulls of indexes tell anything there.
+    pub index_pulls: IndexPulls,
     /// The repositories in the order of their names; an error where they could not be listed.
     pub repositories: Result<Vec<RepositoryPlan>, CallError>,
 }
@@ -55,6 +59,17 @@ pub struct Decided {
     pub held: Vec<HeldImage>,
     /// Those that go, oldest first.
     pub stale: Vec<StaleImage>,
+    /// The indexes whose manifests were needed and could not be fetched.
+    pub unfetched: Option<Unfetched>,
+}
+
+/// Indexes whose manifests could not be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unfetched {
+    /// How many.
+    pub indexes: u64,
+    /// Why not, for one of them.
+    pub error: CallError,
 }
 
 /// An image that would go if no workload used it.
@@ -83,12 +98,16 @@ pub struct StaleImage {
     pub image_tags: Box<[Box<str>]>,
     /// When it was pushed.
     pub image_pushed_at: Option<DateTime<Utc>>,
+    /// When it, or what it names, was last pulled by others.
+    pub pulled_at: Option<DateTime<Utc>>,
     /// Compressed bytes.
     pub image_size_in_bytes: u64,
     /// Whether it names other manifests.
     pub manifest: ManifestKind,
     /// Why it goes.
     pub reason: StaleReason,
+    /// What it hangs together with; `None` where it stands alone.
+    pub kin: Option<Box<Kin>>,
     /// What became of it.
     pub result: ImageResult,
 }
@@ -131,10 +150,18 @@ pub enum Unattempted {
 /// What changed about an image between plan and delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipReason {
-    /// A workload began to use it.
+    /// A workload began to use it, or what it names.
     NowInUse,
-    /// It is about an image that was not deleted.
-    SubjectKept,
+    /// It has other tags.
+    TagsChanged,
+    /// It, or what it names, was pulled.
+    Pulled,
+    /// It was pushed again, or is not ACTIVE any more.
+    Changed,
+    /// ECR neither described it again nor said that it is gone.
+    NotDescribed,
+    /// It belongs to an image that was not deleted: an index that names it, or its subject.
+    HolderKept,
 }
 
 /// A plan that may be carried out.
@@ -209,7 +236,9 @@ impl Plan {
     pub fn errors(&self) -> impl Iterator<Item = &CallError> {
         let registries = self.registries.iter().filter_map(|registry| registry.repositories.as_ref().err());
         let repositories = self.registries.iter().flat_map(|registry| registry.repositories.iter().flatten());
-        registries.chain(repositories.filter_map(|repository| repository.decided.as_ref().err()))
+        let unread = repositories.clone().filter_map(|repository| repository.decided.as_ref().err());
+        let unfetched = repositories.filter_map(|repository| repository.decided.as_ref().ok()?.unfetched.as_ref());
+        registries.chain(unread).chain(unfetched.map(|unfetched| &unfetched.error))
     }
 }
 
@@ -223,22 +252,39 @@ impl ApprovedPlan {
 impl Decided {
     /// Gathers the decisions on the images of a repository. `unnamed` counts images without a digest, which stay.
     #[must_use]
-    pub fn gather(images: Vec<Image>, unnamed: u64, decisions: &[Decision], usage: &RepositoryUsage<'_>) -> Self {
+    pub fn gather(
+        mut images: Vec<Image>,
+        unnamed: u64,
+        decisions: &Decisions,
+        usage: &RepositoryUsage<'_>,
+        index_pulls: IndexPulls,
+    ) -> Self {
         let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
         decided.kept_because.add(KeepReason::Unknown, unnamed);
-        for (image, decision) in images.into_iter().zip(decisions) {
-            decided.bytes += image.manifest.own_bytes(image.image_size_in_bytes);
-            let holder = usage.holder(image.image_digest, &image.image_tags);
+        for (place, decision) in decisions.each().iter().enumerate() {
+            let Image { image_digest, image_pushed_at, image_size_in_bytes, manifest, .. } = images[place];
+            let image_tags = std::mem::take(&mut images[place].image_tags);
+            decided.bytes += manifest.own_bytes(image_size_in_bytes);
+            let holder = usage.holder(image_digest, &image_tags);
             decided.images_in_use += u64::from(holder.is_some());
             match (*decision, holder) {
                 (Decision::Keep { reasons, candidate: Some(_) }, Some(holder)) => {
                     decided.kept_because.add(reasons.first(), 1);
-                    let Image { image_digest, image_tags, image_pushed_at, .. } = image;
                     let held_by = Arc::clone(holder);
                     decided.held.push(HeldImage { image_digest, image_tags, image_pushed_at, held_by });
                 }
                 (Decision::Keep { reasons, .. }, _) => decided.kept_because.add(reasons.first(), 1),
-                (Decision::Delete(reason), _) => decided.stale.push(StaleImage::new(image, reason)),
+                (Decision::Delete(reason), _) => decided.stale.push(StaleImage {
+                    image_digest,
+                    image_tags,
+                    image_pushed_at,
+                    pulled_at: decisions.pulled_at(place, &images, index_pulls),
+                    image_size_in_bytes,
+                    manifest,
+                    reason,
+                    kin: decisions.kin(place, &images),
+                    result: ImageResult::Planned,
+                }),
             }
         }
         decided.held.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
@@ -255,30 +301,16 @@ impl StaleImage {
         self.manifest.own_bytes(self.image_size_in_bytes)
     }
 
-    fn new(image: Image, reason: StaleReason) -> Self {
-        let Image {
-            image_digest,
-            image_tags,
-            image_pushed_at,
-            last_recorded_pull_time: _,
-            image_size_in_bytes,
-            image_status: _,
-            manifest,
-            subject: _,
-        } = image;
-        let result = ImageResult::Planned;
-        Self { image_digest, image_tags, image_pushed_at, image_size_in_bytes, manifest, reason, result }
+    /// The stale images that it goes after, and only if they go.
+    #[must_use]
+    pub fn follows(&self) -> &[ImageDigest] {
+        self.kin.as_ref().map_or(&[], |kin| &kin.follows)
     }
-}
 
-impl StaleImage {
-    /// The images that it is about, as its reason and its tags tell.
-    pub fn subjects(&self) -> impl Iterator<Item = ImageDigest> {
-        let of_reason = match self.reason {
-            StaleReason::ReferrerOf(subject) => Some(subject),
-            StaleReason::NotAmongNewest { .. } | StaleReason::UntaggedForLong { .. } => None,
-        };
-        of_reason.into_iter().chain(self.image_tags.iter().filter_map(|tag| subject_named_by_tag(tag)))
+    /// What it names, and what that names.
+    #[must_use]
+    pub fn descendants(&self) -> &[ImageDigest] {
+        self.kin.as_ref().map_or(&[], |kin| &kin.descendants)
     }
 }
 

@@ -6,23 +6,29 @@
 //! - Retention decides per image, never per tag: deleting an image takes all its tags, so every tag is asked.
 //! - A tagged image is a candidate if it is not among the `images_to_keep` newest tagged ones by push time and digest.
 //! - An untagged image is a candidate if it was pushed more than `untagged_older_than_days` ago.
-//! - A referrer (a signature, an SBOM) takes no place among the newest. It follows its subject; without one it counts
-//!   as untagged when its manifest names the subject, and is kept when only its tag does.
-//! - A candidate is stale unless anything holds it; see [`KeepReason`].
-//! - Unknown means keep. An index's children are untagged, and which they are stands in its manifest. As long as no
-//!   manifests are read, every untagged image beside an index may be its child, and is kept.
+//! - An index's untagged children and all referrers (signatures, SBOMs) take no place among the newest and have no age
+//!   of their own: they are candidates, and stay while anything that they belong to stays. A child with a tag is an image
+//!   like others, which also stays while an index that names it stays.
+//! - A referrer without its subject counts as untagged when its manifest names the subject, and is kept when only its
+//!   tag does.
+//! - A candidate is stale unless anything holds it; see [`KeepReason`]. What a child is used for, or pulled for, holds
+//!   every index above it.
+//! - Unknown means keep. What an index names stands in its manifest; where that could not be read, every untagged image,
+//!   and every image not pushed after the index, may be its child and is kept.
 
+mod graph;
 mod reason;
-
-use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use regex::Regex;
 
+use graph::{Follows, Graph, Relation};
 pub use reason::{KeepReason, KeepReasons, StaleReason};
 
-use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, Subject, subject_named_by_tag};
+use crate::image::{Image, ImageDigest, ImageStatus};
+use crate::manifest::Manifests;
 use crate::pattern::Pattern;
+use crate::pull_time::IndexPulls;
 use crate::usage::RepositoryUsage;
 
 /// Seconds a day; "older than n days" means an age of more than n times this.
@@ -45,6 +51,21 @@ pub struct Rules {
     pub keep_pushed_within_days: u32,
 }
 
+/// What is known of a repository.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Its images, each digest once, in any order.
+    pub images: &'a [Image],
+    /// What its indexes name.
+    pub manifests: &'a Manifests,
+    /// Whether pulls of indexes count.
+    pub index_pulls: IndexPulls,
+    /// What workloads use of it.
+    pub usage: &'a RepositoryUsage<'a>,
+    /// The time that ages are counted to.
+    pub now: DateTime<Utc>,
+}
+
 /// What becomes of an image, with why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -59,117 +80,191 @@ pub enum Decision {
     Delete(StaleReason),
 }
 
-/// Decides for every image of one repository, in the order of `images`.
-#[must_use]
-pub fn decide(images: &[Image], usage: &RepositoryUsage<'_>, rules: &Rules, now: DateTime<Utc>) -> Vec<Decision> {
-    let relations = relations_of(images);
-    let newest = newest_tagged(images, &relations, rules.images_to_keep, now);
-    let protected: Vec<KeepReasons> = images.iter().map(|image| protections(image, usage, rules, now)).collect();
-    // Kept for its own sake, an untagged image may be the child of any index.
-    let child_may_be_held = images
-        .iter()
-        .zip(&protected)
-        .any(|(image, reasons)| image.is_untagged() && image.manifest == ManifestKind::Manifest && !reasons.is_empty());
-    let holds_an_index = images.iter().any(|image| image.manifest == ManifestKind::Index);
+/// What becomes of every image of a repository, and how they hang together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decisions {
+    each: Vec<Decision>,
+    graph: Graph,
+}
 
-    let mut decisions: Vec<Decision> = images
+/// The images that a stale image hangs together with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kin {
+    /// The indexes that name it and the images it is about, all of them stale: it goes after them, and only if they go.
+    pub follows: Box<[ImageDigest]>,
+    /// What it names, and what that names: when one of these is used or pulled, it is needed.
+    pub descendants: Box<[ImageDigest]>,
+}
+
+/// Whether the decisions depend on what the repository's indexes name.
+#[must_use]
+pub fn needs_manifests(known: &Known<'_>, rules: &Rules) -> bool {
+    // Without any child there are no followers, and nothing is held by what an index names or is named by. What stays
+    // even so stays whatever the manifests say; and what follows goes only where something else does.
+    known.images.iter().any(|image| image.manifest.may_name_others())
+        && decide(
+            &Known { manifests: &Manifests::childless(known.images), index_pulls: IndexPulls::MayBeOwn, ..*known },
+            rules,
+        )
+        .each
         .iter()
-        .enumerate()
-        .map(|(place, image)| {
-            let mut reasons = protected[place];
-            if holds_an_index && (image.is_untagged() || (image.manifest == ManifestKind::Index && child_may_be_held)) {
-                reasons.add(KeepReason::Unreadable);
-            }
-            let relation = &relations[place];
-            let candidate = match relation {
-                Relation::Image | Relation::ImageAbout(_) if newest[place] => None,
-                Relation::Image | Relation::ImageAbout(_) if !image.is_untagged() => {
-                    Some(StaleReason::NotAmongNewest { images_to_keep: rules.images_to_keep })
-                }
-                Relation::Image | Relation::ImageAbout(_) | Relation::WithoutSubject => {
-                    untagged_for_long(image, rules, now)
-                }
-                Relation::About(subjects) => {
-                    subjects.first().map(|subject| StaleReason::ReferrerOf(images[*subject].image_digest))
-                }
-                Relation::AboutSomethingElsewhere => None,
-            };
-            match candidate {
-                Some(reason) if reasons.is_empty() => Decision::Delete(reason),
-                Some(_) => Decision::Keep { reasons, candidate },
-                None => {
-                    reasons.add(match relation {
-                        Relation::AboutSomethingElsewhere => KeepReason::Unknown,
-                        _ if newest[place] => KeepReason::Newest,
-                        _ if image.image_pushed_at.is_none() => KeepReason::Unknown,
-                        Relation::Image | Relation::ImageAbout(_) | Relation::About(_) | Relation::WithoutSubject => {
-                            KeepReason::Untagged
-                        }
-                    });
-                    Decision::Keep { reasons, candidate }
-                }
+        .any(|decision| matches!(decision, Decision::Delete(_)))
+}
+
+/// Decides for every image of one repository.
+#[must_use]
+pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
+    let Known { images, manifests, index_pulls: _, usage: _, now } = *known;
+    let graph = Graph::of(images, manifests);
+    let newest = newest_tagged(images, &graph, rules.images_to_keep, now);
+    let mut reasons: Vec<KeepReasons> = images.iter().map(|image| protections(image, known, rules)).collect();
+    hold_what_names_the_held(&mut reasons, &graph);
+    hold_what_may_be_named(&mut reasons, images, &graph);
+    graph.in_circles().for_each(|place| reasons[place].add(KeepReason::Unknown));
+
+    let candidates: Vec<Option<StaleReason>> = (0..images.len())
+        .map(|place| match candidate(place, newest[place], images, &graph, rules, now) {
+            Ok(candidate) => Some(candidate),
+            Err(reason) => {
+                reasons[place].add(reason);
+                None
             }
         })
         .collect();
-    keep_referrers_of_the_kept(&mut decisions, &relations);
-    decisions
+    hold_what_follows_the_held(&mut reasons, &graph);
+
+    let each = reasons.into_iter().zip(candidates).map(|(reasons, candidate)| match candidate {
+        Some(reason) if reasons.is_empty() => Decision::Delete(reason),
+        candidate => Decision::Keep { reasons, candidate },
+    });
+    Decisions { each: each.collect(), graph }
 }
 
-/// Keeps everything that would go, for a reason that the repository as a whole gives.
-pub fn withhold(decisions: &mut [Decision], reason: KeepReason) {
-    for decision in decisions {
-        if let Decision::Delete(candidate) = *decision {
-            *decision = Decision::Keep { reasons: KeepReasons::one(reason), candidate: Some(candidate) };
+impl Decisions {
+    /// The decisions in the order of the images.
+    #[must_use]
+    pub fn each(&self) -> &[Decision] {
+        &self.each
+    }
+
+    /// Whether anything goes.
+    #[must_use]
+    pub fn any_goes(&self) -> bool {
+        self.each.iter().any(|decision| matches!(decision, Decision::Delete(_)))
+    }
+
+    /// Keeps everything that would go, for a reason that the repository as a whole gives.
+    pub fn withhold(&mut self, reason: KeepReason) {
+        for decision in &mut self.each {
+            if let Decision::Delete(candidate) = *decision {
+                *decision = Decision::Keep { reasons: KeepReasons::one(reason), candidate: Some(candidate) };
+            }
+        }
+    }
+
+    /// When the image at a place, or what it names, was last pulled by others.
+    #[must_use]
+    pub fn pulled_at(&self, place: usize, images: &[Image], index_pulls: IndexPulls) -> Option<DateTime<Utc>> {
+        let family = self.graph.descendants([place].into_iter());
+        let counted = family.into_iter().chain([place]).filter(|place| index_pulls.count(images[*place].manifest));
+        counted.filter_map(|place| images[place].last_recorded_pull_time).max()
+    }
+
+    /// What the image at a place hangs together with; `None` for one that stands alone.
+    #[must_use]
+    pub fn kin(&self, place: usize, images: &[Image]) -> Option<Box<Kin>> {
+        let digests = |places: &mut dyn Iterator<Item = usize>| -> Box<[ImageDigest]> {
+            let mut digests: Vec<ImageDigest> = places.map(|place| images[place].image_digest).collect();
+            digests.sort_unstable();
+            digests.dedup();
+            digests.into()
+        };
+        let subjects = self.graph.relation(place).subjects();
+        let follows = digests(&mut self.graph.parents(place).iter().chain(subjects).copied());
+        let descendants = digests(&mut self.graph.descendants([place].into_iter()).into_iter());
+        (!follows.is_empty() || !descendants.is_empty()).then(|| Box::new(Kin { follows, descendants }))
+    }
+}
+
+/// Why an image would go if nothing held it, or why nothing would take it.
+fn candidate(
+    place: usize,
+    is_newest: bool,
+    images: &[Image],
+    graph: &Graph,
+    rules: &Rules,
+    now: DateTime<Utc>,
+) -> Result<StaleReason, KeepReason> {
+    let image = &images[place];
+    // The smallest, so that the reason does not depend on the order of the images.
+    let parent = graph.parents(place).iter().map(|parent| images[*parent].image_digest).min();
+    match (graph.relation(place), parent) {
+        (Relation::AboutSomethingElsewhere, _) => Err(KeepReason::Unknown),
+        (Relation::About(subjects), _) => {
+            let subject = subjects.iter().map(|subject| images[*subject].image_digest).min();
+            subject.map(StaleReason::ReferrerOf).ok_or(KeepReason::Unknown)
+        }
+        (_, Some(parent)) if image.is_untagged() => Ok(StaleReason::ChildOf(parent)),
+        (Relation::Image | Relation::ImageAbout(_), _) if !image.is_untagged() => {
+            if is_newest {
+                return Err(KeepReason::Newest);
+            }
+            Ok(StaleReason::NotAmongNewest { images_to_keep: rules.images_to_keep })
+        }
+        (Relation::Image | Relation::ImageAbout(_) | Relation::WithoutSubject, _) => {
+            match (rules.untagged_older_than_days, image.image_pushed_at) {
+                (_, None) => Err(KeepReason::Unknown),
+                (Some(days), Some(pushed_at)) if age_in_seconds(pushed_at, now) > i64::from(days) * DAY => {
+                    Ok(StaleReason::UntaggedForLong { days })
+                }
+                (Some(_) | None, Some(_)) => Err(KeepReason::Untagged),
+            }
         }
     }
 }
 
-/// Whether an image stands for itself, or is about others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Relation {
-    /// It stands for itself.
-    Image,
-    /// It is about the images at these places.
-    About(Vec<usize>),
-    /// It has a tag of its own, and others that say it is about the images at these places.
-    ImageAbout(Vec<usize>),
-    /// Its manifest names a subject that this repository does not hold.
-    WithoutSubject,
-    /// What it is about is not here: signatures may live in a repository of their own. Or it can't be told.
-    AboutSomethingElsewhere,
+/// A used child needs its index to be found by tag, and a pull of a child may have been one of the index.
+fn hold_what_names_the_held(reasons: &mut [KeepReasons], graph: &Graph) {
+    for (of_child, of_index) in
+        [(KeepReason::InUse, KeepReason::ParentOfInUse), (KeepReason::PulledRecently, KeepReason::PulledRecently)]
+    {
+        let held = (0..reasons.len()).filter(|place| reasons[*place].contains(of_child));
+        for index in graph.ancestors(held) {
+            reasons[index].add(of_index);
+        }
+    }
 }
 
-fn relations_of(images: &[Image]) -> Vec<Relation> {
-    let places: HashMap<ImageDigest, usize> =
-        images.iter().enumerate().map(|(place, image)| (image.image_digest, place)).collect();
-    images
-        .iter()
-        .map(|image| match &image.subject {
-            Subject::Image(subject) => match places.get(subject) {
-                Some(place) => Relation::About(vec![*place]),
-                None => Relation::WithoutSubject,
-            },
-            Subject::Unknown => Relation::AboutSomethingElsewhere,
-            Subject::None => relation_by_tags(image, &places),
-        })
-        .collect()
+/// What an index names is not known where its manifest could not be read. It may be any untagged image, and any that
+/// was there when the index was pushed; and an index above it may be one of something used.
+fn hold_what_may_be_named(reasons: &mut [KeepReasons], images: &[Image], graph: &Graph) {
+    // An index of unknown age may have been pushed after any image.
+    let pushed_at = |index: &usize| images[*index].image_pushed_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let Some(last_unread) = graph.unread.iter().map(pushed_at).max() else { return };
+    for (image, reasons) in images.iter().zip(&mut *reasons) {
+        if image.is_untagged() || image.image_pushed_at.is_none_or(|pushed_at| pushed_at <= last_unread) {
+            reasons.add(KeepReason::Unreadable);
+        }
+    }
+    for index in graph.ancestors(graph.unread.iter().copied()) {
+        reasons[index].add(KeepReason::Unreadable);
+    }
 }
 
-fn relation_by_tags(image: &Image, places: &HashMap<ImageDigest, usize>) -> Relation {
-    let named: Vec<ImageDigest> = image.image_tags.iter().filter_map(|tag| subject_named_by_tag(tag)).collect();
-    if named.is_empty() {
-        return Relation::Image;
-    }
-    let subjects: Option<Vec<usize>> = named.iter().map(|subject| places.get(subject).copied()).collect();
-    match subjects {
-        None => Relation::AboutSomethingElsewhere,
-        Some(subjects) if named.len() == image.image_tags.len() => Relation::About(subjects),
-        Some(subjects) => Relation::ImageAbout(subjects),
-    }
+/// What belongs to an image that stays, stays.
+fn hold_what_follows_the_held(reasons: &mut [KeepReasons], graph: &Graph) {
+    let held: Vec<usize> = (0..reasons.len()).filter(|place| !reasons[*place].is_empty()).collect();
+    graph.each_follower(held.into_iter(), |follower, follows| {
+        reasons[follower].add(match follows {
+            Follows::Parent => KeepReason::ChildOfKept,
+            Follows::Subject => KeepReason::ReferrerOfKept,
+        });
+    });
 }
 
 /// Everything but its rank and its relations that keeps an image.
-fn protections(image: &Image, usage: &RepositoryUsage<'_>, rules: &Rules, now: DateTime<Utc>) -> KeepReasons {
+fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
+    let Known { images: _, manifests: _, index_pulls, usage, now } = *known;
     let within = |time: DateTime<Utc>, days: u32| age_in_seconds(time, now) <= i64::from(days) * DAY;
     let mut reasons = KeepReasons::none();
     if usage.holder(image.image_digest, &image.image_tags).is_some() {
@@ -185,6 +280,7 @@ fn protections(image: &Image, usage: &RepositoryUsage<'_>, rules: &Rules, now: D
     }
     if let Some(pulled_at) = image.last_recorded_pull_time
         && rules.keep_pulled_within_days > 0
+        && index_pulls.count(image.manifest)
         && within(pulled_at, rules.keep_pulled_within_days)
     {
         reasons.add(KeepReason::PulledRecently);
@@ -208,11 +304,11 @@ fn protections(image: &Image, usage: &RepositoryUsage<'_>, rules: &Rules, now: D
 }
 
 /// Marks the newest tagged images. Those that no rule may judge take no place, so that they displace none.
-fn newest_tagged(images: &[Image], relations: &[Relation], images_to_keep: u32, now: DateTime<Utc>) -> Vec<bool> {
+fn newest_tagged(images: &[Image], graph: &Graph, images_to_keep: u32, now: DateTime<Utc>) -> Vec<bool> {
     let mut ranked: Vec<usize> = (0..images.len())
         .filter(|&place| {
             let image = &images[place];
-            matches!(relations[place], Relation::Image | Relation::ImageAbout(_))
+            matches!(graph.relation(place), Relation::Image | Relation::ImageAbout(_))
                 && !image.is_untagged()
                 && image.image_status == ImageStatus::Active
                 && image.image_pushed_at.is_some_and(|pushed_at| pushed_at <= now)
@@ -228,43 +324,6 @@ fn newest_tagged(images: &[Image], relations: &[Relation], images_to_keep: u32, 
         newest[*place] = true;
     }
     newest
-}
-
-fn untagged_for_long(image: &Image, rules: &Rules, now: DateTime<Utc>) -> Option<StaleReason> {
-    let days = rules.untagged_older_than_days?;
-    let age = age_in_seconds(image.image_pushed_at?, now);
-    (age > i64::from(days) * DAY).then_some(StaleReason::UntaggedForLong { days })
-}
-
-/// A referrer stays while any of its subjects does. A subject may itself be a referrer, so this goes on from each image
-/// that is kept to what is about it.
-fn keep_referrers_of_the_kept(decisions: &mut [Decision], relations: &[Relation]) {
-    let mut referrers: HashMap<usize, Vec<usize>> = HashMap::new();
-    for (place, relation) in relations.iter().enumerate() {
-        if let Relation::About(subjects) | Relation::ImageAbout(subjects) = relation {
-            for subject in subjects {
-                referrers.entry(*subject).or_default().push(place);
-            }
-        }
-    }
-    let is_kept = |decision: &Decision| matches!(decision, Decision::Keep { .. });
-    let mut kept: Vec<usize> = (0..decisions.len()).filter(|place| is_kept(&decisions[*place])).collect();
-    while let Some(subject) = kept.pop() {
-        // Each subject is taken once, so that this ends whatever a registry claims.
-        for referrer in referrers.remove(&subject).unwrap_or_default() {
-            decisions[referrer] = match decisions[referrer] {
-                Decision::Keep { mut reasons, candidate } => {
-                    reasons.add(KeepReason::ReferrerOfKept);
-                    Decision::Keep { reasons, candidate }
-                }
-                Decision::Delete(candidate) => {
-                    kept.push(referrer);
-                    let reasons = KeepReasons::one(KeepReason::ReferrerOfKept);
-                    Decision::Keep { reasons, candidate: Some(candidate) }
-                }
-            };
-        }
-    }
 }
 
 fn age_in_seconds(time: DateTime<Utc>, now: DateTime<Utc>) -> i64 {

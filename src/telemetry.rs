@@ -21,7 +21,7 @@ pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
     let RepositoryPlan { repository_name, decided } = repository;
     match decided {
         Ok(decided) => {
-            let Decided { images, bytes, images_in_use, kept_because, held: _, stale } = decided;
+            let Decided { images, bytes, images_in_use, kept_because, held: _, stale, unfetched: _ } = decided;
             tracing::info!(
                 %region,
                 %repository_name,
@@ -45,7 +45,7 @@ pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
 
 /// Logs what became of the stale images of a live run: how many were deleted, and every other one.
 pub fn log_results(plan: &Plan) {
-    for RegistryPlan { registry_id: _, region, repositories } in &plan.registries {
+    for RegistryPlan { registry_id: _, region, index_pulls: _, repositories } in &plan.registries {
         for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
             let stale = decided.iter().flat_map(|decided| &decided.stale);
             let (deleted, others): (Vec<_>, Vec<_>) = stale.partition(|image| image.result == ImageResult::Deleted);

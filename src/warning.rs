@@ -7,8 +7,12 @@ use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 
 use crate::account::{AccountId, Region};
-use crate::image::RepositoryName;
-use crate::plan::Plan;
+use crate::aws::CallError;
+use crate::image::{ImageDigest, RepositoryName};
+use crate::inventory::IndexContents;
+use crate::manifest::UnreadableManifest;
+use crate::plan::{Plan, Unfetched};
+use crate::pull_time::RegisterCommand;
 use crate::settings::Settings;
 use crate::sharing::Unseen;
 use crate::usage::{Cause, Discovery, UnreadableUse, UsageIncomplete};
@@ -26,6 +30,14 @@ pub enum Warning {
     NothingInUse(AccountId),
     /// A repository is kept whole, since others may pull from it whose usage isn't read.
     SharedElsewhere(Region, RepositoryName, Unseen),
+    /// The manifests of some indexes could not be fetched.
+    Unfetched(Region, RepositoryName, Unfetched),
+    /// The manifest of an index is not what it should be.
+    Unreadable(Region, RepositoryName, ImageDigest, UnreadableManifest),
+    /// Pulls of indexes are not counted, since they may be this function's.
+    IndexPullsIgnored(Region, Option<RegisterCommand>),
+    /// The same, since it can't be told.
+    IndexPullsUnknown(Region, CallError),
     /// Regions are cleaned in which, by the settings, no workload is looked for.
     CleanedUnseen(BTreeSet<Region>),
     /// The event was sent long ago, so everything pushed since is kept.
@@ -50,6 +62,32 @@ impl fmt::Display for Warning {
             Self::SharedElsewhere(region, repository, unseen) => write!(
                 f,
                 "repository {repository} in {region} is kept whole: its policy lets {unseen} pull, whose usage isn't read (add a role there to usageRoleArns, or the account to acceptUnseenAccounts)"
+            ),
+            Self::Unfetched(region, repository, Unfetched { indexes, error }) => write!(
+                f,
+                "what {indexes} indexes of {repository} in {region} name is not known, so every untagged image, and every image not pushed after them, is kept: {error} ({})",
+                error.remedy()
+            ),
+            Self::Unreadable(region, repository, index, error) => write!(
+                f,
+                "what {index} of {repository} in {region} names is not known, so every untagged image, and every image not pushed after it, is kept: {error}"
+            ),
+            Self::IndexPullsIgnored(region, command) => {
+                write!(
+                    f,
+                    "in {region} this function's reading of an index counts as a pull, so only pulls of its children are looked at"
+                )?;
+                match command {
+                    Some(command) => {
+                        write!(f, " (to look at both, run `{command}`; a role's path belongs into the ARN)")
+                    }
+                    None => Ok(()),
+                }
+            }
+            Self::IndexPullsUnknown(region, error) => write!(
+                f,
+                "whether in {region} this function's reading of an index counts as a pull is not known, so only pulls of its children are looked at: {error} ({})",
+                error.remedy()
             ),
             Self::CleanedUnseen(regions) => {
                 let regions = regions.iter().map(Region::as_str).collect::<Vec<_>>().join(",");
@@ -91,6 +129,17 @@ pub fn of_usage(discovery: &Discovery, registry_id: &AccountId, plan: &Plan) -> 
         warnings.push(Warning::NothingInUse(registry_id.clone()));
     }
     warnings
+}
+
+/// What the manifests of a repository's indexes give to know.
+#[must_use]
+pub fn of_indexes(region: &Region, repository: &RepositoryName, indexes: &IndexContents) -> Vec<Warning> {
+    let IndexContents { manifests: _, unfetched, unreadable } = indexes;
+    let unfetched = unfetched.iter().cloned().map(|it| Warning::Unfetched(region.clone(), repository.clone(), it));
+    let unreadable = unreadable
+        .iter()
+        .map(|(index, why)| Warning::Unreadable(region.clone(), repository.clone(), *index, why.clone()));
+    unfetched.chain(unreadable).collect()
 }
 
 /// What the settings give to know about regions.

@@ -132,7 +132,7 @@ struct RegistryJson<'a> {
 
 impl Serialize for RegistryJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let RegistryPlan { registry_id, region, repositories } = self.registry;
+        let RegistryPlan { registry_id, region, index_pulls: _, repositories } = self.registry;
         let mut registry = serializer.serialize_map(None)?;
         registry.serialize_entry("registryId", registry_id)?;
         registry.serialize_entry("region", region)?;
@@ -174,7 +174,7 @@ impl Serialize for RepositoryJson<'_> {
         let mut repository = serializer.serialize_map(None)?;
         repository.serialize_entry("repositoryName", repository_name)?;
         match decided {
-            Ok(Decided { images, bytes, images_in_use, kept_because, held, stale }) => {
+            Ok(Decided { images, bytes, images_in_use, kept_because, held, stale, unfetched }) => {
                 repository.serialize_entry("images", images)?;
                 repository.serialize_entry("bytes", bytes)?;
                 repository.serialize_entry("imagesInUse", images_in_use)?;
@@ -182,6 +182,9 @@ impl Serialize for RepositoryJson<'_> {
                 repository.serialize_entry("keptBecause", &KeptBecauseJson(kept_because))?;
                 if !held.is_empty() {
                     repository.serialize_entry("onlyInUse", &held.iter().map(HeldJson).collect::<Vec<_>>())?;
+                }
+                if let Some(unfetched) = unfetched {
+                    repository.serialize_entry("unfetchedManifests", unfetched)?;
                 }
                 let bytes_stale: u64 = stale.iter().map(StaleImage::own_bytes).sum();
                 repository.serialize_entry("imagesStale", &stale.len())?;
@@ -223,8 +226,17 @@ pub struct StaleJson<'a>(pub &'a StaleImage);
 
 impl Serialize for StaleJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let StaleImage { image_digest, image_tags, image_pushed_at, image_size_in_bytes, manifest: _, reason, result } =
-            self.0;
+        let StaleImage {
+            image_digest,
+            image_tags,
+            image_pushed_at,
+            pulled_at: _,
+            image_size_in_bytes,
+            manifest: _,
+            reason,
+            kin: _,
+            result,
+        } = self.0;
         let mut image = serializer.serialize_map(None)?;
         image.serialize_entry("imageDigest", image_digest)?;
         image.serialize_entry("imageTags", image_tags)?;
@@ -268,8 +280,12 @@ impl SkipReason {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::NowInUse => "a workload uses it now",
-            Self::SubjectKept => "what it is about was not deleted",
+            Self::NowInUse => "a workload uses it now, or an image that it names",
+            Self::TagsChanged => "its tags have changed",
+            Self::Pulled => "it was pulled since, or an image that it names",
+            Self::Changed => "it was pushed again, or is not active any more",
+            Self::NotDescribed => "ECR did not describe it again",
+            Self::HolderKept => "an index that names it, or the image that it is about, was not deleted",
         }
     }
 }

@@ -7,8 +7,10 @@ use serde_json::Value;
 use super::*;
 use crate::aws::CallError;
 use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName, Subject};
+use crate::manifest::Manifests;
 use crate::plan::{Decided, RegistryPlan, RepositoryPlan};
-use crate::retention::{Rules, decide};
+use crate::pull_time::IndexPulls;
+use crate::retention::{Known, Rules, decide};
 use crate::usage::{Holder, HolderKind, UsageIncomplete, UsageSnapshot};
 
 const ACCOUNT: &str = "123456789012";
@@ -57,8 +59,10 @@ fn decided(images: Vec<Image>) -> Decided {
     };
     let discovery = discovery(None);
     let usage = discovery.usage.of_repository(&ACCOUNT.parse().unwrap(), &RepositoryName::from_ecr("app"));
-    let decisions = decide(&images, &usage, &rules, started_at());
-    Decided::gather(images, 0, &decisions, &usage)
+    let (manifests, index_pulls) = (Manifests::default(), IndexPulls::OfOthers);
+    let known = Known { images: &images, manifests: &manifests, index_pulls, usage: &usage, now: started_at() };
+    let decisions = decide(&known, &rules);
+    Decided::gather(images, 0, &decisions, &usage, index_pulls)
 }
 
 fn repository(name: &str, decided: Result<Decided, CallError>) -> RepositoryPlan {
@@ -71,6 +75,7 @@ fn plan(repositories: Vec<RepositoryPlan>) -> Plan {
         registries: vec![RegistryPlan {
             registry_id,
             region: "us-west-2".parse().unwrap(),
+            index_pulls: IndexPulls::OfOthers,
             repositories: Ok(repositories),
         }],
     }

@@ -24,13 +24,18 @@ pub enum KeepReason {
     PushedRecently,
     /// It is untagged, and young or never taken.
     Untagged,
+    /// It is an index, and a workload uses an image that it names.
+    ParentOfInUse,
+    /// An index that stays names it.
+    ChildOfKept,
     /// It is about an image that stays.
     ReferrerOfKept,
     /// It is not ACTIVE.
     Archived,
     /// Accounts whose usage isn't read may pull from its repository.
     SharedElsewhere,
-    /// What would have to be read to decide was not.
+    /// What would have to be read to decide could not be: a workload's reference to the repository, or the manifest of an
+    /// index that may name it.
     Unreadable,
     /// ECR does not tell what would have to be known.
     Unknown,
@@ -38,7 +43,7 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All of them, in the report's order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::InUse,
         Self::KeepTags,
         Self::IgnoreTagsRegex,
@@ -46,6 +51,8 @@ impl KeepReason {
         Self::PulledRecently,
         Self::PushedRecently,
         Self::Untagged,
+        Self::ParentOfInUse,
+        Self::ChildOfKept,
         Self::ReferrerOfKept,
         Self::Archived,
         Self::SharedElsewhere,
@@ -72,13 +79,17 @@ impl KeepReasons {
         self.0 |= Self::one(reason).0;
     }
 
+    pub(super) fn contains(self, reason: KeepReason) -> bool {
+        self.0 & Self::one(reason).0 != 0
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// The reasons in the report's order.
     pub fn iter(self) -> impl Iterator<Item = KeepReason> {
-        KeepReason::ALL.into_iter().filter(move |reason| self.0 & Self::one(*reason).0 != 0)
+        KeepReason::ALL.into_iter().filter(move |reason| self.contains(*reason))
     }
 
     /// The reason that the report counts the image under.
@@ -107,6 +118,8 @@ pub enum StaleReason {
         /// The age in days up to which untagged images are kept.
         days: u32,
     },
+    /// An index that goes names it, and none that stays does.
+    ChildOf(ImageDigest),
     /// It is about an image that goes.
     ReferrerOf(ImageDigest),
 }
@@ -120,6 +133,7 @@ impl fmt::Display for StaleReason {
             Self::UntaggedForLong { days: 0 } => f.write_str("untagged"),
             Self::UntaggedForLong { days: 1 } => f.write_str("untagged and older than a day"),
             Self::UntaggedForLong { days } => write!(f, "untagged and older than {days} days"),
+            Self::ChildOf(index) => write!(f, "named by the stale index {index}"),
             Self::ReferrerOf(subject) => write!(f, "about the stale image {subject}"),
         }
     }

@@ -16,11 +16,17 @@ pub struct FreshnessLimits {
     pub max_age: Duration,
     /// How long a delete may take with all its retries. It is over before usage is too old.
     pub delete_timeout: Duration,
+    /// No image is deleted that was described longer ago than this.
+    pub image_max_age: Duration,
 }
 
 impl FreshnessLimits {
-    /// What the contract says, and time for a few retries.
-    pub const CONTRACT: Self = Self { max_age: Duration::from_mins(5), delete_timeout: Duration::from_secs(30) };
+    /// What the contract says, time for a few retries, and time for the few batches that are described at once.
+    pub const CONTRACT: Self = Self {
+        max_age: Duration::from_mins(5),
+        delete_timeout: Duration::from_secs(30),
+        image_max_age: Duration::from_secs(5),
+    };
 }
 
 /// The latest discovery, renewed on demand. All who ask while it is renewed wait for the same answer.
@@ -92,7 +98,7 @@ mod tests {
 
     #[test]
     fn usage_is_at_most_five_minutes_old_when_a_delete_ends() {
-        let FreshnessLimits { max_age, delete_timeout } = FreshnessLimits::CONTRACT;
+        let FreshnessLimits { max_age, delete_timeout, image_max_age: _ } = FreshnessLimits::CONTRACT;
         assert_eq!(max_age.as_secs(), 300);
         assert!(delete_timeout < max_age);
     }

@@ -36,9 +36,6 @@ async fn demonstrate() -> Result<(), String> {
     company::found(&aws);
     let function = Function::start(&binary()?, aws.url(), &[("RUST_LOG", "error")]).await;
 
-    say(
-        "Of a multi-arch image only the index goes in this version, and its children stay: that frees next to nothing.",
-    )?;
     let dry = invoke(&function, &aws, "A dry run, the default: nothing is deleted", "dry-run.json").await?;
     let live = invoke(&function, &aws, "Live: what the dry run listed, and nothing else", "live.json").await?;
     let again = invoke(&function, &aws, "Live once more: nothing is left to do", "live.json").await?;

@@ -5,8 +5,12 @@
 mod apply;
 mod binary;
 mod deadline;
+mod graph;
 mod main_job;
 mod permissions;
+mod pull_time;
+mod real_manifests;
+mod recheck;
 mod settings;
 mod support;
 mod usage;

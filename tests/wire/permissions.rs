@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use simulated_aws::{ACCOUNT, REGION, Service, SimulatedAws};
+use simulated_aws::{ACCOUNT, Image, REGION, Service, SimulatedAws};
 
 use crate::support::{merciless, run_on, with};
 
@@ -20,6 +20,8 @@ async fn calls_of_a_full_run() -> BTreeSet<(String, String)> {
     let other = "999999999999";
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app").daily_builds(3);
+    // What an index names has to be read.
+    app.push(Image::index_of([&Image::untagged()]).and_tag("multi").days_old(9.0));
     let role = aws.role(other);
     for account in [ACCOUNT, other] {
         let place = aws.place(account, REGION);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::fault::Effect;
 use crate::page::{Limits, listing, page};
 use crate::request::{Request, ServiceError};
-use crate::world::{Region, StoredImage};
+use crate::world::{Region, StoredImage, now};
 
 const INVALID: &str = "InvalidParameterException";
 const PAGES: Limits = Limits { default: 100, max: 1_000, error: INVALID };
@@ -15,10 +15,24 @@ const IDS_PER_CALL: usize = 100;
 
 type Images = BTreeMap<String, StoredImage>;
 
-pub(crate) fn answer(region: &mut Region, request: &Request, fault: Option<&Effect>) -> Result<Value, ServiceError> {
+pub(crate) fn answer(
+    region: &mut Region,
+    request: &Request,
+    caller: &str,
+    fault: Option<&Effect>,
+) -> Result<Value, ServiceError> {
     match request.action.as_str() {
         "DescribeRepositories" => describe_repositories(region, request),
         "DescribeImages" => describe_images(images(region, request)?, request),
+        "BatchGetImage" => {
+            let is_excluded = region.pull_time_update_exclusions.iter().any(|arn| names(arn, caller));
+            batch_get_image(images(region, request)?, request, is_excluded, fault)
+        }
+        "ListPullTimeUpdateExclusions" => {
+            let excluded: Vec<String> = region.pull_time_update_exclusions.iter().cloned().collect();
+            let (excluded, next) = page(&request.body, &excluded, PAGES)?;
+            Ok(listing("pullTimeUpdateExclusions", excluded, next))
+        }
         "GetRegistryPolicy" => get_registry_policy(region, request),
         "GetRepositoryPolicy" => get_repository_policy(region, request),
         "BatchDeleteImage" => batch_delete_image(images(region, request)?, request, fault),
@@ -71,15 +85,120 @@ fn get_repository_policy(region: &mut Region, request: &Request) -> Result<Value
     Ok(json!({ "registryId": request.account, "repositoryName": name, "policyText": policy }))
 }
 
-fn describe_images(images: &Images, request: &Request) -> Result<Value, ServiceError> {
-    // Without the filter, archived images are hidden.
+/// Whether an IAM ARN names the caller: the ARN of a role's session lacks the role's path.
+fn names(principal_arn: &str, caller: &str) -> bool {
+    let role = caller.split_once(":assumed-role/").and_then(|(_, session)| session.split('/').next());
+    principal_arn == caller || role.is_some_and(|role| principal_arn.rsplit('/').next() == Some(role))
+}
+
+/// The ids of a request that takes at most 100.
+fn image_ids(request: &Request) -> Result<Vec<Value>, ServiceError> {
+    let ids = request.body["imageIds"].as_array().cloned().unwrap_or_default();
+    if (1..=IDS_PER_CALL).contains(&ids.len()) {
+        return Ok(ids);
+    }
+    Err(ServiceError::new(400, INVALID, &format!("imageIds must be between 1 and {IDS_PER_CALL}")))
+}
+
+fn digest_of(images: &Images, id: &Value) -> Option<String> {
+    match (id["imageDigest"].as_str(), id["imageTag"].as_str()) {
+        (Some(digest), _) => images.contains_key(digest).then(|| digest.to_owned()),
+        (None, Some(tag)) => {
+            images.values().find(|stored| stored.image.tags.contains(tag)).map(|stored| stored.image.digest.clone())
+        }
+        (None, None) => None,
+    }
+}
+
+/// Gives out manifests, which counts as pulling the images unless the caller is excluded. Archived images can't be
+/// pulled. An image is told once for each of its tags.
+fn batch_get_image(
+    images: &mut Images,
+    request: &Request,
+    is_excluded: bool,
+    fault: Option<&Effect>,
+) -> Result<Value, ServiceError> {
+    let accepted = request.body["acceptedMediaTypes"].as_array().cloned().unwrap_or_default();
+    let mut found = Vec::new();
+    let mut failures = Vec::new();
+    for id in image_ids(request)? {
+        let mut fail = |code: &str, reason: &str| {
+            failures.push(json!({ "imageId": id, "failureCode": code, "failureReason": reason }));
+        };
+        let digest = digest_of(images, &id);
+        let Some(stored) = digest.as_ref().and_then(|digest| images.get_mut(digest)) else {
+            fail("ImageNotFound", "Requested image not found");
+            continue;
+        };
+        let image = &stored.image;
+        let simulated = match fault {
+            Some(Effect::ImageFailures(failures)) => failures.get(&image.digest),
+            _ => None,
+        };
+        if let Some(code) = simulated {
+            fail(code, "simulated");
+        } else if image.status.as_deref().is_some_and(|status| status != "ACTIVE") {
+            fail("ImageInaccessible", "Requested image is archived");
+        } else if !accepted.contains(&json!(image.media_type)) {
+            return Err(ServiceError::new(400, INVALID, &format!("{} is not accepted", image.media_type)));
+        } else {
+            let mut tell = |id: Value| {
+                found.push(json!({
+                    "registryId": request.account,
+                    "repositoryName": request.body["repositoryName"],
+                    "imageId": id,
+                    "imageManifest": image.manifest,
+                    "imageManifestMediaType": image.media_type,
+                }));
+            };
+            if image.tags.is_empty() {
+                tell(json!({ "imageDigest": image.digest }));
+            }
+            image.tags.iter().for_each(|tag| tell(json!({ "imageDigest": image.digest, "imageTag": tag })));
+            if !is_excluded {
+                stored.pulled_at = Some(now());
+            }
+        }
+    }
+    Ok(json!({ "images": found, "failures": failures }))
+}
+
+/// Images by their ids: one that is missing fails the whole call.
+fn describe_by_ids(images: &Images, request: &Request) -> Result<Value, ServiceError> {
+    if !request.body["maxResults"].is_null() || !request.body["nextToken"].is_null() {
+        return Err(ServiceError::new(400, INVALID, "imageIds can't be used with paging"));
+    }
+    let mut described = Vec::new();
+    for id in image_ids(request)? {
+        let digest = digest_of(images, &id).ok_or_else(|| {
+            let message = format!(
+                "The image with imageId {{imageDigest:'{}', imageTag:'{}'}} does not exist within the repository with \
+                 name '{}' in the registry with id '{}'",
+                id["imageDigest"].as_str().unwrap_or("null"),
+                id["imageTag"].as_str().unwrap_or("null"),
+                request.body["repositoryName"].as_str().unwrap_or_default(),
+                request.account,
+            );
+            ServiceError::new(400, "ImageNotFoundException", &message)
+        })?;
+        described.extend(images.get(&digest).filter(|stored| is_shown(stored, request)));
+    }
+    Ok(json!({ "imageDetails": described.into_iter().map(|stored| image_detail(stored, request)).collect::<Vec<_>>() }))
+}
+
+/// Whether the filter shows an image. Without one, archived images are hidden.
+fn is_shown(stored: &StoredImage, request: &Request) -> bool {
     let status = request.body["filter"]["imageStatus"].as_str().unwrap_or("ACTIVE");
     let tag_status = request.body["filter"]["tagStatus"].as_str().unwrap_or("ANY");
-    let shown = |stored: &&StoredImage| {
-        (status == "ANY" || stored.image.status.as_deref().unwrap_or("ACTIVE") == status)
-            && (tag_status == "ANY" || (tag_status == "TAGGED") != stored.image.tags.is_empty())
-    };
-    let described: Vec<&StoredImage> = images.values().filter(shown).collect();
+    (status == "ANY" || stored.image.status.as_deref().unwrap_or("ACTIVE") == status)
+        && (tag_status == "ANY" || (tag_status == "TAGGED") != stored.image.tags.is_empty())
+}
+
+fn describe_images(images: &Images, request: &Request) -> Result<Value, ServiceError> {
+    if !request.body["imageIds"].is_null() {
+        return describe_by_ids(images, request);
+    }
+    let described: Vec<&StoredImage> = images.values().filter(|stored| is_shown(stored, request)).collect();
     let (described, next) = page(&request.body, &described, PAGES)?;
     Ok(listing("imageDetails", described.into_iter().map(|stored| image_detail(stored, request)).collect(), next))
 }
@@ -109,13 +228,9 @@ fn image_detail(stored: &StoredImage, request: &Request) -> Value {
 /// By digest the image goes with all its tags. By tag the tag goes, and the image with its last one. An image that an
 /// index still names stays.
 fn batch_delete_image(images: &mut Images, request: &Request, fault: Option<&Effect>) -> Result<Value, ServiceError> {
-    let ids = request.body["imageIds"].as_array().cloned().unwrap_or_default();
-    if !(1..=IDS_PER_CALL).contains(&ids.len()) {
-        return Err(ServiceError::new(400, INVALID, &format!("imageIds must be between 1 and {IDS_PER_CALL}")));
-    }
     let mut deleted = Vec::new();
     let mut failures = Vec::new();
-    for id in ids {
+    for id in image_ids(request)? {
         let gone = match (id["imageDigest"].as_str(), id["imageTag"].as_str()) {
             (Some(_), Some(_)) => Err(("InvalidImageDigest", "digest and tag together are undocumented")),
             (Some(digest), None) => match fault {

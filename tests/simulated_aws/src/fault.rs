@@ -37,7 +37,7 @@ pub(crate) enum Effect {
     NoAnswer,
     /// The listing's page names itself as the next.
     RepeatToken,
-    /// `BatchDeleteImage` answers 200 with these failure codes for these digests.
+    /// The answer is 200 with these failure codes for these digests.
     ImageFailures(BTreeMap<String, String>),
 }
 
@@ -114,6 +114,13 @@ impl Fault {
     pub fn image_failures<'a>(failures: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let failures = failures.into_iter().map(|(digest, code)| (digest.to_owned(), code.to_owned())).collect();
         Self::on("ecr:BatchDeleteImage", Effect::ImageFailures(failures))
+    }
+
+    /// ECR can't give out the manifest of this image.
+    #[must_use]
+    pub fn withheld_manifest(digest: &str, code: &str) -> Self {
+        let failures = [(digest.to_owned(), code.to_owned())];
+        Self::on("ecr:BatchGetImage", Effect::ImageFailures(failures.into()))
     }
 
     /// In this region alone.

@@ -36,7 +36,7 @@ impl Image {
             "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(&content.to_string()), "size": 2 },
             "layers": [],
         });
-        Self::from_manifest("application/vnd.oci.image.manifest.v1+json", &manifest)
+        Self::of_manifest("application/vnd.oci.image.manifest.v1+json", &manifest.to_string())
     }
 
     /// An image for one platform, with a tag.
@@ -48,6 +48,37 @@ impl Image {
     /// An OCI image index that names these images.
     #[must_use]
     pub fn index_of<'a>(children: impl IntoIterator<Item = &'a Self>) -> Self {
+        Self::list_of("application/vnd.oci.image.index.v1+json", children)
+    }
+
+    /// A Docker manifest list that names these images.
+    #[must_use]
+    pub fn manifest_list_of<'a>(children: impl IntoIterator<Item = &'a Self>) -> Self {
+        Self::list_of("application/vnd.docker.distribution.manifest.list.v2+json", children)
+    }
+
+    /// An image with this manifest, byte by byte.
+    #[must_use]
+    pub fn of_manifest(media_type: &'static str, manifest: &str) -> Self {
+        let parsed: Value = serde_json::from_str(manifest).unwrap_or_default();
+        let children = parsed["manifests"].as_array().into_iter().flatten();
+        let children = children.filter_map(|child| child["digest"].as_str()).map(str::to_owned).collect();
+        Self {
+            digest: sha256(manifest),
+            children,
+            tags: BTreeSet::new(),
+            media_type,
+            manifest: manifest.to_owned(),
+            age_in_days: 0.0,
+            pulled_days_ago: None,
+            size: 50_000_000,
+            status: Some("ACTIVE".to_owned()),
+            subject: parsed["subject"]["digest"].as_str().map(str::to_owned),
+            without: Vec::new(),
+        }
+    }
+
+    fn list_of<'a>(media_type: &'static str, children: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut size = 0;
         let manifests: Vec<Value> = children
             .into_iter()
@@ -56,29 +87,9 @@ impl Image {
                 json!({ "mediaType": child.media_type, "digest": child.digest, "size": child.manifest.len() })
             })
             .collect();
-        let media_type = "application/vnd.oci.image.index.v1+json";
         let manifest = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
         // ECR tells the size of the largest of an index's manifests, not their sum.
-        Self::from_manifest(media_type, &manifest).size(size)
-    }
-
-    fn from_manifest(media_type: &'static str, manifest: &Value) -> Self {
-        let children = manifest["manifests"].as_array().into_iter().flatten();
-        let children = children.filter_map(|child| child["digest"].as_str()).map(str::to_owned).collect();
-        let manifest = manifest.to_string();
-        Self {
-            digest: sha256(&manifest),
-            children,
-            tags: BTreeSet::new(),
-            media_type,
-            manifest,
-            age_in_days: 0.0,
-            pulled_days_ago: None,
-            size: 50_000_000,
-            status: Some("ACTIVE".to_owned()),
-            subject: None,
-            without: Vec::new(),
-        }
+        Self::of_manifest(media_type, &manifest.to_string()).size(size)
     }
 
     /// What names it.
@@ -122,11 +133,21 @@ impl Image {
         self
     }
 
-    /// The image it is about: its `subjectManifestDigest`.
+    /// The same about another image: its manifest names that as its subject, and ECR as its `subjectManifestDigest`.
     #[must_use]
-    pub fn about(mut self, subject: &str) -> Self {
-        self.subject = Some(subject.to_owned());
-        self
+    pub fn about(self, subject: &str) -> Self {
+        let mut manifest: Value = serde_json::from_str(&self.manifest).expect("a manifest of this builder");
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        manifest["subject"] = json!({ "mediaType": media_type, "digest": subject, "size": 2 });
+        let Self { digest, children, manifest, subject, media_type, .. } =
+            Self::of_manifest(self.media_type, &manifest.to_string());
+        Self { digest, media_type, manifest, children, subject, ..self }
+    }
+
+    /// The tag by which cosign finds what it says of an image: its digest with this at the end, such as `.sig`.
+    #[must_use]
+    pub fn tag_about(subject: &str, end: &str) -> String {
+        subject.replace(':', "-") + end
     }
 
     /// Leaves a field of `ImageDetail` out of every answer.

@@ -79,6 +79,11 @@ impl SimulatedAws {
         arn
     }
 
+    /// Who calls, as `GetCallerIdentity` names it; a session of the role `ecr-cleanup` unless told otherwise.
+    pub fn set_caller(&self, arn: &str) {
+        self.world.lock().caller = Some(arn.to_owned());
+    }
+
     /// A repository in the default place.
     #[must_use]
     pub fn repository(&self, name: &str) -> Repository {
@@ -217,18 +222,19 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
     }
     let key = (request.account.clone(), request.region.clone());
     let mut value = match request.service.as_str() {
-        "sts" => return sts::answer(&world.roles, request).map(Answer::Xml),
+        "sts" => return sts::answer(&world.roles, world.caller.as_deref(), request).map(Answer::Xml),
         "account" => account::answer(&world.region_statuses, request)?,
-        "ecr" => ecr::answer(world.regions.entry(key).or_default(), request, effect)?,
+        "ecr" => {
+            let caller = sts::caller(world.caller.as_deref(), request);
+            ecr::answer(world.regions.entry(key).or_default(), request, &caller, effect)?
+        }
         "ecs" => ecs::answer(world.regions.entry(key).or_default(), request)?,
         "lambda" => functions::answer(world.regions.entry(key).or_default(), request)?,
         service => return Err(ServiceError::new(400, "UnknownOperationException", service)),
     };
     if let (Some(Effect::LeaveOut(arn)), Some(fields)) = (effect, value.as_object_mut()) {
         for list in fields.values_mut().filter_map(Value::as_array_mut) {
-            list.retain(|item| {
-                item != arn.as_str() && !item.as_object().is_some_and(|item| item.values().any(|it| it == arn.as_str()))
-            });
+            list.retain(|item| !item.to_string().contains(&json!(arn).to_string()));
         }
     }
     let token = request.body.get("nextToken").filter(|token| token.is_string());

@@ -8,12 +8,22 @@ use chrono::{SecondsFormat, Utc};
 use crate::access_key_of;
 use crate::request::{Request, ServiceError};
 
-pub(crate) fn answer(roles: &BTreeMap<String, Duration>, request: &Request) -> Result<String, ServiceError> {
+/// Who calls.
+pub(crate) fn caller(set: Option<&str>, request: &Request) -> String {
+    set.map_or_else(|| format!("arn:aws:sts::{}:assumed-role/ecr-cleanup/run", request.account), str::to_owned)
+}
+
+pub(crate) fn answer(
+    roles: &BTreeMap<String, Duration>,
+    set_caller: Option<&str>,
+    request: &Request,
+) -> Result<String, ServiceError> {
     match request.action.as_str() {
         "GetCallerIdentity" => Ok(format!(
             "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
-             <Arn>arn:aws:sts::{0}:assumed-role/ecr-cleanup/run</Arn><UserId>AROASIM:run</UserId><Account>{0}</Account>\
+             <Arn>{}</Arn><UserId>AROASIM:run</UserId><Account>{}</Account>\
              </GetCallerIdentityResult></GetCallerIdentityResponse>",
+            caller(set_caller, request),
             request.account
         )),
         "AssumeRole" => assume_role(roles, request),

@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) calls: Calls,
     pub(crate) faults: Vec<Fault>,
     pub(crate) latency: Duration,
+    /// Who calls, where a test has said so.
+    pub(crate) caller: Option<String>,
     /// The roles that may be assumed, and how long their credentials last.
     pub(crate) roles: BTreeMap<String, Duration>,
 }
@@ -30,6 +32,8 @@ pub(crate) struct World {
 #[derive(Default)]
 pub(crate) struct Region {
     pub(crate) repositories: BTreeMap<String, BTreeMap<String, StoredImage>>,
+    /// The principals whose pulls are not recorded.
+    pub(crate) pull_time_update_exclusions: BTreeSet<String>,
     /// The registry's own policy.
     pub(crate) registry_policy: Option<String>,
     /// Resource policies, by repository.
@@ -190,6 +194,11 @@ impl Place {
         });
     }
 
+    /// Registers a principal whose pulls are not recorded from now on.
+    pub fn exclude_pull_times_of(&self, principal_arn: &str) {
+        self.update(|region| _ = region.pull_time_update_exclusions.insert(principal_arn.to_owned()));
+    }
+
     /// Sets the registry's own policy.
     pub fn set_registry_policy(&self, policy: &serde_json::Value) {
         self.update(|region| region.registry_policy = Some(policy.to_string()));
@@ -270,15 +279,41 @@ impl Repository {
 
     /// Gives the image that has one tag another, which leaves the image that had it.
     pub fn retag(&self, from: &str, to: &str) {
-        let digest = self.digest_of(from);
+        self.tag(&self.digest_of(from), to);
+    }
+
+    /// Gives an untagged image its first tag, or any image one more.
+    pub fn tag(&self, digest: &str, tag: &str) {
         self.update(|images| {
             for (other, stored) in images {
-                stored.image.tags.remove(to);
-                if *other == digest {
-                    stored.image.tags.insert(to.to_owned());
+                stored.image.tags.remove(tag);
+                if other == digest {
+                    stored.image.tags.insert(tag.to_owned());
                 }
             }
         });
+    }
+
+    /// Takes a tag from its image.
+    pub fn untag(&self, tag: &str) {
+        self.update(|images| images.values_mut().for_each(|stored| _ = stored.image.tags.remove(tag)));
+    }
+
+    /// Pulls an image, as somebody else does.
+    pub fn pull(&self, digest: &str) {
+        self.update(|images| images.get_mut(digest).expect("the image exists").pulled_at = Some(now()));
+    }
+
+    /// Pushes the image that has this tag once more, as a rebuild of the same content does.
+    pub fn push_again(&self, tag: &str) {
+        let digest = self.digest_of(tag);
+        self.update(|images| images.get_mut(&digest).expect("the image exists").pushed_at = now());
+    }
+
+    /// Moves an image to archive storage, as somebody else does.
+    pub fn archive(&self, digest: &str) {
+        let status = Some("ARCHIVED".to_owned());
+        self.update(|images| images.get_mut(digest).expect("the image exists").image.status = status);
     }
 
     /// Sets the resource policy.
@@ -407,6 +442,6 @@ fn store(images: &mut BTreeMap<String, StoredImage>, mut image: Image) {
     images.insert(image.digest.clone(), StoredImage { image, pushed_at, pulled_at });
 }
 
-fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

@@ -1,0 +1,151 @@
+//! The last look at images before they are deleted: whether they still are what was planned to go.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use aws_sdk_ecr::Client;
+use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
+use aws_sdk_ecr::types::ImageIdentifier;
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use crate::aws::{CallError, Caller};
+use crate::deadline::Deadline;
+use crate::image::{Image, ImageDigest, ImageStatus, RepositoryName};
+use crate::inventory;
+use crate::plan::{ImageResult, SkipReason, StaleImage};
+use crate::pull_time::IndexPulls;
+use crate::usage::RepositoryUsage;
+
+/// The most images that `DescribeImages` takes by their ids.
+/// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>.
+const IMAGES_PER_CALL: usize = 100;
+
+const DESCRIBE_IMAGES: &str = "ecr:DescribeImages";
+
+/// What the images of a repository were seen to be, and when.
+#[derive(Default)]
+pub(super) struct Seen(HashMap<ImageDigest, (Instant, Sight)>);
+
+enum Sight {
+    Described(Image),
+    Gone,
+    /// ECR left it out of an answer to a question for it.
+    LeftOut,
+}
+
+impl Seen {
+    /// Whether all of these images were seen within this time.
+    pub(super) fn all_within(&self, digests: &BTreeSet<ImageDigest>, age: Duration) -> bool {
+        digests.iter().all(|digest| self.0.get(digest).is_some_and(|(at, _)| at.elapsed() <= age))
+    }
+
+    /// Forgets what will not be asked for again.
+    pub(super) fn forget(&mut self, digest: ImageDigest) {
+        self.0.remove(&digest);
+    }
+
+    /// Looks at images once more.
+    ///
+    /// # Errors
+    /// When they can't be described.
+    pub(super) async fn look_at(
+        &mut self,
+        digests: &BTreeSet<ImageDigest>,
+        ecr: &Client,
+        repository: &RepositoryName,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
+        let digests: Vec<ImageDigest> = digests.iter().copied().collect();
+        let mut left: Vec<Vec<ImageDigest>> = digests.chunks(IMAGES_PER_CALL).rev().map(<[_]>::to_vec).collect();
+        let mut seen = HashMap::new();
+        while let Some(batch) = left.pop() {
+            match describe(ecr, repository, &batch, deadline).await {
+                Ok(answer) => {
+                    seen.extend(batch.iter().map(|digest| (*digest, Sight::LeftOut)));
+                    let images = answer.image_details.unwrap_or_default().into_iter().filter_map(inventory::image);
+                    seen.extend(images.map(|image| (image.image_digest, Sight::Described(image))));
+                }
+                // One that is gone fails the whole call. ECR names it in its message, but nothing promises that.
+                Err(error) if error.code == "ImageNotFoundException" => {
+                    let is_named = |digest: &ImageDigest| error.message.contains(&digest.to_string());
+                    let (mut gone, mut others): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_named);
+                    if gone.is_empty() {
+                        if others.len() == 1 {
+                            gone.append(&mut others);
+                        } else {
+                            left.push(others.split_off(others.len() / 2));
+                        }
+                    }
+                    seen.extend(gone.into_iter().map(|digest| (digest, Sight::Gone)));
+                    if !others.is_empty() {
+                        left.push(others);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // They are as old as the last call: what is needed together was looked at together.
+        let now = Instant::now();
+        self.0.extend(seen.into_iter().map(|(digest, sight)| (digest, (now, sight))));
+        Ok(())
+    }
+
+    /// What hinders that an image is deleted; `None` if it is still what was planned to go.
+    pub(super) fn hindrance(
+        &self,
+        planned: &StaleImage,
+        usage: &RepositoryUsage<'_>,
+        index_pulls: IndexPulls,
+    ) -> Option<ImageResult> {
+        let skipped = |because| Some(ImageResult::Skipped(because));
+        let image = match self.0.get(&planned.image_digest).map(|(_, sight)| sight) {
+            Some(Sight::Described(image)) => image,
+            Some(Sight::Gone) => return Some(ImageResult::Gone),
+            Some(Sight::LeftOut) | None => return skipped(SkipReason::NotDescribed),
+        };
+        let mut family = vec![image];
+        for descendant in planned.descendants() {
+            match self.0.get(descendant).map(|(_, sight)| sight) {
+                Some(Sight::Described(image)) => family.push(image),
+                Some(Sight::Gone) => {}
+                Some(Sight::LeftOut) | None => return skipped(SkipReason::NotDescribed),
+            }
+        }
+        let is_used = |image: &&Image| usage.holder(image.image_digest, &image.image_tags).is_some();
+        if usage.is_withheld() || family.iter().any(is_used) {
+            return skipped(SkipReason::NowInUse);
+        }
+        if image.image_tags != planned.image_tags {
+            return skipped(SkipReason::TagsChanged);
+        }
+        if newest_pull(&family, index_pulls) > planned.pulled_at {
+            return skipped(SkipReason::Pulled);
+        }
+        if image.image_pushed_at != planned.image_pushed_at || image.image_status != ImageStatus::Active {
+            return skipped(SkipReason::Changed);
+        }
+        None
+    }
+}
+
+fn newest_pull(family: &[&Image], index_pulls: IndexPulls) -> Option<DateTime<Utc>> {
+    let counted = family.iter().filter(|image| index_pulls.count(image.manifest));
+    counted.filter_map(|image| image.last_recorded_pull_time).max()
+}
+
+async fn describe(
+    ecr: &Client,
+    repository: &RepositoryName,
+    batch: &[ImageDigest],
+    deadline: Deadline,
+) -> Result<DescribeImagesOutput, CallError> {
+    deadline.allows_more().map_err(|reached| (DESCRIBE_IMAGES, reached))?;
+    let ids = batch.iter().map(|digest| ImageIdentifier::builder().image_digest(digest.to_string()).build());
+    let request = ecr
+        .describe_images()
+        .repository_name(repository.as_str())
+        .filter(inventory::any_status())
+        .set_image_ids(Some(ids.collect()));
+    Caller::new(deadline).call(DESCRIBE_IMAGES, request.send()).await
+}

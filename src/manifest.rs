@@ -1,0 +1,161 @@
+//! What the manifest of an image index says: which images it names as its children.
+//!
+//! Pure, and strict: a manifest that is not what its digest says, or not what the specification says, is not read.
+
+use std::collections::HashMap;
+
+use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
+use sha2::{Digest, Sha256};
+
+use crate::image::{Image, ImageDigest, ManifestKind};
+
+/// The indexes of a repository whose manifests were read, each with its children. An index that is not here has
+/// children that nobody knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifests(HashMap<ImageDigest, Box<[ImageDigest]>>);
+
+/// A manifest that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadableManifest {
+    /// ECR does not give it out: the image is archived, or was deleted in between.
+    #[error("ECR does not give its manifest out: {0}")]
+    Withheld(String),
+    /// The bytes are those of another image, or of none.
+    #[error("the manifest that came has another digest")]
+    AnotherDigest,
+    /// It is not as the OCI image specification, or Docker's for manifest lists, has it.
+    #[error("its manifest is not an index: {0}")]
+    NotAnIndex(String),
+    /// It names an image in a way that ECR does not.
+    #[error("its manifest names `{0}`, which is no digest of ECR's")]
+    UnknownDigest(String),
+}
+
+impl Manifests {
+    /// As if no index named any image. What may not go even then may not go at all.
+    #[must_use]
+    pub fn childless(images: &[Image]) -> Self {
+        let indexes = images.iter().filter(|image| image.manifest.may_name_others());
+        Self(indexes.map(|image| (image.image_digest, Box::default())).collect())
+    }
+
+    /// As if these indexes named these images.
+    #[cfg(test)]
+    pub(crate) fn naming(children: impl IntoIterator<Item = (ImageDigest, Vec<ImageDigest>)>) -> Self {
+        Self(children.into_iter().map(|(index, children)| (index, children.into())).collect())
+    }
+
+    /// Adds the manifest of an image that may be an index.
+    ///
+    /// # Errors
+    /// When the text is not that image's manifest, or not one that the specifications know.
+    pub fn add(
+        &mut self,
+        image_digest: ImageDigest,
+        kind: ManifestKind,
+        manifest: &str,
+    ) -> Result<(), UnreadableManifest> {
+        // What decides over other images is not taken on trust.
+        if ImageDigest::from_sha256(Sha256::digest(manifest).into()) != image_digest {
+            return Err(UnreadableManifest::AnotherDigest);
+        }
+        let children = match kind {
+            ManifestKind::Manifest => Box::default(),
+            ManifestKind::Index => children_named_in(manifest)?,
+            ManifestKind::Unknown => match serde_json::from_str::<ImageManifest>(manifest) {
+                Ok(_) => Box::default(),
+                Err(_) => children_named_in(manifest)?,
+            },
+        };
+        self.0.insert(image_digest, children);
+        Ok(())
+    }
+
+    /// The children of an index; `None` where its manifest was not read.
+    #[must_use]
+    pub fn children_of(&self, index: ImageDigest) -> Option<&[ImageDigest]> {
+        self.0.get(&index).map(|children| &**children)
+    }
+}
+
+/// The images that an OCI image index or a Docker manifest list names: platforms, attestations, nested indexes. The two
+/// formats name them alike.
+///
+/// See <https://specs.opencontainers.org/image-spec/image-index/>.
+fn children_named_in(manifest: &str) -> Result<Box<[ImageDigest]>, UnreadableManifest> {
+    let index: ImageIndex =
+        serde_json::from_str(manifest).map_err(|error| UnreadableManifest::NotAnIndex(error.to_string()))?;
+    let named = index.manifests().iter().map(Descriptor::digest);
+    named
+        .map(|digest| digest.as_ref().parse().map_err(|_| UnreadableManifest::UnknownDigest(digest.to_string())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHILD: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
+
+    fn descriptor(digest: &str) -> String {
+        format!(r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":7,"digest":"{digest}"}}"#)
+    }
+
+    fn index_of(digests: &[&str]) -> String {
+        let manifests: Vec<String> = digests.iter().map(|digest| descriptor(digest)).collect();
+        format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, manifests.join(","))
+    }
+
+    fn read(kind: ManifestKind, manifest: &str) -> Result<Vec<ImageDigest>, UnreadableManifest> {
+        let digest = ImageDigest::from_sha256(Sha256::digest(manifest).into());
+        let mut manifests = Manifests::default();
+        manifests.add(digest, kind, manifest)?;
+        Ok(manifests.children_of(digest).unwrap().to_vec())
+    }
+
+    #[test]
+    fn an_index_names_its_children() {
+        assert_eq!(read(ManifestKind::Index, &index_of(&[CHILD])), Ok(vec![CHILD.parse().unwrap()]));
+        assert_eq!(read(ManifestKind::Index, &index_of(&[])), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_not_an_index_is_not_read() {
+        let sha512 = format!("sha512:{}", "0".repeat(128));
+        for manifest in [
+            "",
+            "null",
+            "{}",
+            "[]",
+            "<html>503</html>",
+            r#"{"schemaVersion":2}"#,
+            r#"{"schemaVersion":2,"manifests":null}"#,
+            r#"{"schemaVersion":2,"manifests":[{}]}"#,
+            r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#,
+            &index_of(&[CHILD, "not a digest"]),
+            &index_of(&[CHILD, &sha512]),
+            &index_of(&[CHILD])[..40],
+        ] {
+            assert!(read(ManifestKind::Index, manifest).is_err(), "{manifest}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_of_a_kind_that_ecr_does_not_tell_is_either() {
+        let config = descriptor(CHILD);
+        let manifest = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[]}}"#);
+        assert_eq!(read(ManifestKind::Unknown, &manifest), Ok(vec![]));
+        assert_eq!(read(ManifestKind::Unknown, &index_of(&[CHILD])), Ok(vec![CHILD.parse().unwrap()]));
+        assert!(read(ManifestKind::Unknown, "{}").is_err());
+        assert!(read(ManifestKind::Index, &manifest).is_err());
+    }
+
+    #[test]
+    fn a_manifest_that_is_not_what_its_digest_says_is_not_read() {
+        let mut manifests = Manifests::default();
+        let other = CHILD.parse().unwrap();
+        let read = manifests.add(other, ManifestKind::Index, &index_of(&[]));
+        assert_eq!(read, Err(UnreadableManifest::AnotherDigest));
+        assert_eq!(manifests.children_of(other), None);
+    }
+}

@@ -1,0 +1,120 @@
+//! Reading a manifest counts as pulling it, and must not keep an index alive.
+
+use ecr_cleanup::report::Outcome;
+use serde_json::json;
+use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
+
+use crate::support::{merciless, run_on, set, stale_digests, with};
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/tools/ecr-cleanup";
+
+/// An index with one child for each tag, pulled so long ago.
+fn push_index(app: &Repository, tag: &str, index_pulled: f64, child_pulled: f64) {
+    let child = Image::untagged().days_old(90.0).pulled_days_ago(child_pulled);
+    let index = Image::index_of([&child]).and_tag(tag).days_old(90.0).pulled_days_ago(index_pulled);
+    app.push_all([child, index]);
+}
+
+fn daily(dry_run: bool) -> serde_json::Value {
+    with(merciless(dry_run), &json!({ "keepPulledWithinDays": 30 }))
+}
+
+#[tokio::test]
+async fn two_dry_runs_see_the_same_plan_and_a_live_run_deletes_it() {
+    for is_excluded in [true, false] {
+        let aws = SimulatedAws::start().await;
+        let app = aws.repository("app");
+        push_index(&app, "stale", 40.0, 40.0);
+        push_index(&app, "pulled", 40.0, 3.0);
+        if is_excluded {
+            aws.place(ACCOUNT, REGION).exclude_pull_times_of(ROLE);
+        }
+        aws.cluster("prod").runs("nginx");
+        let first = run_on(&aws, daily(true)).await;
+        assert_eq!(first.totals.images_stale, 2);
+        let second = run_on(&aws, daily(true)).await;
+        assert_eq!(stale_digests(&second), stale_digests(&first), "excluded: {is_excluded}");
+        assert_eq!(second.totals, first.totals);
+        let live = run_on(&aws, daily(false)).await;
+        assert_eq!((live.outcome, live.totals.images_deleted), (Outcome::Completed, 2), "excluded: {is_excluded}");
+        assert_eq!(app.tags(), set(["pulled"]));
+        assert!(!aws.calls_of("ecr:BatchGetImage").is_empty(), "manifests were read");
+    }
+}
+
+#[tokio::test]
+async fn a_pull_of_an_index_counts_only_where_it_can_not_be_ours() {
+    for (excluded, expected) in
+        [(None, set([])), (Some(ROLE), set(["pulled"])), (Some("arn:aws:iam::123456789012:role/other"), set([]))]
+    {
+        let aws = SimulatedAws::start().await;
+        let app = aws.repository("app");
+        push_index(&app, "pulled", 3.0, 40.0);
+        app.push(Image::tagged("junk").days_old(90.0));
+        if let Some(arn) = excluded {
+            aws.place(ACCOUNT, REGION).exclude_pull_times_of(arn);
+        }
+        aws.cluster("prod").runs("nginx");
+        run_on(&aws, daily(false)).await;
+        assert_eq!(app.tags(), expected, "{excluded:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_warning_gives_the_command_that_registers_the_exclusion() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    push_index(&app, "v1", 40.0, 40.0);
+    aws.cluster("prod").runs("nginx");
+    let command = "aws ecr register-pull-time-update-exclusion --principal-arn \
+                   arn:aws:iam::123456789012:role/ecr-cleanup --region us-west-2";
+    let warns = |report: &ecr_cleanup::report::Report, text: &str| {
+        report.warnings.iter().any(|warning| warning.to_string().contains(text))
+    };
+    assert!(warns(&run_on(&aws, daily(true)).await, command));
+
+    aws.set_caller("arn:aws:iam::123456789012:user/ann");
+    assert!(warns(&run_on(&aws, daily(true)).await, "--principal-arn arn:aws:iam::123456789012:user/ann"));
+
+    aws.set_caller("arn:aws:iam::123456789012:root");
+    let report = run_on(&aws, daily(true)).await;
+    assert!(warns(&report, "only pulls of its children") && !warns(&report, "register-pull-time"));
+
+    aws.inject(Fault::denied("ecr:ListPullTimeUpdateExclusions"));
+    assert!(warns(&run_on(&aws, daily(true)).await, "grant ecr:ListPullTimeUpdateExclusions"));
+    aws.heal();
+
+    aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:root");
+    aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:user/ann");
+    aws.set_caller("arn:aws:iam::123456789012:user/ann");
+    assert!(!warns(&run_on(&aws, daily(true)).await, "pulls"));
+}
+
+#[tokio::test]
+async fn where_it_can_not_be_told_pulls_of_indexes_do_not_count() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    push_index(&app, "index-pulled", 3.0, 40.0);
+    push_index(&app, "child-pulled", 40.0, 3.0);
+    aws.place(ACCOUNT, REGION).exclude_pull_times_of(ROLE);
+    aws.inject(Fault::denied("ecr:ListPullTimeUpdateExclusions"));
+    aws.cluster("prod").runs("nginx");
+    let report = run_on(&aws, daily(false)).await;
+    assert_eq!(report.outcome, Outcome::Completed);
+    assert_eq!(app.tags(), set(["child-pulled"]));
+}
+
+#[tokio::test]
+async fn the_exclusion_is_found_on_any_page_and_looked_up_once_a_region() {
+    let aws = SimulatedAws::start().await;
+    let place = aws.place(ACCOUNT, REGION);
+    (0..1_500).for_each(|number| place.exclude_pull_times_of(&format!("arn:aws:iam::123456789012:role/a-{number:04}")));
+    place.exclude_pull_times_of(ROLE);
+    for name in ["app", "web"] {
+        push_index(&aws.repository(name), "pulled", 3.0, 40.0);
+    }
+    aws.cluster("prod").runs("nginx");
+    let report = run_on(&aws, daily(true)).await;
+    assert_eq!(report.totals.images_stale, 0);
+    assert_eq!(aws.calls_of("ecr:ListPullTimeUpdateExclusions").len(), 2);
+}
