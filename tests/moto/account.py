@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.exceptions import JsonRESTError
 from moto.ecr.models import Image, ecr_backends
+from moto.ecr.responses import ECRResponse
 from moto.ecs.models import Container, ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.moto_api import state_manager
@@ -25,14 +26,18 @@ def registry(region):
     return ecr_backends[DEFAULT_ACCOUNT_ID][region]
 
 
-def push(region, repository, tags, days_old, pulled_days_ago=None):
-    """Adds an image whose digest follows from its name, and returns the digest."""
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+def push(region, repository, tags, days_old, pulled_days_ago=None, manifest=None, media_type=MANIFEST):
+    """Adds an image whose digest is that of its manifest, and returns the digest."""
     backend = registry(region)
     if repository not in backend.repositories:
         backend.create_repository(repository, None, {}, None, "MUTABLE", [])
-    digest = "sha256:" + hashlib.sha256(f"{region}{repository}{tags}{days_old}".encode()).hexdigest()
-    manifest = json.dumps({"layers": [], "config": {"size": 50_000_000}})
-    media_type = "application/vnd.oci.image.manifest.v1+json"
+    name = f"{region}{repository}{tags}{days_old}"
+    manifest = json.dumps(manifest or {"layers": [], "config": {"size": 50_000_000, "digest": name}})
+    digest = "sha256:" + hashlib.sha256(manifest.encode()).hexdigest()
     image = Image(DEFAULT_ACCOUNT_ID, tags[0] if tags else None, manifest, repository, media_type, digest)
     image.image_tags = list(tags)
     now = int(datetime.now(timezone.utc).timestamp())
@@ -41,6 +46,15 @@ def push(region, repository, tags, days_old, pulled_days_ago=None):
         image.last_recorded_pull_time = now - int(pulled_days_ago * DAY)
     backend.repositories[repository].images.append(image)
     return digest
+
+
+def push_multi_arch(region, repository, tag, days_old):
+    """Adds an index with two untagged children, and returns the digest of the first child."""
+    children = [push(region, repository, [], days_old + number) for number in range(2)]
+    manifests = [{"mediaType": MANIFEST, "digest": digest, "size": 7} for digest in children]
+    manifest = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+    push(region, repository, [tag], days_old, manifest=manifest, media_type=INDEX)
+    return children[0]
 
 
 def run(region, image):
@@ -72,6 +86,7 @@ def seed():
 
     Container.__init__ = with_text
     EC2ContainerServiceResponse.list_daemons = unknown_operation
+    ECRResponse.list_pull_time_update_exclusions = unknown_operation
     for region in REGIONS:
         for build in range(1, 13):
             push(region, "app", [f"v{build}"], days_old=200 - build)
@@ -82,7 +97,10 @@ def seed():
         push(region, "idle", ["v1"], days_old=900)
         used = push(region, "by-digest", ["moved-away"], days_old=900)
         push(region, "by-digest", ["v2"], days_old=800)
-    return used
+        push_multi_arch(region, "multi", "stale", days_old=300)
+        platform = push_multi_arch(region, "multi", "used", days_old=400)
+        push(region, "multi", [], days_old=500)
+    return used, platform
 
 
 def left():
@@ -99,11 +117,12 @@ def main():
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    used = seed()
+    used, platform = seed()
     registry_host = f"{DEFAULT_ACCOUNT_ID}.dkr.ecr"
     try:
         run("us-west-2", f"{registry_host}.us-west-2.amazonaws.com/app:v3")
         run("eu-west-1", f"{registry_host}.eu-west-1.amazonaws.com/by-digest@{used}")
+        run("eu-west-1", f"{registry_host}.eu-west-1.amazonaws.com/multi@{platform}")
         print(json.dumps({"endpoint": f"http://{host}:{port}"}), flush=True)
         for _ in sys.stdin:
             print(json.dumps(left()), flush=True)

@@ -60,15 +60,17 @@ async fn what_is_stale_goes_and_what_is_used_stays() {
 
     let dry = function.invoke(&event(true)).await.unwrap();
     assert_eq!(dry["outcome"], "planned");
-    assert_eq!(dry["usage"]["references"], 2);
+    assert_eq!(dry["usage"]["references"], 3);
     assert_eq!(moto.left(), before, "a dry run deletes nothing");
 
     function.invoke(&event(false)).await.unwrap();
     // v3 runs in one region, and its tag counts in every region of the registry.
+    // Of what no index names, only the oldest has gone.
+    let multi = json!(["<untagged>", "<untagged>", "stale", "<untagged>", "<untagged>", "used"]);
     let app = json!(["v3", "v10", "v11", "v12", "<untagged>", "old-and-latest", "latest", "pulled"]);
     let expected = json!({
-        "us-west-2": { "app": app, "by-digest": ["moved-away", "v2"], "idle": ["v1"] },
-        "eu-west-1": { "app": app, "by-digest": ["moved-away", "v2"], "idle": ["v1"] },
+        "us-west-2": { "app": app, "by-digest": ["moved-away", "v2"], "idle": ["v1"], "multi": multi },
+        "eu-west-1": { "app": app, "by-digest": ["moved-away", "v2"], "idle": ["v1"], "multi": multi },
     });
     assert_eq!(moto.left(), expected);
 
@@ -76,8 +78,9 @@ async fn what_is_stale_goes_and_what_is_used_stays() {
     function.invoke(&strict).await.unwrap();
     let app = json!(["v3", "<untagged>", "old-and-latest", "latest", "pulled"]);
     let expected = json!({
-        "us-west-2": { "app": app, "by-digest": [], "idle": [] },
-        "eu-west-1": { "app": app, "by-digest": ["moved-away"], "idle": [] },
+        "us-west-2": { "app": app, "by-digest": [], "idle": [], "multi": [] },
+        // The platform that runs holds its index, and with that the other platform.
+        "eu-west-1": { "app": app, "by-digest": ["moved-away"], "idle": [], "multi": ["<untagged>", "<untagged>", "used"] },
     });
     assert_eq!(moto.left(), expected);
     let again = function.invoke(&strict).await.unwrap();
