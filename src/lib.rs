@@ -22,6 +22,7 @@ pub mod apply;
 pub mod event;
 pub mod inventory;
 pub mod plan;
+pub mod policy;
 pub mod report;
 pub mod retention;
 pub mod settings;
@@ -38,3 +39,6 @@ pub mod manifest;
 pub mod pattern;
 pub mod pull_time;
 pub mod reference;
+
+#[cfg(test)]
+mod seeded;

@@ -4,18 +4,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::RngSeed;
 
 use super::*;
-
-/// Tells the seed of a run, which is shown where one fails.
-fn config() -> ProptestConfig {
-    let seed = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0));
-    println!("PROPTEST_RNG_SEED={seed} repeats this");
-    let rng_seed = RngSeed::Fixed(seed);
-    ProptestConfig { cases: 2_000, failure_persistence: None, rng_seed, ..ProptestConfig::default() }
-}
+use crate::seeded;
 
 /// A random repository. Images are named by their numbers; what an index names, and what an image is about, always has
 /// a smaller one, since digests can't make circles.
@@ -187,7 +178,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(seeded::config(2_000))]
 
     #[test]
     fn nothing_reachable_from_a_use_is_deleted(world in a_world()) {

@@ -1,0 +1,221 @@
+//! What a document may not say, and how it is told.
+
+use super::*;
+
+/// A rule that is right.
+fn right() -> Value {
+    expire(1, &tagged(&["v*"]), &more_than(5))
+}
+
+/// The rule with a field set, or taken away by null.
+fn with(mut rule: Value, path: &[&str], value: Value) -> Value {
+    let (last, parents) = path.split_last().unwrap();
+    let object = parents.iter().fold(&mut rule, |object, name| &mut object[*name]);
+    object[*last] = value;
+    rule
+}
+
+/// Where the policy of these rules is wrong, and what is accepted there.
+fn wrong(rules: &[Value]) -> (String, String) {
+    let error = Policies::read(&json!([{ "repositories": ["*"], "rules": rules }])).unwrap_err();
+    (error.at, error.accepted)
+}
+
+/// The right rule with another field.
+fn set(path: &[&str], value: Value) -> Vec<Value> {
+    vec![with(right(), path, value)]
+}
+
+/// The right rule with another field in its selection.
+fn selection(name: &str, value: Value) -> Vec<Value> {
+    set(&["selection", name], value)
+}
+
+/// The right rule with an age of 90 days.
+fn since(count_type: &str) -> Value {
+    let mut selection = tagged(&["v*"]);
+    for (name, value) in days(count_type, 90).as_object().unwrap() {
+        selection[name] = value.clone();
+    }
+    with(right(), &["selection"], selection)
+}
+
+#[track_caller]
+fn each_is_wrong_at(cases: &[(Vec<Value>, &str)]) {
+    for (rules, expected) in cases {
+        let (at, accepted) = wrong(rules);
+        assert_eq!(at, *expected, "{}", json!(rules));
+        assert!(!accepted.is_empty());
+    }
+}
+
+#[test]
+fn what_ecr_refuses_of_a_rule_and_its_tags_is_refused_by_its_place() {
+    each_is_wrong_at(&[
+        (set(&["rulePriority"], Value::Null), "[0].rules[0].rulePriority"),
+        (set(&["rulePriority"], json!(0)), "[0].rules[0].rulePriority"),
+        (set(&["rulePriority"], json!("1")), "[0].rules[0].rulePriority"),
+        (set(&["rulePriority"], json!(1.5)), "[0].rules[0].rulePriority"),
+        (set(&["description"], json!(5)), "[0].rules[0].description"),
+        (set(&["Description"], json!("x")), "[0].rules[0].Description"),
+        (set(&["selection"], json!([])), "[0].rules[0].selection"),
+        (set(&["action"], json!("expire")), "[0].rules[0].action"),
+        (set(&["action"], json!({ "type": "delete" })), "[0].rules[0].action.type"),
+        (set(&["action"], json!({ "type": "transition" })), "[0].rules[0].action"),
+        (
+            set(&["action"], json!({ "type": "transition", "targetStorageClass": "glacier" })),
+            "[0].rules[0].action.targetStorageClass",
+        ),
+        (
+            set(&["action"], json!({ "type": "expire", "targetStorageClass": "archive" })),
+            "[0].rules[0].action.targetStorageClass",
+        ),
+        (selection("tagStatus", Value::Null), "[0].rules[0].selection.tagStatus"),
+        (selection("tagStatus", json!("Tagged")), "[0].rules[0].selection.tagStatus"),
+        (selection("tagStatus", json!("any")), "[0].rules[0].selection.tagPatternList"),
+        (selection("tagStatus", json!("untagged")), "[0].rules[0].selection.tagPatternList"),
+        (selection("tagPatternList", Value::Null), "[0].rules[0].selection"),
+        (selection("tagPatternList", json!([])), "[0].rules[0].selection.tagPatternList"),
+        (selection("tagPatternList", json!("v*")), "[0].rules[0].selection.tagPatternList"),
+        (selection("tagPatternList", json!(["*1*2*3*4*"])), "[0].rules[0].selection.tagPatternList[0]"),
+        (selection("tagPatternList", json!(["v*", "v[0-9]"])), "[0].rules[0].selection.tagPatternList[1]"),
+        (selection("tagPrefixList", json!(["v"])), "[0].rules[0].selection.tagPrefixList"),
+        (
+            vec![with(
+                with(right(), &["selection", "tagPatternList"], Value::Null),
+                &["selection", "tagPrefixList"],
+                json!(["v*"]),
+            )],
+            "[0].rules[0].selection.tagPrefixList[0]",
+        ),
+        (
+            vec![with(
+                with(right(), &["selection", "tagPatternList"], Value::Null),
+                &["selection", "tagPrefixList"],
+                json!([""]),
+            )],
+            "[0].rules[0].selection.tagPrefixList[0]",
+        ),
+        (selection("tagPatternExcludeList", json!([])), "[0].rules[0].selection.tagPatternExcludeList"),
+        (
+            vec![with(
+                expire(1, &status("untagged"), &more_than(1)),
+                &["selection", "tagPatternExcludeList"],
+                json!(["v*"]),
+            )],
+            "[0].rules[0].selection.tagPatternExcludeList",
+        ),
+    ]);
+}
+
+#[test]
+fn what_ecr_refuses_of_a_count_is_refused_by_its_place() {
+    each_is_wrong_at(&[
+        (selection("countType", json!("imageCountLessThan")), "[0].rules[0].selection"),
+        (selection("countNumber", Value::Null), "[0].rules[0].selection.countNumber"),
+        (selection("countNumber", json!(-1)), "[0].rules[0].selection.countNumber"),
+        (selection("countUnit", json!("days")), "[0].rules[0].selection.countUnit"),
+        (
+            vec![with(since("sinceImagePushed"), &["selection", "countUnit"], json!("weeks"))],
+            "[0].rules[0].selection.countUnit",
+        ),
+        (vec![with(since("sinceImagePushed"), &["selection", "countUnit"], Value::Null)], "[0].rules[0].selection"),
+        (selection("storageClass", json!("archive")), "[0].rules[0].selection.storageClass"),
+        (vec![since("sinceImageTransitioned")], "[0].rules[0].selection"),
+        (
+            vec![with(since("sinceImageTransitioned"), &["selection", "storageClass"], json!("standard"))],
+            "[0].rules[0].selection.storageClass",
+        ),
+        (
+            vec![with(
+                with(since("sinceImageTransitioned"), &["selection", "storageClass"], json!("archive")),
+                &["selection", "countNumber"],
+                json!(89),
+            )],
+            "[0].rules[0].selection.countNumber",
+        ),
+        (vec![archive(1, &status("any"), &in_archive(90))], "[0].rules[0].selection.countType"),
+    ]);
+}
+
+#[test]
+fn what_ecr_refuses_of_rules_together_is_refused_by_its_place() {
+    each_is_wrong_at(&[
+        (vec![], "[0].rules"),
+        ((1..=51).map(|priority| with(right(), &["rulePriority"], json!(priority))).collect(), "[0].rules"),
+        (vec![right(), right()], "[0].rules[1].rulePriority"),
+        (
+            vec![expire(1, &status("any"), &more_than(1)), with(right(), &["rulePriority"], json!(2))],
+            "[0].rules[1].rulePriority",
+        ),
+        (
+            vec![with(right(), &["rulePriority"], json!(2)), expire(1, &status("any"), &more_than(1))],
+            "[0].rules[1].rulePriority",
+        ),
+        (
+            vec![expire(1, &status("any"), &more_than(1)), expire(2, &status("any"), &more_than(2))],
+            "[0].rules[1].selection.tagStatus",
+        ),
+        (
+            vec![expire(1, &status("untagged"), &more_than(1)), expire(2, &status("untagged"), &more_than(2))],
+            "[0].rules[1].selection.tagStatus",
+        ),
+        (
+            (1..=2)
+                .map(|priority| {
+                    expire(priority, &json!({ "tagStatus": "tagged", "tagPrefixList": ["a", "b"] }), &more_than(1))
+                })
+                .collect(),
+            "[0].rules[1].selection.tagPrefixList",
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_no_list_of_policies_is_refused_by_its_place() {
+    let rules = json!([right()]);
+    for (policies, expected) in [
+        (json!({}), ""),
+        (json!([]), ""),
+        (json!(["ecr"]), "[0]"),
+        (json!([{ "rules": rules }]), "[0].repositories"),
+        (json!([{ "repositories": [], "rules": rules }]), "[0].repositories"),
+        (json!([{ "repositories": ["App"], "rules": rules }]), "[0].repositories[0]"),
+        (json!([{ "repositories": ["*"] }]), "[0].rules"),
+        (json!([{ "repositories": ["*"], "rules": "ECR" }]), "[0].rules"),
+        (
+            json!([{ "repositories": ["*"], "rules": rules }, { "repositories": ["*"], "rules": rules, "more": 1 }]),
+            "[1].more",
+        ),
+    ] {
+        assert_eq!(Policies::read(&policies).unwrap_err().at, expected, "{policies}");
+    }
+}
+
+#[test]
+fn any_may_stand_once_a_storage_class() {
+    let rules = [
+        archive(1, &status("any"), &days("sinceImagePulled", 60)),
+        expire(2, &status("any"), &in_archive(90)),
+        expire(3, &json!({ "tagStatus": "tagged", "tagPrefixList": ["a"] }), &in_archive(120)),
+    ];
+    assert_eq!(wrong(&rules).0, "[0].rules[2].rulePriority");
+    assert!(Policy::of_repository(&json!({ "rules": rules[..2] }).to_string()).is_ok());
+}
+
+#[test]
+fn a_message_names_the_place_what_stands_there_and_what_may() {
+    let rule = with(right(), &["selection", "countUnit"], json!("days"));
+    let error = Policies::read(&json!([{ "repositories": ["*"], "rules": [rule] }])).unwrap_err();
+    let expected = "`[0].rules[0].selection.countUnit` can't be \"days\"; accepted: nothing with imageCountMoreThan";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn the_document_of_a_repository_is_read_as_ecr_returns_it() {
+    let policy = json!({ "rules": [right()] }).to_string();
+    assert_eq!(Policy::of_repository(&policy).unwrap().rules[0].name.policy, None);
+    for text in ["", "{}", "[]", "{\"rules\":[{}]}", "not json"] {
+        assert!(Policy::of_repository(text).is_err(), "{text}");
+    }
+}
