@@ -1,24 +1,25 @@
-//! Deletes what an approved plan lists, and nothing else: this is the only module that calls a deleting API.
+//! Deletes and archives what an approved plan lists, and nothing else: this is the only module that calls a writing API.
 //!
-//! Images go by digest, at most 100 a call, repository by repository. A repository that fails stops no other. Before
+//! Images are deleted by digest, at most 100 a call, and archived one a call, repository by repository. A repository that fails stops no other. Before
 //! each batch its images are described once more, and usage is discovered again when it is too old.
 
 mod queue;
 mod recheck;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::operation::batch_delete_image::BatchDeleteImageOutput;
-use aws_sdk_ecr::types::ImageIdentifier;
+use aws_sdk_ecr::types::{ImageIdentifier, TargetStorageClass};
 use futures::stream::{self, StreamExt};
 
 use crate::account::AccountId;
-use crate::aws::{Aws, CallError, Caller};
+use crate::aws::{Aws, CallError, Caller, Pace};
 use crate::deadline::Deadline;
 use crate::image::{ImageDigest, RepositoryName};
 use crate::inventory::{REGIONS_AT_ONCE, REPOSITORIES_AT_ONCE};
-use crate::plan::{ApprovedPlan, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage, Unattempted};
+use crate::plan::{ApprovedPlan, Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage, Unattempted};
+use crate::policy::Action;
 use crate::pull_time::IndexPulls;
 use crate::usage::{FreshUsage, NotFresh};
 use queue::Queue;
@@ -29,6 +30,11 @@ use recheck::Seen;
 const IMAGES_PER_CALL: usize = 100;
 
 const BATCH_DELETE_IMAGE: &str = "ecr:BatchDeleteImage";
+const UPDATE_IMAGE_STORAGE_CLASS: &str = "ecr:UpdateImageStorageClass";
+
+/// The errors of `UpdateImageStorageClass` that tell of the image and not of the call.
+/// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html>.
+const OF_THE_IMAGE: [&str; 2] = ["ImageStorageClassUpdateNotSupportedException", "ValidationException"];
 
 /// One repository, and how it is cleaned.
 struct Cleaner<'a> {
@@ -37,6 +43,9 @@ struct Cleaner<'a> {
     repository: &'a RepositoryName,
     index_pulls: IndexPulls,
     usage: &'a FreshUsage<'a>,
+    pace: &'a Pace,
+    /// What those indexes name that an index may name, whether they go or stay.
+    nested: HashMap<ImageDigest, Box<[ImageDigest]>>,
     deadline: Deadline,
 }
 
@@ -53,13 +62,21 @@ pub async fn apply(aws: &Aws, approved: ApprovedPlan, usage: &FreshUsage<'_>, de
     let mut plan = approved.into_plan();
     let clean_region = async |registry: &mut RegistryPlan| {
         let RegistryPlan { registry_id, region, index_pulls, repositories } = registry;
-        let (ecr, index_pulls) = (aws.ecr(region), *index_pulls);
+        let (ecr, pace, index_pulls) = (aws.ecr(region), aws.pace(), *index_pulls);
         stream::iter(repositories.iter_mut().flatten())
             .for_each_concurrent(REPOSITORIES_AT_ONCE, async |RepositoryPlan { repository_name, decided }| {
-                if let Ok(decided) = decided {
-                    let repository = repository_name;
-                    let cleaner = Cleaner { ecr: &ecr, registry_id, repository, index_pulls, usage, deadline };
-                    cleaner.clean(&mut decided.stale).await;
+                if let Ok(Decided { stale, kept_indexes, .. }) = decided {
+                    let cleaner = Cleaner {
+                        ecr: &ecr,
+                        registry_id,
+                        repository: repository_name,
+                        nested: nested_indexes(stale, kept_indexes),
+                        index_pulls,
+                        usage,
+                        pace: &pace,
+                        deadline,
+                    };
+                    cleaner.clean(stale).await;
                 }
             })
             .await;
@@ -88,36 +105,104 @@ impl Cleaner<'_> {
         }
     }
 
-    /// Deletes those of a batch that still are what was planned to go.
+    /// Deletes and archives those of a batch that still are what was planned to go.
     async fn clean_batch(&self, stale: &mut [StaleImage], batch: &[usize], seen: &mut Seen) -> Result<(), Stop> {
-        let images = batch.iter().map(|place| &stale[*place]);
-        let digests: BTreeSet<ImageDigest> =
-            images.flat_map(|image| image.descendants().iter().copied().chain([image.image_digest])).collect();
+        let (deleted, archived): (Vec<usize>, Vec<usize>) =
+            batch.iter().partition(|place| stale[**place].action == Action::Expire);
+        if !deleted.is_empty() {
+            let unhindered = self.unhindered(stale, &deleted, &deleted, seen).await?;
+            if !unhindered.is_empty() {
+                let answer = self.delete(unhindered.iter().map(|place| stale[*place].image_digest)).await?;
+                take_results(stale, &unhindered, &answer);
+            }
+        }
+        for (done, place) in archived.iter().enumerate() {
+            // They go one by one, and what comes later is looked at again when that has taken long.
+            if !self.unhindered(stale, &[*place], &archived[done..], seen).await?.is_empty() {
+                stale[*place].result = self.archive(stale[*place].image_digest).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of `places` that still are what was planned to go; the others get their results. Where it is time to look
+    /// again, all of `together` are looked at.
+    async fn unhindered(
+        &self,
+        stale: &mut [StaleImage],
+        places: &[usize],
+        together: &[usize],
+        seen: &mut Seen,
+    ) -> Result<Vec<usize>, Stop> {
         let max_age = self.usage.limits().image_max_age;
         // Both must be young at once, and reading usage again takes time in which images change.
         let usage = loop {
             self.deadline.allows_more().map_err(|_| Stop::Unattempted(Unattempted::Deadline))?;
-            if !seen.all_within(&digests, max_age) {
-                seen.look_at(&digests, self.ecr, self.repository, self.deadline).await?;
+            let own = |places: &[usize]| places.iter().map(|place| stale[*place].image_digest).collect::<BTreeSet<_>>();
+            let descendants = together.iter().flat_map(|place| self.descendants(&stale[*place]));
+            let own_together = own(together);
+            let descendants = descendants.filter(|digest| !own_together.contains(digest));
+            // What goes is looked at last, so that nothing comes between the look and the delete.
+            for old in [seen.older(descendants, max_age), seen.older(own_together.iter().copied(), max_age)] {
+                self.look_at(&old, seen).await?;
             }
             let usage = self.usage.now().await?;
-            if seen.all_within(&digests, max_age) {
+            if seen.older(own(places).into_iter(), max_age).is_empty() {
                 break usage;
             }
         };
+        self.deadline.allows_more().map_err(|_| Stop::Unattempted(Unattempted::Deadline))?;
         let usage = usage.usage.of_repository(self.registry_id, self.repository);
         let mut unhindered = Vec::new();
-        for place in batch {
-            match seen.hindrance(&stale[*place], &usage, self.index_pulls) {
+        for place in places {
+            let image = &stale[*place];
+            match seen.hindrance(image, &self.descendants(image), &usage, self.index_pulls) {
                 Some(result) => stale[*place].result = result,
                 None => unhindered.push(*place),
             }
         }
-        if !unhindered.is_empty() {
-            let answer = self.delete(unhindered.iter().map(|place| stale[*place].image_digest)).await?;
-            take_results(stale, &unhindered, &answer);
+        Ok(unhindered)
+    }
+
+    /// Looks at images once more. Where the deadline comes too near for that, none of them was attempted.
+    async fn look_at(&self, digests: &BTreeSet<ImageDigest>, seen: &mut Seen) -> Result<(), Stop> {
+        match seen.look_at(digests, self.ecr, self.repository, self.deadline).await {
+            Err(error) if error.is_deadline() => Err(Stop::Unattempted(Unattempted::Deadline)),
+            looked => Ok(looked?),
         }
-        Ok(())
+    }
+
+    /// What an image names, what that names, and so on.
+    fn descendants(&self, image: &StaleImage) -> Vec<ImageDigest> {
+        let mut descendants: Vec<ImageDigest> = image.children().to_vec();
+        let mut seen: HashSet<ImageDigest> = descendants.iter().copied().collect();
+        let mut next = 0;
+        while let Some(digest) = descendants.get(next) {
+            next += 1;
+            let children = self.nested.get(digest).map_or(&[][..], |children| children);
+            descendants.extend(children.iter().copied().filter(|child| seen.insert(*child)));
+        }
+        descendants
+    }
+
+    /// Moves an image to archive storage.
+    async fn archive(&self, image_digest: ImageDigest) -> Result<ImageResult, CallError> {
+        let image_id = ImageIdentifier::builder().image_digest(image_digest.to_string()).build();
+        let request = self
+            .ecr
+            .update_image_storage_class()
+            .repository_name(self.repository.as_str())
+            .image_id(image_id)
+            .target_storage_class(TargetStorageClass::Archive);
+        let caller = Caller::paced(self.deadline, &self.pace.storage_class);
+        let call = caller.call(UPDATE_IMAGE_STORAGE_CLASS, request.send());
+        match self.in_time(UPDATE_IMAGE_STORAGE_CLASS, call).await {
+            Ok(_) => Ok(ImageResult::Archived),
+            Err(error) if error.code == "ImageNotFoundException" => Ok(ImageResult::Gone),
+            // What ECR can't do with one image, it may do with the next.
+            Err(error) if OF_THE_IMAGE.contains(&error.code.as_str()) => Ok(failed(error)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn delete(&self, digests: impl Iterator<Item = ImageDigest>) -> Result<BatchDeleteImageOutput, CallError> {
@@ -125,12 +210,19 @@ impl Cleaner<'_> {
         let image_ids = digests.map(|digest| ImageIdentifier::builder().image_digest(digest.to_string()).build());
         let request = self.ecr.batch_delete_image().repository_name(self.repository.as_str());
         let request = request.set_image_ids(Some(image_ids.collect()));
-        let caller = Caller::new(self.deadline);
-        let answer = caller.call(BATCH_DELETE_IMAGE, request.send());
+        self.in_time(BATCH_DELETE_IMAGE, Caller::new(self.deadline).call(BATCH_DELETE_IMAGE, request.send())).await
+    }
+
+    /// Cuts a writing call off before what it goes by is too old.
+    async fn in_time<T>(
+        &self,
+        api: &'static str,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
         let timeout = self.usage.limits().delete_timeout;
-        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
+        tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
             let message = format!("not answered within {timeout:?}, and what is in use may have changed");
-            Err(CallError { api: BATCH_DELETE_IMAGE, code: "TimeoutError".to_owned(), message })
+            Err(CallError { api, code: "TimeoutError".to_owned(), message })
         })
     }
 
@@ -172,6 +264,16 @@ impl From<NotFresh> for Stop {
             NotFresh::Incomplete(_) => Unattempted::UsageIncomplete,
         })
     }
+}
+
+/// What the indexes name that another index may name.
+fn nested_indexes(
+    stale: &[StaleImage],
+    kept: &HashMap<ImageDigest, Box<[ImageDigest]>>,
+) -> HashMap<ImageDigest, Box<[ImageDigest]>> {
+    let followers = stale.iter().filter(|image| !image.follows().is_empty() && !image.children().is_empty());
+    let stale = followers.map(|image| (image.image_digest, image.children().into()));
+    stale.chain(kept.iter().map(|(index, children)| (*index, children.clone()))).collect()
 }
 
 /// ECR answers 200 also where it deletes nothing: each image's fate is in the answer.

@@ -42,6 +42,8 @@ pub struct Image {
     pub image_size_in_bytes: u64,
     /// Whether it can be pulled.
     pub image_status: ImageStatus,
+    /// When it was archived or restored; `None` for one that never was.
+    pub archival: Option<Box<Archival>>,
     /// Whether its manifest names other manifests.
     pub manifest: ManifestKind,
     /// The image that this one is about (a signature, an SBOM): its `subjectManifestDigest`.
@@ -64,8 +66,19 @@ pub enum Subject {
 pub enum ImageStatus {
     /// It can be pulled. Registries that tell no status have only such images.
     Active,
-    /// In archive storage, on its way out of it, or a status newer than this program.
-    NotActive,
+    /// It is in archive storage.
+    Archived,
+    /// It is on its way out of there, or has a status newer than this program.
+    Other,
+}
+
+/// What became of an image that was archived.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Archival {
+    /// When it was moved to archive storage last.
+    pub last_archived_at: Option<DateTime<Utc>>,
+    /// When it was restored last.
+    pub last_activated_at: Option<DateTime<Utc>>,
 }
 
 /// What an image's manifest media type says of it.

@@ -20,7 +20,8 @@ pub use manifests::{IndexContents, read_index_pulls, read_manifests};
 use crate::account::Region;
 use crate::aws::{Aws, CallError, Caller};
 use crate::deadline::Deadline;
-use crate::image::{Image, ImageStatus, ManifestKind, RepositoryName, Subject};
+use crate::image::{Archival, Image, ImageStatus, ManifestKind, RepositoryName, Subject};
+use crate::policy::Policy;
 use crate::settings::RepositorySelection;
 use crate::sharing::Pullers;
 
@@ -34,6 +35,7 @@ pub const REGIONS_AT_ONCE: usize = 8;
 
 const DESCRIBE_REPOSITORIES: &str = "ecr:DescribeRepositories";
 const DESCRIBE_IMAGES: &str = "ecr:DescribeImages";
+const GET_LIFECYCLE_POLICY: &str = "ecr:GetLifecyclePolicy";
 const GET_REGISTRY_POLICY: &str = "ecr:GetRegistryPolicy";
 const GET_REPOSITORY_POLICY: &str = "ecr:GetRepositoryPolicy";
 
@@ -130,6 +132,24 @@ pub async fn read_pullers_of_registry(ecr: &Client, deadline: Deadline) -> Resul
     Pullers::of_policy(&policy).map_err(|error| CallError::unexpected(GET_REGISTRY_POLICY, &error))
 }
 
+/// The lifecycle policy that ECR has for a repository; `None` where there is none.
+///
+/// # Errors
+/// When it can't be read or understood.
+pub async fn read_lifecycle_policy(
+    ecr: &Client,
+    name: &RepositoryName,
+    deadline: Deadline,
+) -> Result<Option<Policy>, CallError> {
+    let request = ecr.get_lifecycle_policy().repository_name(name.as_str());
+    let policy = match Caller::new(deadline).call(GET_LIFECYCLE_POLICY, request.send()).await {
+        Ok(answer) => answer.lifecycle_policy_text.unwrap_or_default(),
+        Err(error) if error.code == "LifecyclePolicyNotFoundException" => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Policy::of_repository(&policy).map(Some).map_err(|error| CallError::unexpected(GET_LIFECYCLE_POLICY, &error))
+}
+
 /// Reads a repository's images to the last.
 ///
 /// # Errors
@@ -182,8 +202,15 @@ pub fn image(detail: ImageDetail) -> Option<Image> {
         image_size_in_bytes: detail.image_size_in_bytes.and_then(|size| size.try_into().ok()).unwrap_or_default(),
         image_status: match detail.image_status.as_ref().map(aws_sdk_ecr::types::ImageStatus::as_str) {
             None | Some("ACTIVE") => ImageStatus::Active,
-            Some(_) => ImageStatus::NotActive,
+            Some("ARCHIVED") => ImageStatus::Archived,
+            Some(_) => ImageStatus::Other,
         },
+        archival: (detail.last_archived_at.is_some() || detail.last_activated_at.is_some()).then(|| {
+            Box::new(Archival {
+                last_archived_at: detail.last_archived_at.and_then(time),
+                last_activated_at: detail.last_activated_at.and_then(time),
+            })
+        }),
         manifest: match detail.image_manifest_media_type.as_deref() {
             Some(media_type) if INDEX_MEDIA_TYPES.contains(&media_type) => ManifestKind::Index,
             Some(_) => ManifestKind::Manifest,
@@ -202,7 +229,7 @@ fn time(time: aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
 }
 
 /// An image that changes while its repository is listed may come twice. Whatever either answer says for keeping it
-/// counts: all its tags, the later times, an unknown push time, and a status that is not ACTIVE.
+/// counts: all its tags, the later times, an unknown push time, and that its status was two.
 fn merge_repeated(images: &mut Vec<Image>) {
     images.sort_unstable_by_key(|image| image.image_digest);
     images.dedup_by(|again, first| {
@@ -214,8 +241,8 @@ fn merge_repeated(images: &mut Vec<Image>) {
             first.image_tags = tags.into();
             first.image_pushed_at = first.image_pushed_at.zip(again.image_pushed_at).map(|(a, b)| a.max(b));
             first.last_recorded_pull_time = first.last_recorded_pull_time.max(again.last_recorded_pull_time);
-            if again.image_status != ImageStatus::Active {
-                first.image_status = again.image_status;
+            if again.image_status != first.image_status {
+                first.image_status = ImageStatus::Other;
             }
         }
         repeated
@@ -237,9 +264,9 @@ mod tests {
         for (status, expected) in [
             (None, ImageStatus::Active),
             (Some("ACTIVE"), ImageStatus::Active),
-            (Some("ARCHIVED"), ImageStatus::NotActive),
-            (Some("ACTIVATING"), ImageStatus::NotActive),
-            (Some("FROZEN"), ImageStatus::NotActive),
+            (Some("ARCHIVED"), ImageStatus::Archived),
+            (Some("ACTIVATING"), ImageStatus::Other),
+            (Some("FROZEN"), ImageStatus::Other),
         ] {
             let detail = ImageDetail::builder().image_digest(DIGEST).set_image_status(status.map(Into::into)).build();
             assert_eq!(image(detail).unwrap().image_status, expected, "{status:?}");
@@ -272,7 +299,7 @@ mod tests {
             assert_eq!(images.len(), 1);
             assert_eq!(*images[0].image_tags, [Box::<str>::from("prod"), Box::from("v1")]);
             assert_eq!(images[0].last_recorded_pull_time.unwrap().timestamp(), 9);
-            assert_eq!(images[0].image_status, ImageStatus::NotActive);
+            assert_eq!(images[0].image_status, ImageStatus::Other, "neither that of one answer nor that of the other");
         }
     }
 }

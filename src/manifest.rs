@@ -12,7 +12,11 @@ use crate::image::{Image, ImageDigest, ManifestKind};
 /// The indexes of a repository whose manifests were read, each with its children. An index that is not here has
 /// children that nobody knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Manifests(HashMap<ImageDigest, Box<[ImageDigest]>>);
+pub struct Manifests {
+    children: HashMap<ImageDigest, Box<[ImageDigest]>>,
+    /// None was read, and no index is taken to name anything.
+    are_assumed: bool,
+}
 
 /// A manifest that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,13 +40,21 @@ impl Manifests {
     #[must_use]
     pub fn childless(images: &[Image]) -> Self {
         let indexes = images.iter().filter(|image| image.manifest.may_name_others());
-        Self(indexes.map(|image| (image.image_digest, Box::default())).collect())
+        let children: HashMap<_, _> = indexes.map(|image| (image.image_digest, Box::default())).collect();
+        Self { are_assumed: !children.is_empty(), children }
+    }
+
+    /// Whether there are indexes of which none was read.
+    #[must_use]
+    pub fn are_assumed(&self) -> bool {
+        self.are_assumed
     }
 
     /// As if these indexes named these images.
     #[cfg(test)]
     pub(crate) fn naming(children: impl IntoIterator<Item = (ImageDigest, Vec<ImageDigest>)>) -> Self {
-        Self(children.into_iter().map(|(index, children)| (index, children.into())).collect())
+        let children = children.into_iter().map(|(index, children)| (index, children.into()));
+        Self { children: children.collect(), are_assumed: false }
     }
 
     /// Adds the manifest of an image that may be an index.
@@ -67,14 +79,14 @@ impl Manifests {
                 Err(_) => children_named_in(manifest)?,
             },
         };
-        self.0.insert(image_digest, children);
+        self.children.insert(image_digest, children);
         Ok(())
     }
 
     /// The children of an index; `None` where its manifest was not read.
     #[must_use]
     pub fn children_of(&self, index: ImageDigest) -> Option<&[ImageDigest]> {
-        self.0.get(&index).map(|children| &**children)
+        self.children.get(&index).map(|children| &**children)
     }
 }
 

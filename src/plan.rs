@@ -3,6 +3,7 @@
 //! The plan is also what the report shows: each stale image carries its reason and, once applied, its result. Only
 //! [`Plan::approve`] makes an [`ApprovedPlan`], and only an approved plan can be applied.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -10,9 +11,10 @@ use serde::Serialize;
 
 use crate::account::{AccountId, Region};
 use crate::aws::CallError;
-use crate::image::{Image, ImageDigest, ManifestKind, RepositoryName};
+use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName};
+use crate::policy::{Action, RuleName};
 use crate::pull_time::IndexPulls;
-use crate::retention::{Decision, Decisions, KeepReason, Kin, StaleReason};
+use crate::retention::{Decision, Decisions, Doomed, KeepReason, Kin, StaleReason};
 use crate::usage::{Discovery, Holder, RepositoryUsage, UsageIncomplete};
 
 /// What becomes of every repository of every region.
@@ -59,6 +61,10 @@ pub struct Decided {
     pub held: Vec<HeldImage>,
     /// Those that go, oldest first.
     pub stale: Vec<StaleImage>,
+    /// What the indexes that stay name, where an index that goes may name one of them.
+    pub kept_indexes: HashMap<ImageDigest, Box<[ImageDigest]>>,
+    /// Those in use that ECR's own lifecycle policy would take, in the order of their digests.
+    pub at_risk: Vec<ImageAtRisk>,
     /// The indexes whose manifests were needed and could not be fetched.
     pub unfetched: Option<Unfetched>,
 }
@@ -85,6 +91,21 @@ pub struct HeldImage {
     pub held_by: Arc<Holder>,
 }
 
+/// An image in use that ECR's own lifecycle policy of its repository would take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageAtRisk {
+    /// What names it.
+    pub image_digest: ImageDigest,
+    /// Its tags.
+    pub image_tags: Box<[Box<str>]>,
+    /// Who uses it, the first by kind and name.
+    pub held_by: Arc<Holder>,
+    /// The rule that would take it.
+    pub rule: Arc<RuleName>,
+    /// What would become of it.
+    pub action: Action,
+}
+
 /// The number of images that stay, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeptBecause([u64; KeepReason::ALL.len()]);
@@ -102,8 +123,12 @@ pub struct StaleImage {
     pub pulled_at: Option<DateTime<Utc>>,
     /// Compressed bytes.
     pub image_size_in_bytes: u64,
+    /// Whether it can be pulled.
+    pub image_status: ImageStatus,
     /// Whether it names other manifests.
     pub manifest: ManifestKind,
+    /// Whether it is to be deleted or to be archived.
+    pub action: Action,
     /// Why it goes.
     pub reason: StaleReason,
     /// What it hangs together with; `None` where it stands alone.
@@ -115,10 +140,12 @@ pub struct StaleImage {
 /// What became of a stale image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageResult {
-    /// It is to be deleted.
+    /// It is to be deleted, or to be archived.
     Planned,
     /// ECR deleted it.
     Deleted,
+    /// ECR moved it to archive storage.
+    Archived,
     /// It was gone already.
     Gone,
     /// ECR refused, because an index still names it.
@@ -257,31 +284,37 @@ impl Decided {
         unnamed: u64,
         decisions: &Decisions,
         usage: &RepositoryUsage<'_>,
-        index_pulls: IndexPulls,
+        only_in_use: &HashSet<ImageDigest>,
     ) -> Self {
         let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
         decided.kept_because.add(KeepReason::Unknown, unnamed);
         for (place, decision) in decisions.each().iter().enumerate() {
-            let Image { image_digest, image_pushed_at, image_size_in_bytes, manifest, .. } = images[place];
+            let Image { image_digest, image_pushed_at, image_size_in_bytes, image_status, manifest, .. } =
+                images[place];
             let image_tags = std::mem::take(&mut images[place].image_tags);
             decided.bytes += manifest.own_bytes(image_size_in_bytes);
             let holder = usage.holder(image_digest, &image_tags);
             decided.images_in_use += u64::from(holder.is_some());
-            match (*decision, holder) {
-                (Decision::Keep { reasons, candidate: Some(_) }, Some(holder)) => {
+            match (decision, holder) {
+                (Decision::Keep { reasons, .. }, Some(holder)) if only_in_use.contains(&image_digest) => {
                     decided.kept_because.add(reasons.first(), 1);
                     let held_by = Arc::clone(holder);
                     decided.held.push(HeldImage { image_digest, image_tags, image_pushed_at, held_by });
                 }
                 (Decision::Keep { reasons, .. }, _) => decided.kept_because.add(reasons.first(), 1),
-                (Decision::Delete(reason), _) => decided.stale.push(StaleImage {
+                (Decision::Delete(reason) | Decision::Archive(reason), _) => decided.stale.push(StaleImage {
                     image_digest,
                     image_tags,
                     image_pushed_at,
-                    pulled_at: decisions.pulled_at(place, &images, index_pulls),
+                    pulled_at: decisions.pulled_at(place, &images[place]),
                     image_size_in_bytes,
+                    image_status,
                     manifest,
-                    reason,
+                    action: match decision {
+                        Decision::Archive(_) => Action::Archive,
+                        Decision::Delete(_) | Decision::Keep { .. } => Action::Expire,
+                    },
+                    reason: reason.clone(),
                     kin: decisions.kin(place, &images),
                     result: ImageResult::Planned,
                 }),
@@ -290,15 +323,37 @@ impl Decided {
         decided.held.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
         decided.stale.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
         decided.stale.shrink_to_fit();
+        if decided.stale.iter().any(|image| !image.children().is_empty()) {
+            decided.kept_indexes = decisions.kept_indexes(&images).collect();
+        }
         decided
     }
 }
 
-impl StaleImage {
-    /// The bytes it adds to its repository; none where it is an index.
+impl ImageAtRisk {
+    /// Tells of the images that a policy would take, with who uses them.
     #[must_use]
-    pub fn own_bytes(&self) -> u64 {
-        self.manifest.own_bytes(self.image_size_in_bytes)
+    pub fn all(doomed: Vec<Doomed>, images: &[Image], usage: &RepositoryUsage<'_>) -> Vec<Self> {
+        let tell = |Doomed { place, rule, action }| {
+            let Image { image_digest, image_tags, .. } = &images[place];
+            let held_by = Arc::clone(usage.holder(*image_digest, image_tags)?);
+            Some(Self { image_digest: *image_digest, image_tags: image_tags.clone(), held_by, rule, action })
+        };
+        let mut at_risk: Vec<Self> = doomed.into_iter().filter_map(tell).collect();
+        at_risk.sort_unstable_by_key(|image| image.image_digest);
+        at_risk
+    }
+}
+
+impl StaleImage {
+    /// The bytes that deleting it frees: none where it is an index, and none where it is archived, since archive storage
+    /// is billed too.
+    #[must_use]
+    pub fn freed_bytes(&self) -> u64 {
+        match self.action {
+            Action::Expire => self.manifest.own_bytes(self.image_size_in_bytes),
+            Action::Archive => 0,
+        }
     }
 
     /// The stale images that it goes after, and only if they go.
@@ -307,10 +362,10 @@ impl StaleImage {
         self.kin.as_ref().map_or(&[], |kin| &kin.follows)
     }
 
-    /// What it names, and what that names.
+    /// What it names.
     #[must_use]
-    pub fn descendants(&self) -> &[ImageDigest] {
-        self.kin.as_ref().map_or(&[], |kin| &kin.descendants)
+    pub fn children(&self) -> &[ImageDigest] {
+        self.kin.as_ref().map_or(&[], |kin| &kin.children)
     }
 }
 

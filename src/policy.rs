@@ -132,6 +132,17 @@ impl Policies {
     }
 }
 
+impl Applicable {
+    /// The policy that the settings give.
+    #[must_use]
+    pub fn given(self) -> Option<Arc<Policy>> {
+        match self {
+            Self::Policy(policy) => Some(policy),
+            Self::OfRepository | Self::None => None,
+        }
+    }
+}
+
 impl Policy {
     /// Whether a rule speaks of images of this storage class.
     #[must_use]

@@ -84,6 +84,8 @@ pub struct Totals {
     pub bytes: u64,
     /// What these bytes cost.
     pub monthly_cost_usd: f64,
+    /// Images in use that ECR's own lifecycle policies would take.
+    pub images_at_risk: u64,
     /// Images that a workload uses itself.
     pub images_in_use: u64,
     /// Images that stay.
@@ -100,7 +102,7 @@ pub struct Totals {
     pub images_skipped: u64,
     /// Images whose turn did not come.
     pub images_not_attempted: u64,
-    /// The sum of the stale images' sizes.
+    /// The sum of the sizes of the stale images that are to be deleted.
     pub bytes_stale: u64,
     /// The sum of the deleted images' sizes.
     pub bytes_deleted: u64,
@@ -178,6 +180,7 @@ fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode) -> Outcome {
         ImageResult::Failed { code, .. } => CallError::is_deadline_code(code),
         ImageResult::Planned
         | ImageResult::Deleted
+        | ImageResult::Archived
         | ImageResult::Gone
         | ImageResult::Kept
         | ImageResult::Skipped(_) => false,
@@ -210,16 +213,18 @@ impl Totals {
             totals.images += repository.images;
             totals.bytes += repository.bytes;
             totals.images_in_use += repository.images_in_use;
+            totals.images_at_risk += repository.at_risk.len() as u64;
             totals.images_kept += repository.kept_because.total();
             totals.images_stale += repository.stale.len() as u64;
             for image in &repository.stale {
-                totals.bytes_stale += image.own_bytes();
+                totals.bytes_stale += image.freed_bytes();
                 match image.result {
                     ImageResult::Planned | ImageResult::Gone | ImageResult::Kept => {}
                     ImageResult::Deleted => {
                         totals.images_deleted += 1;
-                        totals.bytes_deleted += image.own_bytes();
+                        totals.bytes_deleted += image.freed_bytes();
                     }
+                    ImageResult::Archived => totals.images_archived += 1,
                     ImageResult::Failed { .. } => totals.images_failed += 1,
                     ImageResult::Skipped(_) => totals.images_skipped += 1,
                     ImageResult::NotAttempted(_) => totals.images_not_attempted += 1,

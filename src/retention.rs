@@ -4,10 +4,11 @@
 //! It reads no clock, calls nothing and logs nothing.
 //!
 //! - Retention decides per image, never per tag: deleting an image takes all its tags, so every tag is asked.
-//! - A tagged image is a candidate if it is not among the `images_to_keep` newest tagged ones by push time and digest.
-//! - An untagged image is a candidate if it was pushed more than `untagged_older_than_days` ago.
-//! - An index's untagged children and all referrers (signatures, SBOMs) take no place among the newest and have no age
-//!   of their own: they are candidates, and stay while anything that they belong to stays. A child with a tag is an image
+//! - Without policies, a tagged image is a candidate if it is not among the `images_to_keep` newest tagged ones by push time
+//!   and digest, and an untagged one if it was pushed more than `untagged_older_than_days` ago. With policies, what a rule
+//!   takes is a candidate, to be deleted or to be archived, and the newest tagged ones stay all the same.
+//! - An index's untagged children and all referrers (signatures, SBOMs) take no place among the newest, no policy counts
+//!   them, and they have no age of their own: what becomes of what they belong to becomes of them. A child with a tag is an image
 //!   like others, which also stays while an index that names it stays.
 //! - A referrer without its subject counts as untagged when its manifest names the subject, and is kept when only its
 //!   tag does.
@@ -16,25 +17,37 @@
 //! - Unknown means keep. What an index names stands in its manifest; where that could not be read, every untagged image,
 //!   and every image not pushed after the index, may be its child and is kept.
 
+mod audit;
+mod candidates;
+mod closure;
 mod graph;
 mod reason;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use regex::Regex;
 
-use graph::{Follows, Graph, Relation};
+pub use audit::{Doomed, audit};
+use candidates::{Candidate, Candidates, candidates, newest_tagged, storage_class};
+use closure::{
+    hold_what_follows_the_held, hold_what_may_be_named, hold_what_names_the_held, spare_what_follows_the_archived,
+};
+use graph::Graph;
 pub use reason::{KeepReason, KeepReasons, StaleReason};
 
-use crate::image::{Image, ImageDigest, ImageStatus};
+use crate::image::{Image, ImageDigest};
 use crate::manifest::Manifests;
 use crate::pattern::Pattern;
+use crate::policy::{Action, Policy, RuleName, StorageClass};
 use crate::pull_time::IndexPulls;
 use crate::usage::RepositoryUsage;
 
 /// Seconds a day; "older than n days" means an age of more than n times this.
 const DAY: i64 = 86_400;
 
-/// What is kept and what is stale.
+/// What is kept, whatever would take it.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// How many of the newest tagged images stay.
@@ -43,12 +56,24 @@ pub struct Rules {
     pub ignore_tags_regex: Option<Regex>,
     /// An image with a tag that matches one of these stays.
     pub keep_tags: Vec<Pattern>,
-    /// The age in days above which untagged images are stale; `None` means never.
-    pub untagged_older_than_days: Option<u32>,
     /// An image pulled within so many days stays; 0 means that pulls don't count.
     pub keep_pulled_within_days: u32,
     /// An image pushed within so many days stays.
     pub keep_pushed_within_days: u32,
+}
+
+/// What would go from a repository if nothing kept it.
+#[derive(Clone, Copy, Debug)]
+pub enum Takes<'a> {
+    /// Tagged images beyond the number that is kept, and untagged ones older than this.
+    NumberAndAge {
+        /// The age in days above which untagged images are candidates; `None` means never.
+        untagged_older_than_days: Option<u32>,
+    },
+    /// What the rules of this policy take.
+    Policy(&'a Policy),
+    /// Nothing: no policy matches the repository.
+    Nothing,
 }
 
 /// What is known of a repository.
@@ -62,12 +87,14 @@ pub struct Known<'a> {
     pub index_pulls: IndexPulls,
     /// What workloads use of it.
     pub usage: &'a RepositoryUsage<'a>,
+    /// What would go if nothing kept it.
+    pub takes: Takes<'a>,
     /// The time that ages are counted to.
     pub now: DateTime<Utc>,
 }
 
 /// What becomes of an image, with why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It stays.
     Keep {
@@ -78,12 +105,18 @@ pub enum Decision {
     },
     /// It goes.
     Delete(StaleReason),
+    /// It goes to archive storage.
+    Archive(StaleReason),
 }
 
 /// What becomes of every image of a repository, and how they hang together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decisions {
     each: Vec<Decision>,
+    /// Of the images that a rule speaks of and does not take, that rule.
+    shielded_by: HashMap<usize, Arc<RuleName>>,
+    /// Of the indexes, when they or what they name were last pulled by others.
+    pulls: HashMap<usize, Option<DateTime<Utc>>>,
     graph: Graph,
 }
 
@@ -92,8 +125,8 @@ pub struct Decisions {
 pub struct Kin {
     /// The indexes that name it and the images it is about, all of them stale: it goes after them, and only if they go.
     pub follows: Box<[ImageDigest]>,
-    /// What it names, and what that names: when one of these is used or pulled, it is needed.
-    pub descendants: Box<[ImageDigest]>,
+    /// What it names.
+    pub children: Box<[ImageDigest]>,
 }
 
 /// Whether the decisions depend on what the repository's indexes name.
@@ -106,38 +139,39 @@ pub fn needs_manifests(known: &Known<'_>, rules: &Rules) -> bool {
             &Known { manifests: &Manifests::childless(known.images), index_pulls: IndexPulls::MayBeOwn, ..*known },
             rules,
         )
-        .each
-        .iter()
-        .any(|decision| matches!(decision, Decision::Delete(_)))
+        .any_goes()
 }
 
 /// Decides for every image of one repository.
 #[must_use]
 pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
-    let Known { images, manifests, index_pulls: _, usage: _, now } = *known;
+    let Known { images, manifests, index_pulls: _, usage: _, takes: _, now } = *known;
     let graph = Graph::of(images, manifests);
-    let newest = newest_tagged(images, &graph, rules.images_to_keep, now);
     let mut reasons: Vec<KeepReasons> = images.iter().map(|image| protections(image, known, rules)).collect();
     hold_what_names_the_held(&mut reasons, &graph);
     hold_what_may_be_named(&mut reasons, images, &graph);
     graph.in_circles().for_each(|place| reasons[place].add(KeepReason::Unknown));
 
-    let candidates: Vec<Option<StaleReason>> = (0..images.len())
-        .map(|place| match candidate(place, newest[place], images, &graph, rules, now) {
-            Ok(candidate) => Some(candidate),
-            Err(reason) => {
-                reasons[place].add(reason);
-                None
-            }
-        })
-        .collect();
+    let newest = newest_tagged(images, &graph, rules.images_to_keep, now);
+    let pulls = pulls_of_indexes(known, &graph);
+    let Candidates { mut each, shielded_by } = candidates(known, &graph, &pulls, &newest, rules);
+    for (place, candidate) in each.iter().enumerate() {
+        if let Err(reason) = candidate {
+            reasons[place].add(*reason);
+        }
+        if newest[place] {
+            reasons[place].add(KeepReason::Newest);
+        }
+    }
+    spare_what_follows_the_archived(&mut each, &mut reasons, images, &graph);
     hold_what_follows_the_held(&mut reasons, &graph);
 
-    let each = reasons.into_iter().zip(candidates).map(|(reasons, candidate)| match candidate {
-        Some(reason) if reasons.is_empty() => Decision::Delete(reason),
-        candidate => Decision::Keep { reasons, candidate },
-    });
-    Decisions { each: each.collect(), graph }
+    let decide = |(reasons, candidate): (KeepReasons, Result<Candidate, KeepReason>)| match candidate {
+        Ok(Candidate { reason, action: Action::Expire }) if reasons.is_empty() => Decision::Delete(reason),
+        Ok(Candidate { reason, action: Action::Archive }) if reasons.is_empty() => Decision::Archive(reason),
+        candidate => Decision::Keep { reasons, candidate: candidate.ok().map(|candidate| candidate.reason) },
+    };
+    Decisions { each: reasons.into_iter().zip(each).map(decide).collect(), shielded_by, pulls, graph }
 }
 
 impl Decisions {
@@ -147,124 +181,95 @@ impl Decisions {
         &self.each
     }
 
-    /// Whether anything goes.
+    /// Whether anything goes, be it to archive storage.
     #[must_use]
     pub fn any_goes(&self) -> bool {
-        self.each.iter().any(|decision| matches!(decision, Decision::Delete(_)))
+        self.each.iter().any(|decision| matches!(decision, Decision::Delete(_) | Decision::Archive(_)))
+    }
+
+    /// The rule that speaks of the image at a place without taking it, so that no other rule may.
+    #[must_use]
+    pub fn shielded_by(&self, place: usize) -> Option<&Arc<RuleName>> {
+        self.shielded_by.get(&place)
     }
 
     /// Keeps everything that would go, for a reason that the repository as a whole gives.
     pub fn withhold(&mut self, reason: KeepReason) {
         for decision in &mut self.each {
-            if let Decision::Delete(candidate) = *decision {
-                *decision = Decision::Keep { reasons: KeepReasons::one(reason), candidate: Some(candidate) };
+            if let Decision::Delete(candidate) | Decision::Archive(candidate) = decision {
+                let (reasons, candidate) = (KeepReasons::one(reason), Some(candidate.clone()));
+                *decision = Decision::Keep { reasons, candidate };
             }
         }
     }
 
     /// When the image at a place, or what it names, was last pulled by others.
     #[must_use]
-    pub fn pulled_at(&self, place: usize, images: &[Image], index_pulls: IndexPulls) -> Option<DateTime<Utc>> {
-        let family = self.graph.descendants([place].into_iter());
-        let counted = family.into_iter().chain([place]).filter(|place| index_pulls.count(images[*place].manifest));
-        counted.filter_map(|place| images[place].last_recorded_pull_time).max()
+    pub fn pulled_at(&self, place: usize, image: &Image) -> Option<DateTime<Utc>> {
+        self.pulls.get(&place).copied().unwrap_or(image.last_recorded_pull_time)
+    }
+
+    /// What the indexes that stay name, as far as it is here.
+    pub fn kept_indexes(&self, images: &[Image]) -> impl Iterator<Item = (ImageDigest, Box<[ImageDigest]>)> {
+        let stay = self.graph.indexes().filter(|place| matches!(self.each[*place], Decision::Keep { .. }));
+        stay.map(|place| (images[place].image_digest, digests(self.graph.children(place).iter().copied(), images)))
     }
 
     /// What the image at a place hangs together with; `None` for one that stands alone.
     #[must_use]
     pub fn kin(&self, place: usize, images: &[Image]) -> Option<Box<Kin>> {
-        let digests = |places: &mut dyn Iterator<Item = usize>| -> Box<[ImageDigest]> {
-            let mut digests: Vec<ImageDigest> = places.map(|place| images[place].image_digest).collect();
-            digests.sort_unstable();
-            digests.dedup();
-            digests.into()
-        };
         let subjects = self.graph.relation(place).subjects();
-        let follows = digests(&mut self.graph.parents(place).iter().chain(subjects).copied());
-        let descendants = digests(&mut self.graph.descendants([place].into_iter()).into_iter());
-        (!follows.is_empty() || !descendants.is_empty()).then(|| Box::new(Kin { follows, descendants }))
+        let follows = digests(self.graph.parents(place).iter().chain(subjects).copied(), images);
+        let children = digests(self.graph.children(place).iter().copied(), images);
+        (!follows.is_empty() || !children.is_empty()).then(|| Box::new(Kin { follows, children }))
     }
 }
 
-/// Why an image would go if nothing held it, or why nothing would take it.
-fn candidate(
-    place: usize,
-    is_newest: bool,
-    images: &[Image],
-    graph: &Graph,
-    rules: &Rules,
-    now: DateTime<Utc>,
-) -> Result<StaleReason, KeepReason> {
-    let image = &images[place];
-    // The smallest, so that the reason does not depend on the order of the images.
-    let parent = graph.parents(place).iter().map(|parent| images[*parent].image_digest).min();
-    match (graph.relation(place), parent) {
-        (Relation::AboutSomethingElsewhere, _) => Err(KeepReason::Unknown),
-        (Relation::About(subjects), _) => {
-            let subject = subjects.iter().map(|subject| images[*subject].image_digest).min();
-            subject.map(StaleReason::ReferrerOf).ok_or(KeepReason::Unknown)
-        }
-        (_, Some(parent)) if image.is_untagged() => Ok(StaleReason::ChildOf(parent)),
-        (Relation::Image | Relation::ImageAbout(_), _) if !image.is_untagged() => {
-            if is_newest {
-                return Err(KeepReason::Newest);
-            }
-            Ok(StaleReason::NotAmongNewest { images_to_keep: rules.images_to_keep })
-        }
-        (Relation::Image | Relation::ImageAbout(_) | Relation::WithoutSubject, _) => {
-            match (rules.untagged_older_than_days, image.image_pushed_at) {
-                (_, None) => Err(KeepReason::Unknown),
-                (Some(days), Some(pushed_at)) if age_in_seconds(pushed_at, now) > i64::from(days) * DAY => {
-                    Ok(StaleReason::UntaggedForLong { days })
-                }
-                (Some(_) | None, Some(_)) => Err(KeepReason::Untagged),
-            }
-        }
+/// The images in use that would go if no workload used any: each of them is kept by its use alone.
+#[must_use]
+pub fn only_in_use(known: &Known<'_>, rules: &Rules) -> HashSet<ImageDigest> {
+    let is_used = |image: &&Image| known.usage.holder(image.image_digest, &image.image_tags).is_some();
+    if !known.images.iter().any(|image| is_used(&image)) {
+        return HashSet::new();
     }
+    let unused = decide(&Known { usage: &RepositoryUsage::NONE, ..*known }, rules);
+    // Where no manifest was read, an untagged image beside an index is its child, as a rule, and held by it.
+    let may_be_a_child = |image: &&Image| image.is_untagged() && known.manifests.are_assumed();
+    let decided = known.images.iter().zip(unused.each());
+    let goes = |(_, decision): &(&Image, &Decision)| matches!(decision, Decision::Delete(_) | Decision::Archive(_));
+    let held = decided.filter(goes).map(|(image, _)| image).filter(is_used).filter(|image| !may_be_a_child(image));
+    held.map(|image| image.image_digest).collect()
 }
 
-/// A used child needs its index to be found by tag, and a pull of a child may have been one of the index.
-fn hold_what_names_the_held(reasons: &mut [KeepReasons], graph: &Graph) {
-    for (of_child, of_index) in
-        [(KeepReason::InUse, KeepReason::ParentOfInUse), (KeepReason::PulledRecently, KeepReason::PulledRecently)]
-    {
-        let held = (0..reasons.len()).filter(|place| reasons[*place].contains(of_child));
-        for index in graph.ancestors(held) {
-            reasons[index].add(of_index);
-        }
-    }
+fn digests(places: impl Iterator<Item = usize>, images: &[Image]) -> Box<[ImageDigest]> {
+    let mut digests: Vec<ImageDigest> = places.map(|place| images[place].image_digest).collect();
+    digests.sort_unstable();
+    digests.dedup();
+    digests.into()
 }
 
-/// What an index names is not known where its manifest could not be read. It may be any untagged image, and any that
-/// was there when the index was pushed; and an index above it may be one of something used.
-fn hold_what_may_be_named(reasons: &mut [KeepReasons], images: &[Image], graph: &Graph) {
-    // An index of unknown age may have been pushed after any image.
-    let pushed_at = |index: &usize| images[*index].image_pushed_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
-    let Some(last_unread) = graph.unread.iter().map(pushed_at).max() else { return };
-    for (image, reasons) in images.iter().zip(&mut *reasons) {
-        if image.is_untagged() || image.image_pushed_at.is_none_or(|pushed_at| pushed_at <= last_unread) {
-            reasons.add(KeepReason::Unreadable);
-        }
+/// When each index, or what it names, was last pulled by others. Where pulls of an index may be this function's own, those
+/// of its children stand in.
+fn pulls_of_indexes(known: &Known<'_>, graph: &Graph) -> HashMap<usize, Option<DateTime<Utc>>> {
+    let own = |place: usize| {
+        let image = &known.images[place];
+        image.last_recorded_pull_time.filter(|_| known.index_pulls.count(image.manifest))
+    };
+    let mut pulls: HashMap<usize, Option<DateTime<Utc>>> = HashMap::new();
+    let indexes = (0..known.images.len()).filter(|place| known.images[*place].manifest.may_name_others());
+    pulls.extend(indexes.map(|place| (place, own(place))));
+    // From the innermost outwards; an index that has not been counted when it is asked for is part of a circle.
+    for place in graph.indexes_from_within() {
+        let named = graph.children(place).iter().map(|child| pulls.get(child).copied().unwrap_or_else(|| own(*child)));
+        let newest = named.max().flatten().max(own(place));
+        pulls.insert(place, newest);
     }
-    for index in graph.ancestors(graph.unread.iter().copied()) {
-        reasons[index].add(KeepReason::Unreadable);
-    }
-}
-
-/// What belongs to an image that stays, stays.
-fn hold_what_follows_the_held(reasons: &mut [KeepReasons], graph: &Graph) {
-    let held: Vec<usize> = (0..reasons.len()).filter(|place| !reasons[*place].is_empty()).collect();
-    graph.each_follower(held.into_iter(), |follower, follows| {
-        reasons[follower].add(match follows {
-            Follows::Parent => KeepReason::ChildOfKept,
-            Follows::Subject => KeepReason::ReferrerOfKept,
-        });
-    });
+    pulls
 }
 
 /// Everything but its rank and its relations that keeps an image.
 fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
-    let Known { images: _, manifests: _, index_pulls, usage, now } = *known;
+    let Known { images: _, manifests: _, index_pulls, usage, takes, now } = *known;
     let within = |time: DateTime<Utc>, days: u32| age_in_seconds(time, now) <= i64::from(days) * DAY;
     let mut reasons = KeepReasons::none();
     if usage.holder(image.image_digest, &image.image_tags).is_some() {
@@ -294,36 +299,18 @@ fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
         Some(_) => {}
         None => reasons.add(KeepReason::Unknown),
     }
-    if image.image_status != ImageStatus::Active {
+    let is_judged = match (storage_class(image.image_status), takes) {
+        (Some(StorageClass::Standard), _) => true,
+        (Some(StorageClass::Archive), Takes::Policy(policy)) => policy.selects(StorageClass::Archive),
+        (Some(StorageClass::Archive), Takes::NumberAndAge { .. } | Takes::Nothing) | (None, _) => false,
+    };
+    if !is_judged {
         reasons.add(KeepReason::Archived);
     }
     if usage.is_withheld() {
         reasons.add(KeepReason::Unreadable);
     }
     reasons
-}
-
-/// Marks the newest tagged images. Those that no rule may judge take no place, so that they displace none.
-fn newest_tagged(images: &[Image], graph: &Graph, images_to_keep: u32, now: DateTime<Utc>) -> Vec<bool> {
-    let mut ranked: Vec<usize> = (0..images.len())
-        .filter(|&place| {
-            let image = &images[place];
-            matches!(graph.relation(place), Relation::Image | Relation::ImageAbout(_))
-                && !image.is_untagged()
-                && image.image_status == ImageStatus::Active
-                && image.image_pushed_at.is_some_and(|pushed_at| pushed_at <= now)
-        })
-        .collect();
-    let rank = |place: &usize| std::cmp::Reverse((images[*place].image_pushed_at, images[*place].image_digest));
-    let kept = usize::try_from(images_to_keep).unwrap_or(usize::MAX).min(ranked.len());
-    if 0 < kept && kept < ranked.len() {
-        ranked.select_nth_unstable_by_key(kept - 1, rank);
-    }
-    let mut newest = vec![false; images.len()];
-    for place in &ranked[..kept] {
-        newest[*place] = true;
-    }
-    newest
 }
 
 fn age_in_seconds(time: DateTime<Utc>, now: DateTime<Utc>) -> i64 {

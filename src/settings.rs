@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::account::Region;
 use crate::image::RepositoryName;
 use crate::pattern::Pattern;
+use crate::policy::Policies;
 use crate::retention::Rules;
 use crate::sharing::AcceptedAccounts;
 use crate::usage::UsageScope;
@@ -58,12 +59,30 @@ pub struct Settings {
     pub accept_unseen_accounts: AcceptedAccounts,
     /// The repositories that are cleaned.
     pub repositories: RepositorySelection,
-    /// What is kept and what is stale.
+    /// What is kept, whatever would take it.
     pub rules: Rules,
-    /// The most images a live run may delete.
+    /// What would go if nothing kept it.
+    pub candidates: Candidates,
+    /// Whether the repositories' own lifecycle policies are held against what is in use.
+    pub audit_lifecycle_policies: bool,
+    /// A setting that was given and has no effect, and the one that makes it so.
+    pub unused: Option<(&'static str, &'static str)>,
+    /// The most images that a live run may delete or archive.
     pub max_deletions: Option<u64>,
     /// USD for a GB (2^30 bytes) a month.
     pub price_per_gb_month: f64,
+}
+
+/// What would go if nothing kept it.
+#[derive(Clone, Debug)]
+pub enum Candidates {
+    /// Tagged images beyond the number that is kept, and untagged ones older than this many days; `None` means never.
+    NumberAndAge {
+        /// The age in days above which untagged images are candidates.
+        untagged_older_than_days: Option<u32>,
+    },
+    /// What these policies take.
+    Policies(Policies),
 }
 
 /// Which repositories are cleaned.
@@ -166,6 +185,8 @@ const KEEP_PULLED_WITHIN_DAYS: Key = Key::new("keepPulledWithinDays", &[], "KEEP
 const KEEP_PUSHED_WITHIN_DAYS: Key = Key::new("keepPushedWithinDays", &[], "KEEP_PUSHED_WITHIN_DAYS");
 const REPOSITORIES: Key = Key::new("repositories", &[], "REPOSITORIES");
 const EXCLUDE_REPOSITORIES: Key = Key::new("excludeRepositories", &[], "EXCLUDE_REPOSITORIES");
+const POLICIES: Key = Key::new("policies", &[], "POLICIES_FILE");
+const AUDIT_LIFECYCLE_POLICIES: Key = Key::new("auditLifecyclePolicies", &[], "AUDIT_LIFECYCLE_POLICIES");
 const USAGE_REGIONS: Key = Key::new("usageRegions", &[], "USAGE_REGIONS");
 const IN_USE_IMAGES: Key = Key::new("inUseImages", &[], "IN_USE_IMAGES");
 const ACCEPT_UNSEEN_ACCOUNTS: Key = Key::new("acceptUnseenAccounts", &[], "ACCEPT_UNSEEN_ACCOUNTS");
@@ -188,8 +209,8 @@ pub const KEYS: &[Key] = &[
     KEEP_PUSHED_WITHIN_DAYS,
     REPOSITORIES,
     EXCLUDE_REPOSITORIES,
-    Key::later("policies", "POLICIES_FILE"),
-    Key::later("auditLifecyclePolicies", "AUDIT_LIFECYCLE_POLICIES"),
+    POLICIES,
+    AUDIT_LIFECYCLE_POLICIES,
     IN_USE_IMAGES,
     ACCEPT_UNSEEN_ACCOUNTS,
     USAGE_REGIONS,
@@ -211,6 +232,10 @@ impl Settings {
         let given = Given::new(event, environment)?;
         let dry_run = given.boolean(&DRY_RUN)?.unwrap_or(true);
         let usage_regions = given.regions(&USAGE_REGIONS)?;
+        let policies = given.policies(&POLICIES)?;
+        let images_to_keep = if policies.is_some() { 0 } else { DEFAULT_IMAGES_TO_KEEP };
+        let untagged_older_than_days =
+            given.integer_or_never(&UNTAGGED_OLDER_THAN_DAYS, DEFAULT_UNTAGGED_OLDER_THAN_DAYS)?;
         let patterns = |key: &Key, default: &[&str]| given.patterns(key, default, Pattern::for_repositories);
         let include = patterns(&REPOSITORIES, &["*"])?;
         if include.is_empty() {
@@ -233,11 +258,9 @@ impl Settings {
             accept_unseen_accounts: given.accounts(&ACCEPT_UNSEEN_ACCOUNTS)?,
             repositories: RepositorySelection { include, exclude: patterns(&EXCLUDE_REPOSITORIES, &[])? },
             rules: Rules {
-                images_to_keep: given.integer(&IMAGES_TO_KEEP)?.unwrap_or(DEFAULT_IMAGES_TO_KEEP),
+                images_to_keep: given.integer(&IMAGES_TO_KEEP)?.unwrap_or(images_to_keep),
                 ignore_tags_regex: given.regex(&IGNORE_TAGS_REGEX)?,
                 keep_tags: given.patterns(&KEEP_TAGS, DEFAULT_KEEP_TAGS, Pattern::for_tags)?,
-                untagged_older_than_days: given
-                    .integer_or_never(&UNTAGGED_OLDER_THAN_DAYS, DEFAULT_UNTAGGED_OLDER_THAN_DAYS)?,
                 keep_pulled_within_days: given
                     .integer(&KEEP_PULLED_WITHIN_DAYS)?
                     .unwrap_or(DEFAULT_KEEP_PULLED_WITHIN_DAYS),
@@ -245,6 +268,13 @@ impl Settings {
                     .integer(&KEEP_PUSHED_WITHIN_DAYS)?
                     .unwrap_or(DEFAULT_KEEP_PUSHED_WITHIN_DAYS),
             },
+            candidates: match (policies, untagged_older_than_days) {
+                (Some(policies), _) => Candidates::Policies(policies),
+                (None, untagged_older_than_days) => Candidates::NumberAndAge { untagged_older_than_days },
+            },
+            audit_lifecycle_policies: given.boolean(&AUDIT_LIFECYCLE_POLICIES)?.unwrap_or(true),
+            unused: (given.is_given(&POLICIES) && given.is_given(&UNTAGGED_OLDER_THAN_DAYS))
+                .then_some((UNTAGGED_OLDER_THAN_DAYS.name, POLICIES.name)),
             max_deletions: given.integer(&MAX_DELETIONS)?.map(u64::from),
             price_per_gb_month: given.price(&PRICE_PER_GB_MONTH)?.unwrap_or(DEFAULT_PRICE_PER_GB_MONTH),
         })

@@ -5,8 +5,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::account::Region;
+use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::plan::{Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage};
 use crate::report::{Outcome, Report, StaleJson, Totals};
+use crate::retention::{Decision, Decisions, KeepReason};
 use crate::usage::Discovery;
 
 /// The most images of a log line.
@@ -21,7 +23,7 @@ pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
     let RepositoryPlan { repository_name, decided } = repository;
     match decided {
         Ok(decided) => {
-            let Decided { images, bytes, images_in_use, kept_because, held: _, stale, unfetched: _ } = decided;
+            let Decided { images, bytes, images_in_use, kept_because, held: _, stale, .. } = decided;
             tracing::info!(
                 %region,
                 %repository_name,
@@ -40,6 +42,26 @@ pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
         Err(error) => {
             tracing::error!(%region, %repository_name, %error, remedy = error.remedy(), "repository {repository_name} in {region} could not be read");
         }
+    }
+}
+
+/// Logs, for those who debug, every image that stays with what keeps it.
+pub fn log_kept(region: &Region, repository_name: &RepositoryName, images: &[Image], decisions: &Decisions) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let decided = images.iter().zip(decisions.each()).enumerate();
+    let kept = decided.filter_map(|(place, (image, decision))| match decision {
+        Decision::Keep { reasons, candidate: _ } => Some(KeptLine {
+            image_digest: image.image_digest,
+            image_tags: &image.image_tags,
+            kept_because: reasons.iter().collect(),
+            shielded_by: decisions.shielded_by(place).map(ToString::to_string),
+        }),
+        Decision::Delete(_) | Decision::Archive(_) => None,
+    });
+    for kept in lines(kept) {
+        tracing::debug!(%region, %repository_name, kept, "images of {repository_name} in {region} that stay");
     }
 }
 
@@ -131,12 +153,13 @@ pub fn metric_of_unknown_usage(at: DateTime<Utc>) -> String {
 }
 
 fn document(report: &Report, totals: &Totals, region: Option<&Region>) -> String {
-    const METRICS: [(&str, &str); 10] = [
+    const METRICS: [(&str, &str); 11] = [
         ("ImagesInUse", "Count"),
         ("ImagesStale", "Count"),
         ("ImagesDeleted", "Count"),
         ("ImagesArchived", "Count"),
         ("ImagesFailed", "Count"),
+        ("ImagesAtRisk", "Count"),
         ("BytesStale", "Bytes"),
         ("BytesDeleted", "Bytes"),
         ("MonthlySavingUsd", "None"),
@@ -150,6 +173,7 @@ fn document(report: &Report, totals: &Totals, region: Option<&Region>) -> String
         totals.images_deleted.into(),
         totals.images_archived.into(),
         totals.images_failed.into(),
+        totals.images_at_risk.into(),
         totals.bytes_stale.into(),
         totals.bytes_deleted.into(),
         totals.monthly_saving_usd.into(),
@@ -190,6 +214,18 @@ impl<'a> StaleLine<'a> {
             reason: image.reason.to_string(),
         }
     }
+}
+
+/// An image that stays, in a log line.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeptLine<'a> {
+    image_digest: ImageDigest,
+    image_tags: &'a [Box<str>],
+    kept_because: Vec<KeepReason>,
+    /// The rule that speaks of it without taking it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shielded_by: Option<String>,
 }
 
 /// A structure as text: a field of a log line holds no other.

@@ -11,7 +11,8 @@ use crate::aws::CallError;
 use crate::image::{ImageDigest, RepositoryName};
 use crate::inventory::IndexContents;
 use crate::manifest::UnreadableManifest;
-use crate::plan::{Plan, Unfetched};
+use crate::plan::{ImageAtRisk, Plan, Unfetched};
+use crate::policy::Action;
 use crate::pull_time::RegisterCommand;
 use crate::settings::Settings;
 use crate::sharing::Unseen;
@@ -32,12 +33,18 @@ pub enum Warning {
     SharedElsewhere(Region, RepositoryName, Unseen),
     /// The manifests of some indexes could not be fetched.
     Unfetched(Region, RepositoryName, Unfetched),
-    /// The manifest of an index is not what it should be.
-    Unreadable(Region, RepositoryName, ImageDigest, UnreadableManifest),
+    /// The manifests of so many indexes are not what they should be, such as this one's.
+    Unreadable(Region, RepositoryName, usize, ImageDigest, UnreadableManifest),
     /// Pulls of indexes are not counted, since they may be this function's.
     IndexPullsIgnored(Region, Option<RegisterCommand>),
     /// The same, since it can't be told.
-    IndexPullsUnknown(Region, CallError),
+    IndexPullsUnknown(Region, CallError, Option<RegisterCommand>),
+    /// The lifecycle policies of so many repositories could not be read, so they were not held against what is in use.
+    NotAudited(Region, u64, CallError),
+    /// ECR's own policy of a repository would take so many images in use, such as this one.
+    AtRisk(Region, RepositoryName, usize, ImageAtRisk),
+    /// A setting has no effect beside another.
+    NotUsed(&'static str, &'static str),
     /// Regions are cleaned in which, by the settings, no workload is looked for.
     CleanedUnseen(BTreeSet<Region>),
     /// The event was sent long ago, so everything pushed since is kept.
@@ -68,10 +75,32 @@ impl fmt::Display for Warning {
                 "what {indexes} indexes of {repository} in {region} name is not known, so every untagged image, and every image not pushed after them, is kept: {error} ({})",
                 error.remedy()
             ),
-            Self::Unreadable(region, repository, index, error) => write!(
+            Self::Unreadable(region, repository, indexes, index, error) => write!(
                 f,
-                "what {index} of {repository} in {region} names is not known, so every untagged image, and every image not pushed after it, is kept: {error}"
+                "what {indexes} indexes of {repository} in {region} name is not known, so every untagged image, and every image not pushed after them, is kept; of {index}: {error}"
             ),
+            Self::NotAudited(region, repositories, error) => write!(
+                f,
+                "the lifecycle policies of {repositories} repositories in {region} could not be read, so what they would take from under a workload is not known: {error} ({})",
+                error.remedy()
+            ),
+            Self::AtRisk(
+                region,
+                repository,
+                images,
+                ImageAtRisk { image_digest, image_tags, held_by, rule, action },
+            ) => {
+                let does = match action {
+                    Action::Expire => "expires",
+                    Action::Archive => "archives",
+                };
+                let image = image_tags.first().map_or_else(|| image_digest.to_string(), ToString::to_string);
+                write!(
+                    f,
+                    "ECR's own lifecycle policy of {repository} in {region} {does} images in use, {images} so far: {rule} takes {image}, held by {held_by}"
+                )
+            }
+            Self::NotUsed(setting, beside) => write!(f, "{setting} has no effect beside {beside}"),
             Self::IndexPullsIgnored(region, command) => {
                 write!(
                     f,
@@ -84,11 +113,17 @@ impl fmt::Display for Warning {
                     None => Ok(()),
                 }
             }
-            Self::IndexPullsUnknown(region, error) => write!(
-                f,
-                "whether in {region} this function's reading of an index counts as a pull is not known, so only pulls of its children are looked at: {error} ({})",
-                error.remedy()
-            ),
+            Self::IndexPullsUnknown(region, error, command) => {
+                write!(
+                    f,
+                    "whether in {region} this function's reading of an index counts as a pull is not known, so only pulls of its children are looked at: {error} ({}",
+                    error.remedy()
+                )?;
+                match command {
+                    Some(command) => write!(f, "; `{command}` makes sure that it does not)"),
+                    None => f.write_str(")"),
+                }
+            }
             Self::CleanedUnseen(regions) => {
                 let regions = regions.iter().map(Region::as_str).collect::<Vec<_>>().join(",");
                 write!(
@@ -136,16 +171,20 @@ pub fn of_usage(discovery: &Discovery, registry_id: &AccountId, plan: &Plan) -> 
 pub fn of_indexes(region: &Region, repository: &RepositoryName, indexes: &IndexContents) -> Vec<Warning> {
     let IndexContents { manifests: _, unfetched, unreadable } = indexes;
     let unfetched = unfetched.iter().cloned().map(|it| Warning::Unfetched(region.clone(), repository.clone(), it));
-    let unreadable = unreadable
-        .iter()
-        .map(|(index, why)| Warning::Unreadable(region.clone(), repository.clone(), *index, why.clone()));
+    let first = unreadable.first_key_value().map(|(index, why)| (*index, why.clone()));
+    let unreadable =
+        first.map(|(index, why)| Warning::Unreadable(region.clone(), repository.clone(), unreadable.len(), index, why));
     unfetched.chain(unreadable).collect()
 }
 
-/// What the settings give to know about regions.
+/// What the settings give to know.
 #[must_use]
-pub fn of_regions(settings: &Settings) -> Option<Warning> {
-    let (cleaned, looked_in) = (settings.regions.as_ref()?, settings.usage.regions.as_ref()?);
-    let unseen: BTreeSet<Region> = cleaned - looked_in;
-    (!unseen.is_empty()).then_some(Warning::CleanedUnseen(unseen))
+pub fn of_settings(settings: &Settings) -> Vec<Warning> {
+    let unseen: BTreeSet<Region> = match (&settings.regions, &settings.usage.regions) {
+        (Some(cleaned), Some(looked_in)) => cleaned - looked_in,
+        (Some(_) | None, None) | (None, Some(_)) => BTreeSet::new(),
+    };
+    let unseen = (!unseen.is_empty()).then_some(Warning::CleanedUnseen(unseen));
+    let unused = settings.unused.map(|(setting, beside)| Warning::NotUsed(setting, beside));
+    unseen.into_iter().chain(unused).collect()
 }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::image::ImageDigest;
 use crate::plan::{ImageResult, SkipReason, StaleImage};
+use crate::policy::Action;
 
 /// The stale images whose turn has not come, by their places.
 pub(super) struct Queue {
@@ -54,7 +55,7 @@ impl Queue {
         while batch.len() < size
             && let Some(place) = self.released.pop_front().or_else(|| self.roots.pop_front())
         {
-            if holders(&stale[place], &self.places).all(|holder| is_gone(&stale[holder])) {
+            if holders(&stale[place], &self.places).all(|holder| lets_go(&stale[holder], &stale[place])) {
                 batch.push(place);
             } else {
                 stale[place].result = ImageResult::Skipped(SkipReason::HolderKept);
@@ -91,9 +92,12 @@ fn holders<'a>(
     image.follows().iter().filter_map(|holder| places.get(holder).copied())
 }
 
-fn is_gone(image: &StaleImage) -> bool {
-    match image.result {
+/// Whether what became of an image lets one go that follows it.
+fn lets_go(holder: &StaleImage, follower: &StaleImage) -> bool {
+    match holder.result {
         ImageResult::Deleted | ImageResult::Gone => true,
+        // What is archived with another goes to the archive after it.
+        ImageResult::Archived => follower.action == Action::Archive,
         ImageResult::Planned
         | ImageResult::Kept
         | ImageResult::Failed { .. }

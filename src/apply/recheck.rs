@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::aws::{CallError, Caller};
 use crate::deadline::Deadline;
-use crate::image::{Image, ImageDigest, ImageStatus, RepositoryName};
+use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::inventory;
 use crate::plan::{ImageResult, SkipReason, StaleImage};
 use crate::pull_time::IndexPulls;
@@ -35,9 +35,10 @@ enum Sight {
 }
 
 impl Seen {
-    /// Whether all of these images were seen within this time.
-    pub(super) fn all_within(&self, digests: &BTreeSet<ImageDigest>, age: Duration) -> bool {
-        digests.iter().all(|digest| self.0.get(digest).is_some_and(|(at, _)| at.elapsed() <= age))
+    /// Those of these images that were not seen within this time.
+    pub(super) fn older(&self, digests: impl Iterator<Item = ImageDigest>, age: Duration) -> BTreeSet<ImageDigest> {
+        let is_young = |digest: &ImageDigest| self.0.get(digest).is_some_and(|(at, _)| at.elapsed() <= age);
+        digests.filter(|digest| !is_young(digest)).collect()
     }
 
     /// Forgets what will not be asked for again.
@@ -58,13 +59,14 @@ impl Seen {
     ) -> Result<(), CallError> {
         let digests: Vec<ImageDigest> = digests.iter().copied().collect();
         let mut left: Vec<Vec<ImageDigest>> = digests.chunks(IMAGES_PER_CALL).rev().map(<[_]>::to_vec).collect();
-        let mut seen = HashMap::new();
         while let Some(batch) = left.pop() {
-            match describe(ecr, repository, &batch, deadline).await {
+            let answer = describe(ecr, repository, &batch, deadline).await;
+            let now = Instant::now();
+            match answer {
                 Ok(answer) => {
-                    seen.extend(batch.iter().map(|digest| (*digest, Sight::LeftOut)));
+                    self.0.extend(batch.into_iter().map(|digest| (digest, (now, Sight::LeftOut))));
                     let images = answer.image_details.unwrap_or_default().into_iter().filter_map(inventory::image);
-                    seen.extend(images.map(|image| (image.image_digest, Sight::Described(image))));
+                    self.0.extend(images.map(|image| (image.image_digest, (now, Sight::Described(image)))));
                 }
                 // One that is gone fails the whole call. ECR names it in its message, but nothing promises that.
                 Err(error) if error.code == "ImageNotFoundException" => {
@@ -77,7 +79,7 @@ impl Seen {
                             left.push(others.split_off(others.len() / 2));
                         }
                     }
-                    seen.extend(gone.into_iter().map(|digest| (digest, Sight::Gone)));
+                    self.0.extend(gone.into_iter().map(|digest| (digest, (now, Sight::Gone))));
                     if !others.is_empty() {
                         left.push(others);
                     }
@@ -85,9 +87,6 @@ impl Seen {
                 Err(error) => return Err(error),
             }
         }
-        // They are as old as the last call: what is needed together was looked at together.
-        let now = Instant::now();
-        self.0.extend(seen.into_iter().map(|(digest, sight)| (digest, (now, sight))));
         Ok(())
     }
 
@@ -95,6 +94,7 @@ impl Seen {
     pub(super) fn hindrance(
         &self,
         planned: &StaleImage,
+        descendants: &[ImageDigest],
         usage: &RepositoryUsage<'_>,
         index_pulls: IndexPulls,
     ) -> Option<ImageResult> {
@@ -105,7 +105,7 @@ impl Seen {
             Some(Sight::LeftOut) | None => return skipped(SkipReason::NotDescribed),
         };
         let mut family = vec![image];
-        for descendant in planned.descendants() {
+        for descendant in descendants {
             match self.0.get(descendant).map(|(_, sight)| sight) {
                 Some(Sight::Described(image)) => family.push(image),
                 Some(Sight::Gone) => {}
@@ -119,10 +119,12 @@ impl Seen {
         if image.image_tags != planned.image_tags {
             return skipped(SkipReason::TagsChanged);
         }
-        if newest_pull(&family, index_pulls) > planned.pulled_at {
+        // Whether it is an index is better known from its manifest than from what ECR tells of it.
+        let own_pull = image.last_recorded_pull_time.filter(|_| index_pulls.count(planned.manifest));
+        if newest_pull(&family[1..], index_pulls).max(own_pull) > planned.pulled_at {
             return skipped(SkipReason::Pulled);
         }
-        if image.image_pushed_at != planned.image_pushed_at || image.image_status != ImageStatus::Active {
+        if image.image_pushed_at != planned.image_pushed_at || image.image_status != planned.image_status {
             return skipped(SkipReason::Changed);
         }
         None

@@ -36,6 +36,9 @@ const LAMBDA_GET_FUNCTION: Share = Share { per_second: 75, burst: 75 };
 /// Lambda's other control calls: three quarters of 15 a second for all of them together.
 const LAMBDA_CONTROL: Share = Share { per_second: 11, burst: 11 };
 
+/// `UpdateImageStorageClass`, which takes one image a call and has no published rate: as fast as ECS may be asked.
+const ECR_STORAGE_CLASS: Share = Share { per_second: 20, burst: 20 };
+
 /// Lets calls of one quota through at its pace.
 pub type Limiter = DefaultDirectRateLimiter;
 
@@ -69,6 +72,8 @@ pub struct Pace {
     pub get_function: Limiter,
     /// Lambda: everything else.
     pub lambda_control: Limiter,
+    /// ECR: moving images to archive storage.
+    pub storage_class: Limiter,
 }
 
 impl Pace {
@@ -86,6 +91,7 @@ impl Pace {
             service_deployments: limiter(ECS_SERVICE_DEPLOYMENTS),
             get_function: limiter(LAMBDA_GET_FUNCTION),
             lambda_control: limiter(LAMBDA_CONTROL),
+            storage_class: limiter(ECR_STORAGE_CLASS),
         }
     }
 }
@@ -103,6 +109,7 @@ mod tests {
             (ECS_SERVICE_DEPLOYMENTS, 15, 25),
             (LAMBDA_GET_FUNCTION, 75, 75),
             (LAMBDA_CONTROL, 11, 11),
+            (ECR_STORAGE_CLASS, 20, 20),
         ] {
             assert_eq!((share.per_second, share.burst), (per_second, burst));
         }

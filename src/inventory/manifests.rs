@@ -92,7 +92,7 @@ impl IndexContents {
             let code = failure.failure_code().map_or("UnknownFailure", |code| code.as_str());
             // One that is gone was deleted in between, and an archived one can't be read before it is restored: what they
             // may have named is kept, but no call has failed.
-            if code == "ImageNotFound" || image.image_status == ImageStatus::NotActive {
+            if code == "ImageNotFound" || image.image_status != ImageStatus::Active {
                 self.unreadable.insert(image.image_digest, UnreadableManifest::Withheld(code.to_owned()));
             } else {
                 let message = failure.failure_reason().unwrap_or_default().to_owned();

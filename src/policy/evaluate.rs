@@ -29,6 +29,8 @@ pub struct Subject<'a> {
     pub last_archived_at: Option<DateTime<Utc>>,
     /// When it was restored from there, if it was.
     pub last_activated_at: Option<DateTime<Utc>>,
+    /// Whether it takes a place where images are counted. One that does not is judged by those that do.
+    pub takes_a_place: bool,
 }
 
 /// What a policy says of an image.
@@ -56,9 +58,10 @@ pub fn evaluate<'a>(policy: &'a Policy, images: &[Subject<'_>], now: DateTime<Ut
             if !rule.selection.selects(image.image_tags, image.storage_class) {
                 continue;
             }
-            counted += 1;
+            counted += u64::from(image.takes_a_place);
             if verdicts[place] == Verdict::Unselected {
-                let is_identified = rule.count.identifies(image, counted, now);
+                let rank = counted + u64::from(!image.takes_a_place);
+                let is_identified = rule.count.identifies(image, rank, now);
                 verdicts[place] = if is_identified { Verdict::Taken(rule) } else { Verdict::Shielded(rule) };
             }
         }
@@ -67,11 +70,11 @@ pub fn evaluate<'a>(policy: &'a Policy, images: &[Subject<'_>], now: DateTime<Ut
 }
 
 impl Count {
-    /// Whether it identifies an image that is so far down from the newest.
-    fn identifies(self, image: &Subject<'_>, counted: u64, now: DateTime<Utc>) -> bool {
+    /// Whether it identifies an image that is so far down from the newest, which is the first.
+    fn identifies(self, image: &Subject<'_>, rank: u64, now: DateTime<Utc>) -> bool {
         let is_older = |than: DateTime<Utc>, days: u32| now.signed_duration_since(than) > TimeDelta::days(days.into());
         match self {
-            Self::ImageCountMoreThan(number) => counted > u64::from(number),
+            Self::ImageCountMoreThan(number) => rank > u64::from(number),
             Self::SinceImagePushed(days) => is_older(image.image_pushed_at, days),
             // One that was never pulled counts as pulled when it was pushed, and one that was restored as then.
             Self::SinceImagePulled(days) => {

@@ -60,6 +60,7 @@ impl Stored {
             last_pulled_at: self.pulled.map(ago),
             last_archived_at: self.archived.map(ago),
             last_activated_at: self.restored.map(ago),
+            takes_a_place: true,
         }
     }
 }

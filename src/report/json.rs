@@ -5,8 +5,10 @@ use serde::{Serialize, Serializer};
 
 use super::Report;
 use crate::plan::{
-    Decided, HeldImage, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan, SkipReason, StaleImage, Unattempted,
+    Decided, HeldImage, ImageAtRisk, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan, SkipReason, StaleImage,
+    Unattempted,
 };
+use crate::policy::Action;
 use crate::settings::Mode;
 
 /// Lambda refuses responses over 6 MB; this many bytes stay below it however MB is meant.
@@ -174,7 +176,17 @@ impl Serialize for RepositoryJson<'_> {
         let mut repository = serializer.serialize_map(None)?;
         repository.serialize_entry("repositoryName", repository_name)?;
         match decided {
-            Ok(Decided { images, bytes, images_in_use, kept_because, held, stale, unfetched }) => {
+            Ok(Decided {
+                images,
+                bytes,
+                images_in_use,
+                kept_because,
+                held,
+                stale,
+                kept_indexes: _,
+                at_risk,
+                unfetched,
+            }) => {
                 repository.serialize_entry("images", images)?;
                 repository.serialize_entry("bytes", bytes)?;
                 repository.serialize_entry("imagesInUse", images_in_use)?;
@@ -183,10 +195,13 @@ impl Serialize for RepositoryJson<'_> {
                 if !held.is_empty() {
                     repository.serialize_entry("onlyInUse", &held.iter().map(HeldJson).collect::<Vec<_>>())?;
                 }
+                if !at_risk.is_empty() {
+                    repository.serialize_entry("atRisk", &at_risk.iter().map(AtRiskJson).collect::<Vec<_>>())?;
+                }
                 if let Some(unfetched) = unfetched {
                     repository.serialize_entry("unfetchedManifests", unfetched)?;
                 }
-                let bytes_stale: u64 = stale.iter().map(StaleImage::own_bytes).sum();
+                let bytes_stale: u64 = stale.iter().map(StaleImage::freed_bytes).sum();
                 repository.serialize_entry("imagesStale", &stale.len())?;
                 repository.serialize_entry("bytesStale", &bytes_stale)?;
                 let listed: Vec<_> = stale.iter().take(self.images).map(StaleJson).collect();
@@ -220,6 +235,33 @@ impl Serialize for HeldJson<'_> {
     }
 }
 
+struct AtRiskJson<'a>(&'a ImageAtRisk);
+
+impl Serialize for AtRiskJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ImageAtRisk { image_digest, image_tags, held_by, rule, action } = self.0;
+        let mut image = serializer.serialize_map(None)?;
+        image.serialize_entry("imageDigest", image_digest)?;
+        image.serialize_entry("imageTags", image_tags)?;
+        image.serialize_entry("heldBy", &held_by.to_string())?;
+        image.serialize_entry("rulePriority", &rule.priority)?;
+        image.serialize_entry("ruleDescription", &rule.description)?;
+        image.serialize_entry("action", action.as_str())?;
+        image.end()
+    }
+}
+
+impl Action {
+    /// As the report says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expire => "expire",
+            Self::Archive => "archive",
+        }
+    }
+}
+
 /// A stale image as the report writes it.
 #[derive(Debug)]
 pub struct StaleJson<'a>(pub &'a StaleImage);
@@ -232,7 +274,9 @@ impl Serialize for StaleJson<'_> {
             image_pushed_at,
             pulled_at: _,
             image_size_in_bytes,
+            image_status: _,
             manifest: _,
+            action,
             reason,
             kin: _,
             result,
@@ -242,6 +286,9 @@ impl Serialize for StaleJson<'_> {
         image.serialize_entry("imageTags", image_tags)?;
         image.serialize_entry("imagePushedAt", &image_pushed_at.as_ref().map(rfc3339))?;
         image.serialize_entry("imageSizeInBytes", image_size_in_bytes)?;
+        if *action == Action::Archive {
+            image.serialize_entry("action", action.as_str())?;
+        }
         image.serialize_entry("reason", reason)?;
         image.serialize_entry("result", result.as_str())?;
         match result {
@@ -253,7 +300,11 @@ impl Serialize for StaleJson<'_> {
             ImageResult::NotAttempted(because) => {
                 image.serialize_entry("notAttemptedBecause", because.as_str())?;
             }
-            ImageResult::Planned | ImageResult::Deleted | ImageResult::Gone | ImageResult::Kept => {}
+            ImageResult::Planned
+            | ImageResult::Deleted
+            | ImageResult::Archived
+            | ImageResult::Gone
+            | ImageResult::Kept => {}
         }
         image.end()
     }
@@ -266,6 +317,7 @@ impl ImageResult {
         match self {
             Self::Planned => "planned",
             Self::Deleted => "deleted",
+            Self::Archived => "archived",
             Self::Gone => "gone",
             Self::Kept => "kept",
             Self::Failed { .. } => "failed",

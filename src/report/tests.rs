@@ -10,7 +10,7 @@ use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName
 use crate::manifest::Manifests;
 use crate::plan::{Decided, RegistryPlan, RepositoryPlan};
 use crate::pull_time::IndexPulls;
-use crate::retention::{Known, Rules, decide};
+use crate::retention::{Known, Rules, Takes, decide, only_in_use};
 use crate::usage::{Holder, HolderKind, UsageIncomplete, UsageSnapshot};
 
 const ACCOUNT: &str = "123456789012";
@@ -29,6 +29,7 @@ fn image(number: u32, tag: Option<&str>) -> Image {
         last_recorded_pull_time: None,
         image_size_in_bytes: 1 << 30,
         image_status: ImageStatus::Active,
+        archival: None,
         manifest: ManifestKind::Manifest,
         subject: Subject::None,
     }
@@ -53,16 +54,16 @@ fn decided(images: Vec<Image>) -> Decided {
         images_to_keep: 2,
         ignore_tags_regex: None,
         keep_tags: Vec::new(),
-        untagged_older_than_days: Some(15),
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 0,
     };
     let discovery = discovery(None);
     let usage = discovery.usage.of_repository(&ACCOUNT.parse().unwrap(), &RepositoryName::from_ecr("app"));
     let (manifests, index_pulls) = (Manifests::default(), IndexPulls::OfOthers);
-    let known = Known { images: &images, manifests: &manifests, index_pulls, usage: &usage, now: started_at() };
-    let decisions = decide(&known, &rules);
-    Decided::gather(images, 0, &decisions, &usage, index_pulls)
+    let (takes, now) = (Takes::NumberAndAge { untagged_older_than_days: Some(15) }, started_at());
+    let known = Known { images: &images, manifests: &manifests, index_pulls, usage: &usage, takes, now };
+    let (decisions, only_in_use) = (decide(&known, &rules), only_in_use(&known, &rules));
+    Decided::gather(images, 0, &decisions, &usage, &only_in_use)
 }
 
 fn repository(name: &str, decided: Result<Decided, CallError>) -> RepositoryPlan {

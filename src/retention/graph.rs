@@ -85,12 +85,18 @@ impl Graph {
 
     /// The indexes that name any of these images, those that name such an index, and so on.
     pub(super) fn ancestors(&self, of: impl Iterator<Item = usize>) -> Vec<usize> {
-        reachable(of, |place| self.parents(place))
-    }
-
-    /// The images that any of these indexes names, those that such an index names, and so on.
-    pub(super) fn descendants(&self, of: impl Iterator<Item = usize>) -> Vec<usize> {
-        reachable(of, |place| self.children.get(&place).map_or(&[], Vec::as_slice))
+        let mut left: Vec<usize> = of.collect();
+        let mut seen = HashSet::new();
+        let mut reached = Vec::new();
+        while let Some(place) = left.pop() {
+            for parent in self.parents(place) {
+                if seen.insert(*parent) {
+                    reached.push(*parent);
+                    left.push(*parent);
+                }
+            }
+        }
+        reached
     }
 
     /// The images that, over any number of steps, follow themselves or one that does: an index may be about an image
@@ -118,6 +124,37 @@ impl Graph {
             }
         }
         holders_left.into_keys()
+    }
+
+    /// The images that an index names.
+    pub(super) fn children(&self, place: usize) -> &[usize] {
+        self.children.get(&place).map_or(&[], Vec::as_slice)
+    }
+
+    /// The indexes that name something of the repository.
+    pub(super) fn indexes(&self) -> impl Iterator<Item = usize> {
+        self.children.keys().copied()
+    }
+
+    /// The same, each after all that it names; without those that name themselves in a circle.
+    pub(super) fn indexes_from_within(&self) -> Vec<usize> {
+        let nested = |place: &usize| self.children(*place).iter().filter(|child| self.children.contains_key(child));
+        let mut names_left: HashMap<usize, usize> =
+            self.indexes().map(|place| (place, nested(&place).count())).collect();
+        let mut done: Vec<usize> = self.indexes().filter(|place| names_left[place] == 0).collect();
+        let mut next = 0;
+        while let Some(place) = done.get(next).copied() {
+            next += 1;
+            for parent in self.parents(place) {
+                if let Some(left) = names_left.get_mut(parent) {
+                    *left -= 1;
+                    if *left == 0 {
+                        done.push(*parent);
+                    }
+                }
+            }
+        }
+        done
     }
 
     /// Goes from these images to all that follow one of them, directly or not.
@@ -149,41 +186,20 @@ impl Relation {
 }
 
 fn relation_of(image: &Image, places: &HashMap<ImageDigest, usize>) -> Relation {
-    match &image.subject {
-        Subject::Image(subject) => match places.get(subject) {
-            Some(place) => Relation::About(vec![*place]),
-            None => Relation::WithoutSubject,
-        },
-        Subject::Unknown => Relation::AboutSomethingElsewhere,
-        Subject::None => relation_by_tags(image, places),
-    }
-}
-
-fn relation_by_tags(image: &Image, places: &HashMap<ImageDigest, usize>) -> Relation {
     let named: Vec<ImageDigest> = image.image_tags.iter().filter_map(|tag| subject_named_by_tag(tag)).collect();
-    if named.is_empty() {
-        return Relation::Image;
-    }
-    let subjects: Option<Vec<usize>> = named.iter().map(|subject| places.get(subject).copied()).collect();
-    match subjects {
-        None => Relation::AboutSomethingElsewhere,
-        Some(subjects) if named.len() == image.image_tags.len() => Relation::About(subjects),
-        Some(subjects) => Relation::ImageAbout(subjects),
-    }
-}
-
-/// Everything that can be reached from these places over edges, without the places themselves unless they are reached.
-fn reachable<'a>(from: impl Iterator<Item = usize>, edges: impl Fn(usize) -> &'a [usize]) -> Vec<usize> {
-    let mut left: Vec<usize> = from.collect();
-    let mut seen = HashSet::new();
-    let mut reached = Vec::new();
-    while let Some(place) = left.pop() {
-        for next in edges(place) {
-            if seen.insert(*next) {
-                reached.push(*next);
-                left.push(*next);
-            }
+    let by_tags = named.iter().map(|subject| places.get(subject).copied());
+    match &image.subject {
+        Subject::Unknown => Relation::AboutSomethingElsewhere,
+        Subject::Image(subject) => {
+            // A copied signature may name one image in its manifest and another in its tag: it is about both.
+            let subjects: Vec<usize> = places.get(subject).copied().into_iter().chain(by_tags.flatten()).collect();
+            if subjects.is_empty() { Relation::WithoutSubject } else { Relation::About(subjects) }
         }
+        Subject::None if named.is_empty() => Relation::Image,
+        Subject::None => match by_tags.collect::<Option<Vec<usize>>>() {
+            None => Relation::AboutSomethingElsewhere,
+            Some(subjects) if named.len() == image.image_tags.len() => Relation::About(subjects),
+            Some(subjects) => Relation::ImageAbout(subjects),
+        },
     }
-    reached
 }

@@ -1,10 +1,12 @@
 //! Why an image stays, and why another goes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
 use crate::image::ImageDigest;
+use crate::policy::{Action, RuleName};
 
 /// Why an image stays. The order is that of the report, which counts an image under its first reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -22,6 +24,8 @@ pub enum KeepReason {
     PulledRecently,
     /// It was pushed within `keepPushedWithinDays`, or after the time that this run speaks of.
     PushedRecently,
+    /// No rule of a policy takes it, or no policy matches its repository.
+    Policy,
     /// It is untagged, and young or never taken.
     Untagged,
     /// It is an index, and a workload uses an image that it names.
@@ -30,7 +34,7 @@ pub enum KeepReason {
     ChildOfKept,
     /// It is about an image that stays.
     ReferrerOfKept,
-    /// It is not ACTIVE.
+    /// It is not ACTIVE, and no rule of a policy selects what is archived; or it is archived with what it belongs to.
     Archived,
     /// Accounts whose usage isn't read may pull from its repository.
     SharedElsewhere,
@@ -43,13 +47,14 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All of them, in the report's order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InUse,
         Self::KeepTags,
         Self::IgnoreTagsRegex,
         Self::Newest,
         Self::PulledRecently,
         Self::PushedRecently,
+        Self::Policy,
         Self::Untagged,
         Self::ParentOfInUse,
         Self::ChildOfKept,
@@ -106,7 +111,7 @@ impl fmt::Debug for KeepReasons {
 }
 
 /// Why an image goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StaleReason {
     /// Newer tagged images fill the places that are kept.
     NotAmongNewest {
@@ -118,6 +123,13 @@ pub enum StaleReason {
         /// The age in days up to which untagged images are kept.
         days: u32,
     },
+    /// What its manifest says it is about is gone, and it is older than untagged images are kept.
+    SubjectGoneForLong {
+        /// The age in days up to which it is kept.
+        days: u32,
+    },
+    /// A rule of a policy takes it.
+    Rule(Arc<RuleName>, Action),
     /// An index that goes names it, and none that stays does.
     ChildOf(ImageDigest),
     /// It is about an image that goes.
@@ -133,6 +145,11 @@ impl fmt::Display for StaleReason {
             Self::UntaggedForLong { days: 0 } => f.write_str("untagged"),
             Self::UntaggedForLong { days: 1 } => f.write_str("untagged and older than a day"),
             Self::UntaggedForLong { days } => write!(f, "untagged and older than {days} days"),
+            Self::SubjectGoneForLong { days: 0 } => f.write_str("about an image that is gone"),
+            Self::SubjectGoneForLong { days: 1 } => f.write_str("about an image that is gone, and older than a day"),
+            Self::SubjectGoneForLong { days } => write!(f, "about an image that is gone, and older than {days} days"),
+            Self::Rule(rule, Action::Expire) => write!(f, "expired by {rule}"),
+            Self::Rule(rule, Action::Archive) => write!(f, "archived by {rule}"),
             Self::ChildOf(index) => write!(f, "named by the stale index {index}"),
             Self::ReferrerOf(subject) => write!(f, "about the stale image {subject}"),
         }

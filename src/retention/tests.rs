@@ -6,7 +6,7 @@ mod properties;
 use std::sync::Arc;
 
 use super::*;
-use crate::image::{ManifestKind, RepositoryName, Subject};
+use crate::image::{ImageStatus, ManifestKind, RepositoryName, Subject};
 use crate::usage::{Holder, HolderKind, UsageSnapshot};
 
 const NOW: i64 = 1_750_000_000;
@@ -37,8 +37,37 @@ fn image(number: u8, tags: &[&str], days: f64) -> Image {
         last_recorded_pull_time: None,
         image_size_in_bytes: 1,
         image_status: ImageStatus::Active,
+        archival: None,
         manifest: ManifestKind::Manifest,
         subject: Subject::None,
+    }
+}
+
+/// What is kept, and the age of untagged images that are not.
+#[derive(Clone, Debug)]
+struct Rules {
+    images_to_keep: u32,
+    ignore_tags_regex: Option<Regex>,
+    keep_tags: Vec<Pattern>,
+    untagged_older_than_days: Option<u32>,
+    keep_pulled_within_days: u32,
+    keep_pushed_within_days: u32,
+}
+
+impl Rules {
+    fn kept(&self) -> super::Rules {
+        let Self { ignore_tags_regex, keep_tags, .. } = self.clone();
+        super::Rules {
+            images_to_keep: self.images_to_keep,
+            ignore_tags_regex,
+            keep_tags,
+            keep_pulled_within_days: self.keep_pulled_within_days,
+            keep_pushed_within_days: self.keep_pushed_within_days,
+        }
+    }
+
+    fn takes(&self) -> Takes<'static> {
+        Takes::NumberAndAge { untagged_older_than_days: self.untagged_older_than_days }
     }
 }
 
@@ -62,8 +91,9 @@ fn decide_with(images: &[Image], rules: &Rules, used: &[&str]) -> Vec<Decision> 
     }
     let usage = usage.of_repository(&"123456789012".parse().unwrap(), &RepositoryName::from_ecr("app"));
     let (manifests, index_pulls) = (Manifests::default(), IndexPulls::OfOthers);
-    let known = Known { images, manifests: &manifests, index_pulls, usage: &usage, now: days_ago(0.0) };
-    decide(&known, rules).each
+    let (takes, now) = (rules.takes(), days_ago(0.0));
+    let known = Known { images, manifests: &manifests, index_pulls, usage: &usage, takes, now };
+    decide(&known, &rules.kept()).each
 }
 
 /// The digests' numbers of those that go.
@@ -82,10 +112,10 @@ fn stale_with(images: &[Image], rules: &Rules, used: &[&str]) -> Vec<u8> {
         .collect()
 }
 
-fn first_reason(decision: Decision) -> KeepReason {
+fn first_reason(decision: &Decision) -> KeepReason {
     match decision {
         Decision::Keep { reasons, .. } => reasons.first(),
-        Decision::Delete(reason) => panic!("it goes: {reason}"),
+        Decision::Delete(reason) | Decision::Archive(reason) => panic!("it goes: {reason}"),
     }
 }
 
@@ -115,15 +145,14 @@ fn counts_an_image_once_whatever_its_tags() {
 
 #[test]
 fn those_that_no_rule_may_judge_take_no_place_among_the_newest() {
-    let archived = Image { image_status: ImageStatus::NotActive, ..image(1, &["a"], 1.0) };
+    let archived = Image { image_status: ImageStatus::Archived, ..image(1, &["a"], 1.0) };
     let without_time = Image { image_pushed_at: None, ..image(2, &["b"], 1.0) };
     let from_the_future = image(3, &["c"], -1.0);
     let untagged = image(4, &[], 0.0);
     let images = [archived, without_time, from_the_future, untagged, image(5, &["d"], 5.0), image(6, &["e"], 6.0)];
     let rules = Rules { images_to_keep: 1, ..no_rules() };
     assert_eq!(stale(&images, &rules), [6]);
-    let reasons: Vec<_> =
-        decide_with(&images, &rules, &[])[..5].iter().map(|decision| first_reason(*decision)).collect();
+    let reasons: Vec<_> = decide_with(&images, &rules, &[])[..5].iter().map(first_reason).collect();
     assert_eq!(
         reasons,
         [
@@ -197,7 +226,7 @@ fn every_tag_of_an_image_is_asked() {
         let decisions =
             decide_with(&[image(1, tags, 400.0)], &rules, &used.iter().map(String::as_str).collect::<Vec<_>>());
         match expected {
-            Some(reason) => assert_eq!(first_reason(decisions[0]), reason, "{behaviour}"),
+            Some(reason) => assert_eq!(first_reason(&decisions[0]), reason, "{behaviour}"),
             None => assert!(matches!(decisions[0], Decision::Delete(_)), "{behaviour}"),
         }
     }
@@ -220,7 +249,7 @@ fn pulls_and_pushes_within_their_days_keep_tagged_and_untagged_images() {
             let image = Image { last_recorded_pull_time: pulled.map(days_ago), ..image(1, tags, pushed) };
             let rules =
                 Rules { keep_pulled_within_days: pulled_within, keep_pushed_within_days: pushed_within, ..no_rules() };
-            match (expected, decide_with(&[image], &rules, &[])[0]) {
+            match (expected, &decide_with(&[image], &rules, &[])[0]) {
                 (Some(reason), decision) => assert_eq!(first_reason(decision), reason, "{behaviour}"),
                 (None, decision) => assert!(matches!(decision, Decision::Delete(_)), "{behaviour}"),
             }
@@ -234,11 +263,11 @@ fn what_is_not_known_keeps_an_image() {
         ("when it was pushed", Image { image_pushed_at: None, ..image(1, &["t"], 0.0) }),
         ("when it was pushed, untagged", Image { image_pushed_at: None, ..image(1, &[], 0.0) }),
     ] {
-        assert_eq!(first_reason(decide_with(&[image], &no_rules(), &[])[0]), KeepReason::Unknown, "{behaviour}");
+        assert_eq!(first_reason(&decide_with(&[image], &no_rules(), &[])[0]), KeepReason::Unknown, "{behaviour}");
     }
     let unreadable = ["123456789012.dkr.ecr.us-west-2.amazonaws.com/app:not a tag"];
     let decisions = decide_with(&[image(1, &["t"], 400.0), image(2, &[], 400.0)], &no_rules(), &unreadable);
-    assert!(decisions.into_iter().all(|decision| first_reason(decision) == KeepReason::Unreadable));
+    assert!(decisions.into_iter().all(|decision| first_reason(&decision) == KeepReason::Unreadable));
 }
 
 #[test]
@@ -258,7 +287,7 @@ fn referrers_take_no_place_and_follow_their_subject() {
     ];
     let rules = Rules { images_to_keep: 1, untagged_older_than_days: Some(15), ..no_rules() };
     assert_eq!(stale(&images, &rules), [2, 4, 6, 7]);
-    assert_eq!(first_reason(decide_with(&images, &rules, &[])[7]), KeepReason::ReferrerOfKept);
+    assert_eq!(first_reason(&decide_with(&images, &rules, &[])[7]), KeepReason::ReferrerOfKept);
     assert_eq!(
         decide_with(&images, &rules, &[])[5],
         Decision::Delete(StaleReason::ReferrerOf(digest(2))),
@@ -271,9 +300,9 @@ fn a_referrer_without_its_subject_is_untagged_or_kept() {
     let about = |days| Image { subject: Subject::Image(digest(99)), ..image(1, &["tag"], days) };
     let rules = Rules { images_to_keep: 100, untagged_older_than_days: Some(15), ..no_rules() };
     assert_eq!(stale(&[about(16.0)], &rules), [1]);
-    assert_eq!(first_reason(decide_with(&[about(14.0)], &rules, &[])[0]), KeepReason::Untagged);
+    assert_eq!(first_reason(&decide_with(&[about(14.0)], &rules, &[])[0]), KeepReason::Untagged);
     let by_tag_alone = image(1, &[&(digest(99).to_string().replace(':', "-") + ".sig")], 400.0);
-    assert_eq!(first_reason(decide_with(&[by_tag_alone], &no_rules(), &[])[0]), KeepReason::Unknown);
+    assert_eq!(first_reason(&decide_with(&[by_tag_alone], &no_rules(), &[])[0]), KeepReason::Unknown);
 }
 
 #[test]
@@ -294,7 +323,7 @@ fn all_reasons_are_told_in_the_reports_order() {
         ..no_rules()
     };
     let used = ["123456789012.dkr.ecr.us-west-2.amazonaws.com/app"];
-    let Decision::Keep { reasons, candidate: None } = decide_with(&[image], &rules, &used)[0] else {
+    let Decision::Keep { reasons, candidate: None } = &decide_with(&[image], &rules, &used)[0] else {
         panic!("it goes")
     };
     let expected = [

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{Available, Environment, InvalidSettings, KEYS, Key, REGION};
 use crate::account::{AccountId, Region, RoleArn};
 use crate::pattern::{Pattern, UnusablePattern};
+use crate::policy::{InvalidPolicy, Policies};
 use crate::reference::ImageReference;
 use crate::sharing::AcceptedAccounts;
 
@@ -74,6 +75,11 @@ impl<'a> Given<'a> {
     /// The event's value, unless it is null, else the environment's, unless it is empty.
     fn find(&self, key: &Key) -> Option<Raw<'a>> {
         self.in_event(key).filter(|raw| !matches!(raw, Raw::Event(_, Value::Null))).or_else(|| self.in_environment(key))
+    }
+
+    /// Whether the event or the environment gives it.
+    pub(super) fn is_given(&self, key: &Key) -> bool {
+        self.find(key).is_some()
     }
 
     fn in_event(&self, key: &Key) -> Option<Raw<'a>> {
@@ -179,6 +185,24 @@ impl<'a> Given<'a> {
             return Err(raw.refuse("at least one region; leave it out for all enabled regions"));
         }
         Ok(Some(regions))
+    }
+
+    /// Policies: in the event as they are, in the environment as the name of a file that holds them.
+    pub(super) fn policies(&self, key: &Key) -> Result<Option<Policies>, InvalidSettings> {
+        const FILE: &str = "the name of a JSON file, packaged with the function, that holds the list of policies";
+        let (name, read) = match self.find(key) {
+            None => return Ok(None),
+            Some(Raw::Event(name, value)) => (name.to_owned(), Policies::read(value)),
+            Some(raw @ Raw::Environment(variable, file)) => {
+                let refuse = |error: &dyn fmt::Display| raw.refuse(&format!("{FILE}; {error}"));
+                let text = std::fs::read_to_string(file).map_err(|error| refuse(&error))?;
+                let value = serde_json::from_str(&text).map_err(|error| refuse(&error))?;
+                (format!("{variable} {file}: "), Policies::read(&value))
+            }
+        };
+        read.map(Some).map_err(|InvalidPolicy { at, given, accepted }| {
+            InvalidSettings::new(&format!("{name}{at}"), &given, &accepted)
+        })
     }
 
     pub(super) fn role_arns(&self, key: &Key) -> Result<Vec<RoleArn>, InvalidSettings> {

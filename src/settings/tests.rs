@@ -27,6 +27,9 @@ fn shown(settings: &Settings, key: &str) -> String {
         accept_unseen_accounts,
         repositories,
         rules,
+        candidates,
+        audit_lifecycle_policies,
+        unused: _,
         max_deletions,
         price_per_gb_month,
     } = settings;
@@ -44,7 +47,15 @@ fn shown(settings: &Settings, key: &str) -> String {
         "imagesToKeep" => rules.images_to_keep.to_string(),
         "ignoreTagsRegex" => rules.ignore_tags_regex.as_ref().map_or("none", Regex::as_str).to_owned(),
         "keepTags" => list(&rules.keep_tags),
-        "untaggedOlderThanDays" => format!("{:?}", rules.untagged_older_than_days),
+        "untaggedOlderThanDays" => match candidates {
+            Candidates::NumberAndAge { untagged_older_than_days } => format!("{untagged_older_than_days:?}"),
+            Candidates::Policies(_) => "not used".to_owned(),
+        },
+        "policies" => match candidates {
+            Candidates::NumberAndAge { .. } => "none".to_owned(),
+            Candidates::Policies(_) => "given".to_owned(),
+        },
+        "auditLifecyclePolicies" => audit_lifecycle_policies.to_string(),
         "keepPulledWithinDays" => rules.keep_pulled_within_days.to_string(),
         "keepPushedWithinDays" => rules.keep_pushed_within_days.to_string(),
         "repositories" => list(&repositories.include),
@@ -68,6 +79,8 @@ fn nothing_given_means_the_defaults_and_those_delete_nothing() {
         ("ignoreTagsRegex", "none"),
         ("keepTags", "latest"),
         ("untaggedOlderThanDays", "Some(15)"),
+        ("policies", "none"),
+        ("auditLifecyclePolicies", "true"),
         ("keepPulledWithinDays", "30"),
         ("keepPushedWithinDays", "0"),
         ("repositories", "*"),
@@ -258,4 +271,39 @@ fn an_excluded_repository_stays_excluded_also_when_it_is_included() {
     for (name, expected) in [("app", true), ("app2", false), ("team/web", true), ("team/base", false)] {
         assert_eq!(repositories.contains(&RepositoryName::from_ecr(name)), expected, "{name}");
     }
+}
+
+#[test]
+fn with_policies_the_images_to_keep_are_a_floor_of_none() {
+    let policies = json!([{ "repositories": ["*"], "rules": "ecr" }]);
+    let given = settings(&json!({ "policies": policies }), &[]);
+    assert_eq!((shown(&given, "policies").as_str(), given.rules.images_to_keep), ("given", 0));
+    assert_eq!(given.unused, None);
+    let given = settings(&json!({ "policies": policies, "imagesToKeep": 3, "untaggedOlderThanDays": 5 }), &[]);
+    assert_eq!(given.rules.images_to_keep, 3);
+    assert_eq!(given.unused, Some(("untaggedOlderThanDays", "policies")));
+}
+
+#[test]
+fn policies_can_be_a_file_which_the_event_wins_over() {
+    let folder = std::env::temp_dir().join(format!("ecr-cleanup-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, text: &str| {
+        let file = folder.join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let right = write("right.json", r#"[{ "repositories": ["*"], "rules": "ecr" }]"#);
+    assert_eq!(shown(&settings(&json!({}), &[("POLICIES_FILE", &right)]), "policies"), "given");
+    let event = json!({ "policies": [{ "repositories": ["*"], "rules": "another" }] });
+    assert_eq!(resolve(&event, &[("POLICIES_FILE", &right)]).unwrap_err().key, "policies[0].rules");
+
+    let wrong = write("wrong.json", r#"[{ "repositories": ["*"], "rules": [] }]"#);
+    let error = resolve(&json!({}), &[("POLICIES_FILE", &wrong)]).unwrap_err();
+    assert_eq!(error.key, format!("POLICIES_FILE {wrong}: [0].rules"));
+    for (name, text) in [("no.json", "{"), ("empty.json", "")] {
+        let error = resolve(&json!({}), &[("POLICIES_FILE", &write(name, text))]).unwrap_err();
+        assert_eq!(error.key, "POLICIES_FILE", "{name}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -63,7 +63,7 @@ pub struct UnreadableUse {
 /// What workloads use of one repository.
 #[derive(Clone, Copy, Debug)]
 pub struct RepositoryUsage<'a> {
-    digests: &'a HashMap<ImageDigest, Arc<Holder>>,
+    digests: Option<&'a HashMap<ImageDigest, Arc<Holder>>>,
     tags: Option<&'a HashMap<Box<str>, Arc<Holder>>>,
     withheld: bool,
 }
@@ -141,7 +141,7 @@ impl UsageSnapshot {
     #[must_use]
     pub fn of_repository(&self, registry_id: &AccountId, repository: &RepositoryName) -> RepositoryUsage<'_> {
         RepositoryUsage {
-            digests: &self.digests,
+            digests: Some(&self.digests),
             tags: self.tags.get(&(registry_id.clone(), repository.clone())),
             withheld: self.withheld.contains_key(repository),
         }
@@ -176,11 +176,14 @@ impl UsageSnapshot {
 }
 
 impl RepositoryUsage<'_> {
+    /// No use of anything.
+    pub const NONE: Self = Self { digests: None, tags: None, withheld: false };
+
     /// Who uses the image of this digest and these tags, by any of them.
     #[must_use]
     pub fn holder(&self, image_digest: ImageDigest, image_tags: &[Box<str>]) -> Option<&Arc<Holder>> {
         let by_tag = || self.tags.and_then(|tags| image_tags.iter().find_map(|tag| tags.get(tag)));
-        self.digests.get(&image_digest).or_else(by_tag)
+        self.digests.and_then(|digests| digests.get(&image_digest)).or_else(by_tag)
     }
 
     /// Whether a reference to this repository can't be read, so that any of its images may be in use.

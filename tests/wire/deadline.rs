@@ -44,6 +44,25 @@ async fn what_is_planned_and_not_begun_is_not_attempted_and_the_next_run_goes_on
 }
 
 #[tokio::test]
+async fn what_was_looked_at_too_late_to_be_deleted_is_not_attempted() {
+    // One look at plain images; several, of which the first is too late already, at a family of many.
+    for children in [0_u32, 150] {
+        let aws = SimulatedAws::start().await;
+        let app = aws.repository("app").daily_builds(3);
+        let platforms: Vec<Image> = (0..children).map(|_| Image::untagged().days_old(9.0)).collect();
+        app.push(Image::index_of(&platforms).and_tag("multi").days_old(90.0));
+        app.push_all(platforms);
+        aws.cluster("prod").runs(&app.uri("v3"));
+        aws.inject(Fault::slow("ecr:DescribeImages", Duration::from_millis(1_500)).mentioning("imageIds"));
+        let report = run_until(&aws, merciless(false), in_milliseconds(11_300)).await.unwrap();
+        assert_eq!(report.outcome, Outcome::DeadlineReached);
+        let totals = report.totals;
+        assert_eq!((totals.images_failed, totals.images_not_attempted), (0, totals.images_stale), "{children}");
+        assert!(totals.images_stale > 0 && aws.calls_of("ecr:BatchDeleteImage").is_empty());
+    }
+}
+
+#[tokio::test]
 async fn what_is_about_an_image_whose_turn_did_not_come_is_not_attempted_either() {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app").daily_builds(150);

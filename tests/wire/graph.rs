@@ -1,9 +1,11 @@
 //! Registries are graphs: indexes and their children, subjects and what is about them.
 
+use std::collections::BTreeSet;
+
 use ecr_cleanup::plan::ImageResult;
 use ecr_cleanup::report::{Outcome, Report};
 use serde_json::json;
-use simulated_aws::{Fault, Image, Repository, SimulatedAws};
+use simulated_aws::{Fault, Image, Repository, SimulatedAws, Task};
 
 use crate::support::{json_of, merciless, run_on, set, stale_digests, with};
 
@@ -244,7 +246,7 @@ async fn signatures_are_not_releases() {
     let report = run_on(&aws, with(merciless(false), &json!({ "imagesToKeep": 5 }))).await;
     assert_eq!((report.outcome, report.totals.images_deleted), (Outcome::Completed, 10));
     let (signatures, releases): (Vec<_>, Vec<_>) = app.tags().into_iter().partition(|tag| tag.starts_with("sha256-"));
-    assert_eq!(releases.into_iter().collect::<std::collections::BTreeSet<_>>(), set(["v6", "v7", "v8", "v9", "v10"]));
+    assert_eq!(releases.into_iter().collect::<BTreeSet<_>>(), set(["v6", "v7", "v8", "v9", "v10"]));
     let expected: Vec<String> =
         (6..=10).map(|build| Image::tag_about(&app.digest_of(&format!("v{build}")), ".sig")).collect();
     assert_eq!(signatures.len(), 5);
@@ -325,4 +327,55 @@ async fn manifests_are_read_only_where_the_decision_needs_them() {
     let ids: Vec<usize> = reads.iter().map(|call| call.request["imageIds"].as_array().unwrap().len()).collect();
     assert_eq!(ids, [100, 100, 50], "the indexes, and nothing else");
     assert_eq!(aws.calls_of("ecr:ListPullTimeUpdateExclusions").len(), 1);
+}
+
+#[tokio::test]
+async fn a_copied_signature_is_about_what_its_tag_names_too() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(2);
+    // Its manifest names the image that it was copied with: one that goes, and one that is not here.
+    for (subject, used) in [(app.digest_of("v1"), "v2"), (Image::untagged().digest().to_owned(), "v2")] {
+        let tag = Image::tag_about(&app.digest_of(used), ".sig");
+        let signature = app.push(Image::tagged(&tag).about(&subject).days_old(90.0));
+        aws.cluster("prod").runs(&app.uri(used));
+        clean(&aws).await;
+        assert!(app.digests().contains(&signature), "{subject}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_about_another_by_some_tags_displaces_no_release() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    let signature = Image::tag_about(&app.digest_of("v1"), ".sig");
+    app.push(Image::tagged("signature-latest").and_tag(&signature).days_old(0.5));
+    aws.cluster("prod").runs("nginx");
+    run_on(&aws, with(merciless(false), &json!({ "imagesToKeep": 1 }))).await;
+    assert_eq!(app.tags(), set(["v3", "signature-latest", signature.as_str()]));
+}
+
+#[tokio::test]
+async fn only_what_a_use_alone_holds_is_told_so() {
+    let held = |report: &Report| -> BTreeSet<String> {
+        report.plan.decided().flat_map(|decided| &decided.held).map(|image| image.image_digest.to_string()).collect()
+    };
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    let [old, young] = [("old", 400.0), ("young", 1.0)].map(|(tag, days)| {
+        let platform = Image::untagged().days_old(days);
+        let index = Image::index_of([&platform]).and_tag(tag).days_old(days);
+        let digests = [platform.digest(), index.digest()].map(str::to_owned);
+        app.push_all([platform, index]);
+        // Agents tell the digest of the platform that they pulled.
+        aws.cluster("prod").start(Task::pulled(&app.uri(tag), &digests[0]));
+        digests
+    });
+    let one = with(merciless(true), &json!({ "imagesToKeep": 1, "untaggedOlderThanDays": 15 }));
+    // No manifest has to be read for it, so that the platform's index is not known.
+    assert_eq!(held(&run_on(&aws, one.clone()).await), [old[1].clone()].into());
+    assert!(aws.calls_of("ecr:BatchGetImage").is_empty());
+    app.push(Image::untagged().days_old(90.0));
+    let held = held(&run_on(&aws, one).await);
+    assert_eq!(held, old.into());
+    assert!(young.iter().all(|digest| !held.contains(digest)), "what is new stays anyway");
 }

@@ -8,6 +8,7 @@ mod deadline;
 mod graph;
 mod main_job;
 mod permissions;
+mod policies;
 mod pull_time;
 mod real_manifests;
 mod recheck;

@@ -89,10 +89,11 @@ async fn reads_full_pages_to_the_last_one() {
     assert_eq!(aws.calls_of("ecs:DescribeTasks").len(), 1);
     assert_eq!(aws.calls_of("sts:GetCallerIdentity").len(), 1);
     assert_eq!(aws.calls_of("account:ListRegions").len(), 1);
-    // Something is stale in one repository, whose policy is asked for; each other source has nothing.
+    // Something is stale and something used in one repository, whose policies are asked for; each other source has nothing.
     let others = [
         "ecr:GetRepositoryPolicy",
         "ecr:GetRegistryPolicy",
+        "ecr:GetLifecyclePolicy",
         "ecs:ListServices",
         "ecs:ListDaemons",
         "ecs:ListTaskDefinitions",

@@ -38,6 +38,14 @@ async fn calls_of_a_full_run() -> BTreeSet<(String, String)> {
         place.function("resize", "nginx", None).publish("nginx", None);
     }
     run_on(&aws, with(merciless(false), &json!({ "usageRoleArns": [role] }))).await;
+    app.push(Image::tagged("unpulled").days_old(90.0));
+    let archive = json!({
+        "rulePriority": 1,
+        "selection": { "tagStatus": "any", "countType": "sinceImagePulled", "countUnit": "days", "countNumber": 30 },
+        "action": { "type": "transition", "targetStorageClass": "archive" },
+    });
+    let policies = json!([{ "repositories": ["*"], "rules": [archive] }]);
+    run_on(&aws, with(json!({ "dryRun": false }), &json!({ "policies": policies, "keepPulledWithinDays": 0 }))).await;
     aws.calls().into_iter().map(|call| (call.account, call.operation)).collect()
 }
 
@@ -62,6 +70,7 @@ fn only_a_live_deployment_may_delete() {
     let (before, after) =
         template.split_once("ecr:BatchDeleteImage").expect("the template lets a live deployment delete");
     assert!(!after.contains("ecr:BatchDeleteImage"), "in one place only");
+    assert!(!before.contains("ecr:UpdateImageStorageClass"), "what archives stands beside it");
     let conditional = before.rfind("          - Live\n").expect("under the condition Live");
     assert!(!before[conditional..].contains("NoValue"), "which has not ended before");
     assert!(template.contains("Live: !Equals [!Ref DryRun, \"false\"]"));

@@ -7,7 +7,7 @@ use ecr_cleanup::handler::Limits;
 use ecr_cleanup::plan::{ImageResult, SkipReason, StaleImage};
 use ecr_cleanup::report::{Outcome, Report};
 use ecr_cleanup::usage::FreshnessLimits;
-use simulated_aws::{Call, Fault, Image, Repository, SimulatedAws, Task};
+use simulated_aws::{ACCOUNT, Call, Fault, Image, REGION, Repository, SimulatedAws, Task};
 
 use crate::support::{json_of, merciless, run_on, run_within, set};
 
@@ -169,6 +169,24 @@ async fn an_index_whose_child_was_pulled_or_used_in_between_stays_whole() {
     let of_index = |image: &&StaleImage| image.image_digest.to_string() == index;
     assert_eq!(*result_of(&report, of_index), ImageResult::Skipped(SkipReason::NowInUse));
     assert_eq!((app.tags(), app.digests().len()), (set(["v1"]), 4));
+}
+
+#[tokio::test]
+async fn an_index_that_was_pulled_in_between_stays_whole_where_pulls_of_indexes_count() {
+    for is_excluded in [true, false] {
+        let aws = SimulatedAws::start().await;
+        let app = aws.repository("app");
+        let [_, _, index] = push_family(&app);
+        aws.cluster("prod").runs("nginx");
+        if is_excluded {
+            aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
+        }
+        let digest = index.clone();
+        happens_after_the_plan(&aws, &app, move |app| app.pull(&digest));
+        let report = run_on(&aws, merciless(false)).await;
+        let stays = if is_excluded { 4 } else { 0 };
+        assert_eq!((app.digests().len(), report.totals.images_skipped), (stays, stays as u64), "{is_excluded}");
+    }
 }
 
 #[tokio::test]

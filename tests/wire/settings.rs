@@ -19,7 +19,8 @@ async fn bad_input_is_refused_by_its_key_before_any_call() {
         (json!({ "ignoreTagsRegex": "[" }), "ignoreTagsRegex"),
         (json!({ "detail-type": "x", "source": "x", "detail": { "region": "x" } }), "region"),
         (json!({ "detail-type": "x", "source": "x", "detail": "{" }), "detail"),
-        (json!({ "policies": [{ "repositories": ["*"], "rules": "ecr" }] }), "policies"),
+        (json!({ "policies": [{ "repositories": ["*"], "rules": "ECR" }] }), "policies[0].rules"),
+        (json!({ "exactSizes": true }), "exactSizes"),
     ] {
         match try_run(&aws, event.clone()).await {
             Err(RunError::InvalidSettings(error)) => assert_eq!(error.key, named, "{event}"),

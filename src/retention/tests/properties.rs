@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::image::Archival;
 use crate::seeded;
 
 /// A random repository. Images are named by their numbers; what an index names, and what an image is about, always has
@@ -20,7 +21,21 @@ struct World {
     used_tags: BTreeSet<u8>,
     index_pulls: IndexPulls,
     rules: Rules,
+    /// What takes images instead of their number and age.
+    policy: Option<Policy>,
 }
+
+/// Policies that expire and archive, by number and by age.
+const POLICIES: [&str; 4] = [
+    r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":2},"action":{"type":"expire"}}]}"#,
+    r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"tagged","tagPatternList":["v1*"],"countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}},
+        {"rulePriority":2,"selection":{"tagStatus":"untagged","countType":"imageCountMoreThan","countNumber":0},"action":{"type":"expire"}},
+        {"rulePriority":3,"selection":{"tagStatus":"any","countType":"sinceImagePushed","countUnit":"days","countNumber":20},"action":{"type":"transition","targetStorageClass":"archive"}}]}"#,
+    r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"sinceImagePulled","countUnit":"days","countNumber":10},"action":{"type":"expire"}}]}"#,
+    r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"tagged","tagPrefixList":["release"],"countType":"sinceImagePulled","countUnit":"days","countNumber":10},"action":{"type":"transition","targetStorageClass":"archive"}},
+        {"rulePriority":2,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}},
+        {"rulePriority":3,"selection":{"tagStatus":"any","storageClass":"archive","countType":"sinceImageTransitioned","countUnit":"days","countNumber":90},"action":{"type":"expire"}}]}"#,
+];
 
 const TAGS: [&str; 4] = ["latest", "v1", "release-2", "pr-3"];
 
@@ -52,6 +67,7 @@ prop_compose! {
         images_to_keep in 0..3_u32,
         days in (0..40_u32, 0..40_u32, 0..20_u32),
         keep_latest in any::<bool>(),
+        policy in prop::option::weighted(0.5, 0..POLICIES.len()),
     ) -> World {
         let mut children = Vec::new();
         let images = (1..).zip(images).map(|(number, (kind, tags, cosign, subject, age, pulled, active, told))| {
@@ -74,7 +90,10 @@ prop_compose! {
                 image.image_pushed_at = None;
             }
             image.last_recorded_pull_time = pulled.map(|days| days_ago(f64::from(days)));
-            image.image_status = if active { ImageStatus::Active } else { ImageStatus::NotActive };
+            if !active {
+                image.image_status = ImageStatus::Archived;
+                image.archival = Some(Box::new(Archival { last_archived_at: Some(days_ago(f64::from(number) * 20.0)), last_activated_at: None }));
+            }
             image.subject = subject.filter(|_| has_any_before).map_or(Subject::None, |subject| Subject::Image(digest(before(&subject))));
             image.manifest = match (is_index, told) {
                 (_, false) if is_index => ManifestKind::Unknown,
@@ -108,6 +127,7 @@ prop_compose! {
                 keep_pulled_within_days: pulled,
                 keep_pushed_within_days: if pushed > 15 { pushed } else { 0 },
             },
+            policy: policy.map(|number| Policy::of_repository(POLICIES[number]).unwrap()),
         }
     }
 }
@@ -129,16 +149,25 @@ impl World {
             read.map(|(index, children)| (digest(*index), children.iter().map(|child| digest(*child)).collect())),
         );
         let (images, index_pulls) = (self.images.as_slice(), self.index_pulls);
-        ask(&Known { images, manifests: &manifests, index_pulls, usage: &usage, now: days_ago(0.0) })
+        let takes = self.policy.as_ref().map_or(self.rules.takes(), Takes::Policy);
+        let now = days_ago(0.0);
+        ask(&Known { images, manifests: &manifests, index_pulls, usage: &usage, takes, now })
+    }
+
+    /// Those that go, and those that go to archive storage.
+    fn gone_and_archived(&self) -> (BTreeSet<u8>, BTreeSet<u8>) {
+        let decisions = self.with(|known| decide(known, &self.rules.kept()));
+        let those = |is: fn(&Decision) -> bool| {
+            let decided = self.images.iter().zip(decisions.each());
+            decided.filter(|(_, decision)| is(decision)).map(|(image, _)| number(image)).collect()
+        };
+        let archived = those(|decision| matches!(decision, Decision::Archive(_)));
+        (those(|decision| matches!(decision, Decision::Delete(_))), archived)
     }
 
     fn stale(&self) -> BTreeSet<u8> {
-        let decisions = self.with(|known| decide(known, &self.rules));
-        let decided = self.images.iter().zip(decisions.each());
-        decided
-            .filter(|(_, decision)| matches!(decision, Decision::Delete(_)))
-            .map(|(image, _)| number(image))
-            .collect()
+        let (gone, archived) = self.gone_and_archived();
+        &gone | &archived
     }
 
     fn used(&self) -> BTreeSet<u8> {
@@ -148,32 +177,41 @@ impl World {
         })
     }
 
+    /// Each index with each image that it names.
+    fn named(&self) -> Vec<(u8, u8)> {
+        self.children.iter().flat_map(|(index, children)| children.iter().map(|child| (*index, *child))).collect()
+    }
+
+    /// Each image with each that belongs to it: named by it, or about it by its manifest or by a tag.
+    fn belongings(&self) -> Vec<(u8, u8)> {
+        let is_about = |one: &Image, subject: u8| {
+            let tag = digest(subject).to_string().replace(':', "-");
+            one.subject == Subject::Image(digest(subject)) || one.image_tags.iter().any(|it| it.contains(&tag))
+        };
+        let numbers = || self.images.iter().map(number);
+        let about = self
+            .images
+            .iter()
+            .flat_map(|one| numbers().filter(|subject| is_about(one, *subject)).map(|subject| (subject, number(one))));
+        self.named().into_iter().chain(about).collect()
+    }
+
     /// Everything that a use keeps, by going over the edges until nothing is added: from a child to its index, from an
     /// index to its children, from a subject to its referrers. Written from the contract, not from the code.
     fn reachable_from_a_use(&self) -> BTreeSet<u8> {
-        let named: Vec<(u8, u8)> =
-            self.children.iter().flat_map(|(index, children)| children.iter().map(|child| (*index, *child))).collect();
+        let (named, belongings) = (self.named(), self.belongings());
         let mut needed = self.used();
         while let Some((index, _)) =
             named.iter().find(|(index, child)| needed.contains(child) && !needed.contains(index))
         {
             needed.insert(*index);
         }
-        loop {
-            let children = named.iter().filter(|(index, _)| needed.contains(index)).map(|(_, child)| *child);
-            let about = |image: &&Image| match image.subject {
-                Subject::Image(subject) => needed.iter().any(|number| digest(*number) == subject),
-                Subject::Unknown | Subject::None => image.image_tags.iter().any(|tag| {
-                    needed.iter().any(|number| tag.contains(&digest(*number).to_string().replace(':', "-")))
-                }),
-            };
-            let referrers = self.images.iter().filter(about).map(number);
-            let all: BTreeSet<u8> = needed.iter().copied().chain(children).chain(referrers).collect();
-            if all.len() == needed.len() {
-                return needed;
-            }
-            needed = all;
+        while let Some((_, follower)) =
+            belongings.iter().find(|(holder, follower)| needed.contains(holder) && !needed.contains(follower))
+        {
+            needed.insert(*follower);
         }
+        needed
     }
 }
 
@@ -187,10 +225,25 @@ proptest! {
     }
 
     #[test]
-    fn no_index_that_stays_loses_a_child(world in a_world()) {
-        let stale = world.stale();
-        for (index, children) in &world.children {
-            prop_assert!(stale.contains(index) || children.iter().all(|child| !stale.contains(child)), "{}", index);
+    fn nothing_that_stays_loses_what_belongs_to_it(world in a_world()) {
+        let (gone, archived) = world.gone_and_archived();
+        let stale = &gone | &archived;
+        let belongings = world.belongings();
+        for (holder, follower) in &belongings {
+            prop_assert!(stale.contains(holder) || !stale.contains(follower), "{} and its {}", holder, follower);
+            prop_assert!(gone.contains(holder) || !gone.contains(follower), "archived {} and its {}", holder, follower);
+        }
+    }
+
+    #[test]
+    fn a_pulled_child_keeps_the_indexes_above_it(world in a_world()) {
+        let (stale, days) = (world.stale(), world.rules.keep_pulled_within_days);
+        for (index, child) in world.named() {
+            let child = &world.images[usize::from(child) - 1];
+            let is_young = |pulled_at| days > 0 && pulled_at >= days_ago(f64::from(days));
+            let counts = child.manifest == ManifestKind::Manifest && !world.unread.contains(&index);
+            let is_pulled = counts && child.last_recorded_pull_time.is_some_and(is_young);
+            prop_assert!(!is_pulled || !stale.contains(&index), "{}", index);
         }
     }
 
@@ -199,8 +252,8 @@ proptest! {
         let mut other = world.clone();
         other.images.sort_by_key(|image| (u64::from(number(image)).wrapping_mul(seed | 1)).rotate_left(17));
         let by_number = |world: &World| -> Vec<(u8, Decision)> {
-            let decisions = world.with(|known| decide(known, &world.rules));
-            let mut all: Vec<_> = world.images.iter().map(number).zip(decisions.each().iter().copied()).collect();
+            let decisions = world.with(|known| decide(known, &world.rules.kept()));
+            let mut all: Vec<_> = world.images.iter().map(number).zip(decisions.each().iter().cloned()).collect();
             all.sort_by_key(|(number, _)| *number);
             all
         };
@@ -226,15 +279,20 @@ proptest! {
 
     #[test]
     fn what_a_run_left_behind_holds_nothing_stale(world in a_world()) {
-        let stale = world.stale();
+        let (gone, archived) = world.gone_and_archived();
         let mut left = world.clone();
-        left.images.retain(|image| !stale.contains(&number(image)));
+        left.images.retain(|image| !gone.contains(&number(image)));
+        for image in left.images.iter_mut().filter(|image| archived.contains(&number(image))) {
+            image.image_status = ImageStatus::Archived;
+            let last_archived_at = Some(days_ago(0.0));
+            image.archival = Some(Box::new(Archival { last_archived_at, last_activated_at: None }));
+        }
         prop_assert_eq!(left.stale(), BTreeSet::new());
     }
 
     #[test]
     fn where_manifests_are_not_needed_nothing_goes(world in a_world()) {
-        let needed = world.with(|known| needs_manifests(known, &world.rules));
+        let needed = world.with(|known| needs_manifests(known, &world.rules.kept()));
         let has_index = !world.children.is_empty();
         prop_assert!(needed || !has_index || world.stale().is_empty());
     }

@@ -33,6 +33,8 @@ pub(crate) fn answer(
             let (excluded, next) = page(&request.body, &excluded, PAGES)?;
             Ok(listing("pullTimeUpdateExclusions", excluded, next))
         }
+        "GetLifecyclePolicy" => get_lifecycle_policy(region, request),
+        "UpdateImageStorageClass" => update_image_storage_class(images(region, request)?, request),
         "GetRegistryPolicy" => get_registry_policy(region, request),
         "GetRepositoryPolicy" => get_repository_policy(region, request),
         "BatchDeleteImage" => batch_delete_image(images(region, request)?, request, fault),
@@ -73,6 +75,38 @@ fn get_registry_policy(region: &Region, request: &Request) -> Result<Value, Serv
         ServiceError::new(400, "RegistryPolicyNotFoundException", &message)
     })?;
     Ok(json!({ "registryId": request.account, "policyText": policy }))
+}
+
+fn get_lifecycle_policy(region: &mut Region, request: &Request) -> Result<Value, ServiceError> {
+    images(region, request)?;
+    let name = request.text("repositoryName", INVALID)?;
+    let policy = region.lifecycle_policies.get(name).ok_or_else(|| {
+        let message = format!("Lifecycle policy does not exist for the repository with name '{name}'");
+        ServiceError::new(400, "LifecyclePolicyNotFoundException", &message)
+    })?;
+    Ok(json!({ "registryId": request.account, "repositoryName": name, "lifecyclePolicyText": policy }))
+}
+
+/// Moves one image to archive storage. A child of an index that is not archived stays where it is.
+fn update_image_storage_class(images: &mut Images, request: &Request) -> Result<Value, ServiceError> {
+    if request.body["targetStorageClass"] != "ARCHIVE" {
+        return Err(ServiceError::new(400, "ValidationException", "only ARCHIVE is simulated"));
+    }
+    let id = &request.body["imageId"];
+    let digest = digest_of(images, id).ok_or_else(|| {
+        ServiceError::new(400, "ImageNotFoundException", &format!("The image with imageId {id} does not exist"))
+    })?;
+    let is_active = |stored: &StoredImage| stored.image.status.as_deref() == Some("ACTIVE");
+    let is_named = |parent: &StoredImage| parent.image.children.contains(&digest) && is_active(parent);
+    if images.values().any(is_named) {
+        let message = "The image is referenced by a manifest list that is not archived";
+        return Err(ServiceError::new(400, "ImageStorageClassUpdateNotSupportedException", message));
+    }
+    if let Some(stored) = images.get_mut(&digest) {
+        stored.archive();
+    }
+    let name = &request.body["repositoryName"];
+    Ok(json!({ "registryId": request.account, "repositoryName": name, "imageId": id, "imageStatus": "ARCHIVED" }))
 }
 
 fn get_repository_policy(region: &mut Region, request: &Request) -> Result<Value, ServiceError> {
@@ -204,7 +238,7 @@ fn describe_images(images: &Images, request: &Request) -> Result<Value, ServiceE
 }
 
 fn image_detail(stored: &StoredImage, request: &Request) -> Value {
-    let StoredImage { image, pushed_at, pulled_at } = stored;
+    let StoredImage { image, pushed_at, pulled_at, archived_at, restored_at } = stored;
     let mut detail = Map::new();
     let mut tell = |name: &'static str, value: Value| {
         if !value.is_null() && !image.without.contains(&name) {
@@ -221,6 +255,8 @@ fn image_detail(stored: &StoredImage, request: &Request) -> Value {
     tell("imageManifestMediaType", image.media_type.into());
     tell("lastRecordedPullTime", json!(pulled_at));
     tell("imageStatus", json!(image.status));
+    tell("lastArchivedAt", json!(archived_at));
+    tell("lastActivatedAt", json!(restored_at));
     tell("subjectManifestDigest", json!(image.subject));
     detail.into()
 }

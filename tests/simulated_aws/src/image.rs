@@ -20,6 +20,8 @@ pub struct Image {
     pub(crate) pulled_days_ago: Option<f64>,
     pub(crate) size: u64,
     pub(crate) status: Option<String>,
+    pub(crate) archived_days_ago: Option<f64>,
+    pub(crate) restored_days_ago: Option<f64>,
     pub(crate) subject: Option<String>,
     pub(crate) without: Vec<&'static str>,
 }
@@ -73,6 +75,8 @@ impl Image {
             pulled_days_ago: None,
             size: 50_000_000,
             status: Some("ACTIVE".to_owned()),
+            archived_days_ago: None,
+            restored_days_ago: None,
             subject: parsed["subject"]["digest"].as_str().map(str::to_owned),
             without: Vec::new(),
         }
@@ -123,6 +127,20 @@ impl Image {
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = bytes;
+        self
+    }
+
+    /// It is in archive storage since so many days.
+    #[must_use]
+    pub fn archived_days_ago(mut self, days: f64) -> Self {
+        self.archived_days_ago = Some(days);
+        self.status("ARCHIVED")
+    }
+
+    /// It was restored from archive storage so many days ago.
+    #[must_use]
+    pub fn restored_days_ago(mut self, days: f64) -> Self {
+        self.restored_days_ago = Some(days);
         self
     }
 

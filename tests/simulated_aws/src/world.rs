@@ -38,6 +38,8 @@ pub(crate) struct Region {
     pub(crate) registry_policy: Option<String>,
     /// Resource policies, by repository.
     pub(crate) policies: BTreeMap<String, String>,
+    /// Lifecycle policies, by repository.
+    pub(crate) lifecycle_policies: BTreeMap<String, String>,
     pub(crate) clusters: BTreeMap<String, StoredCluster>,
     /// Families of task definitions, and in each its revisions.
     pub(crate) task_definitions: BTreeMap<String, BTreeMap<u64, TaskDefinition>>,
@@ -61,6 +63,16 @@ pub(crate) struct StoredImage {
     pub(crate) image: Image,
     pub(crate) pushed_at: f64,
     pub(crate) pulled_at: Option<f64>,
+    pub(crate) archived_at: Option<f64>,
+    pub(crate) restored_at: Option<f64>,
+}
+
+impl StoredImage {
+    /// Moves it to archive storage.
+    pub(crate) fn archive(&mut self) {
+        self.image.status = Some("ARCHIVED".to_owned());
+        self.archived_at = Some(now());
+    }
 }
 
 pub(crate) struct StoredTask {
@@ -312,8 +324,21 @@ impl Repository {
 
     /// Moves an image to archive storage, as somebody else does.
     pub fn archive(&self, digest: &str) {
-        let status = Some("ARCHIVED".to_owned());
-        self.update(|images| images.get_mut(digest).expect("the image exists").image.status = status);
+        self.update(|images| images.get_mut(digest).expect("the image exists").archive());
+    }
+
+    /// Sets the lifecycle policy. Nobody carries it out.
+    pub fn set_lifecycle_policy(&self, policy: &serde_json::Value) {
+        self.place.update(|region| _ = region.lifecycle_policies.insert(self.name.clone(), policy.to_string()));
+    }
+
+    /// The images in archive storage.
+    #[must_use]
+    pub fn archived(&self) -> BTreeSet<String> {
+        self.update(|images| {
+            let archived = images.iter().filter(|(_, stored)| stored.image.status.as_deref() == Some("ARCHIVED"));
+            archived.map(|(digest, _)| digest.clone()).collect()
+        })
     }
 
     /// Sets the resource policy.
@@ -436,10 +461,12 @@ pub(crate) fn family_and_revision(arn: &str) -> Option<(&str, u64)> {
 fn store(images: &mut BTreeMap<String, StoredImage>, mut image: Image) {
     let now = now();
     let pushed_at = now - image.age_in_days * SECONDS_PER_DAY;
-    let pulled_at = image.pulled_days_ago.map(|days| now - days * SECONDS_PER_DAY);
+    let ago = |days: Option<f64>| days.map(|days| now - days * SECONDS_PER_DAY);
+    let pulled_at = ago(image.pulled_days_ago);
+    let (archived_at, restored_at) = (ago(image.archived_days_ago), ago(image.restored_days_ago));
     // What is pushed again keeps the tags it has.
     image.tags.extend(images.get(&image.digest).into_iter().flat_map(|stored| stored.image.tags.clone()));
-    images.insert(image.digest.clone(), StoredImage { image, pushed_at, pulled_at });
+    images.insert(image.digest.clone(), StoredImage { image, pushed_at, pulled_at, archived_at, restored_at });
 }
 
 pub(crate) fn now() -> f64 {

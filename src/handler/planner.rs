@@ -1,0 +1,230 @@
+//! From the repositories' names to the plan: each repository is read and decided on at once, so that only what is stale
+//! stays in memory.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::future::join;
+use futures::lock::Mutex;
+use futures::stream::{self, StreamExt};
+
+use crate::account::{AccountId, Region};
+use crate::aws::{Aws, CallError};
+use crate::deadline::Deadline;
+use crate::image::{Image, RepositoryName};
+use crate::inventory::{self, Contents, IndexContents, Registry};
+use crate::manifest::Manifests;
+use crate::plan::{Decided, ImageAtRisk, Plan, RegistryPlan, RepositoryPlan};
+use crate::policy::{Applicable, Policy};
+use crate::pull_time::{IndexPulls, Principal};
+use crate::retention::{self, KeepReason, Known, Takes};
+use crate::settings::{Candidates, Settings};
+use crate::sharing::Pullers;
+use crate::telemetry;
+use crate::usage::Discovery;
+use crate::warning::{self, Warning};
+
+/// What every repository is judged by.
+pub(super) struct Planner<'a> {
+    pub(super) aws: &'a Aws,
+    pub(super) registry_id: &'a AccountId,
+    pub(super) principal: &'a Principal,
+    pub(super) discovery: &'a Discovery,
+    pub(super) settings: &'a Settings,
+    pub(super) now: DateTime<Utc>,
+    pub(super) deadline: Deadline,
+}
+
+/// ECR in a region, with what is asked of its registry once and only where that matters.
+struct RegionalEcr<'a> {
+    client: aws_sdk_ecr::Client,
+    region: &'a Region,
+    pullers: Mutex<Option<Result<Pullers, CallError>>>,
+    index_pulls: Mutex<Option<Result<IndexPulls, CallError>>>,
+    /// How many lifecycle policies could not be read for the audit, and why the first could not.
+    not_audited: Mutex<Option<(u64, CallError)>>,
+}
+
+impl Planner<'_> {
+    /// Plans every repository, and tells what should be known of them.
+    pub(super) async fn plan(&self, registries: Vec<Registry>) -> (Plan, Vec<Warning>) {
+        let mut planned: Vec<_> = stream::iter(registries.into_iter().enumerate())
+            .map(async |(place, registry)| (place, self.plan_region(registry).await))
+            .buffer_unordered(inventory::REGIONS_AT_ONCE)
+            .collect()
+            .await;
+        planned.sort_unstable_by_key(|(place, _)| *place);
+        let (registries, warnings): (Vec<_>, Vec<_>) = planned.into_iter().map(|(_, planned)| planned).unzip();
+        (Plan { registries }, warnings.into_iter().flatten().collect())
+    }
+
+    async fn plan_region(&self, Registry { region, repositories }: Registry) -> (RegistryPlan, Vec<Warning>) {
+        let ecr = RegionalEcr {
+            client: self.aws.ecr(&region),
+            region: &region,
+            pullers: Mutex::default(),
+            index_pulls: Mutex::default(),
+            not_audited: Mutex::default(),
+        };
+        let mut warnings = Vec::new();
+        let repositories = match repositories {
+            Ok(names) => {
+                let planned = inventory::each_repository(names, async |name| self.plan_repository(&ecr, name).await);
+                let (plans, of_repositories): (Vec<_>, Vec<_>) = planned.await.into_iter().flatten().unzip();
+                warnings.extend(of_repositories.into_iter().flatten());
+                Ok(plans)
+            }
+            Err(error) => Err(error),
+        };
+        let (index_pulls, of_region) = ecr.conclude(self.principal);
+        warnings.extend(of_region);
+        let registry_id = self.registry_id.clone();
+        (RegistryPlan { registry_id, region, index_pulls, repositories }, warnings)
+    }
+
+    /// `None` where the repository was deleted in between.
+    async fn plan_repository(
+        &self,
+        ecr: &RegionalEcr<'_>,
+        repository_name: RepositoryName,
+    ) -> Option<(RepositoryPlan, Vec<Warning>)> {
+        let (decided, warnings) = match self.decide(ecr, &repository_name).await {
+            Err(error) if error.code == "RepositoryNotFoundException" => return None,
+            Ok((decided, warnings)) => (Ok(decided), warnings),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        let plan = RepositoryPlan { repository_name, decided };
+        telemetry::log_repository(ecr.region, &plan);
+        Some((plan, warnings))
+    }
+
+    async fn decide(
+        &self,
+        ecr: &RegionalEcr<'_>,
+        repository_name: &RepositoryName,
+    ) -> Result<(Decided, Vec<Warning>), CallError> {
+        let Contents { images, unnamed } = inventory::read_images(&ecr.client, repository_name, self.deadline).await?;
+        let usage = self.discovery.usage.of_repository(self.registry_id, repository_name);
+        let is_used = |image: &Image| usage.holder(image.image_digest, &image.image_tags).is_some();
+        let is_audited = self.settings.audit_lifecycle_policies && images.iter().any(is_used);
+        let (applicable, own_policy) = self.policies(ecr, repository_name, is_audited).await?;
+        let takes = match (&self.settings.candidates, &applicable) {
+            (Candidates::NumberAndAge { untagged_older_than_days }, _) => {
+                Takes::NumberAndAge { untagged_older_than_days: *untagged_older_than_days }
+            }
+            (Candidates::Policies(_), Some(policy)) => Takes::Policy(policy),
+            (Candidates::Policies(_), None) => Takes::Nothing,
+        };
+
+        let rules = &self.settings.rules;
+        let unread = Manifests::childless(&images);
+        let (now, index_pulls) = (self.now, IndexPulls::default());
+        let unread = Known { images: &images, manifests: &unread, index_pulls, usage: &usage, takes, now };
+        let (indexes, known);
+        if retention::needs_manifests(&unread, rules) {
+            let index_pulls = ecr.index_pulls(self.principal, self.deadline);
+            let read = inventory::read_manifests(&ecr.client, repository_name, &images, self.deadline);
+            let (read, index_pulls) = join(read, index_pulls).await;
+            indexes = read;
+            known = Known { manifests: &indexes.manifests, index_pulls, ..unread };
+        } else {
+            indexes = IndexContents::default();
+            known = unread;
+        }
+
+        let mut decisions = retention::decide(&known, rules);
+        let mut warnings = warning::of_indexes(ecr.region, repository_name, &indexes);
+        if decisions.any_goes() {
+            let pullers = inventory::read_pullers(&ecr.client, repository_name, self.deadline).await?;
+            let pullers = pullers.and(&ecr.pullers_of_registry(self.deadline).await?);
+            let unseen = pullers.unseen(&self.discovery.accounts, &self.settings.accept_unseen_accounts);
+            if let Some(unseen) = unseen {
+                decisions.withhold(KeepReason::SharedElsewhere);
+                warnings.push(Warning::SharedElsewhere(ecr.region.clone(), repository_name.clone(), unseen));
+            }
+        }
+        let at_risk = own_policy
+            .filter(|_| is_audited)
+            .map_or_else(Vec::new, |policy| ImageAtRisk::all(retention::audit(&known, &policy), &images, &usage));
+        if let Some(first) = at_risk.first() {
+            let (region, name) = (ecr.region.clone(), repository_name.clone());
+            warnings.push(Warning::AtRisk(region, name, at_risk.len(), first.clone()));
+        }
+        telemetry::log_kept(ecr.region, repository_name, &images, &decisions);
+        let only_in_use = retention::only_in_use(&known, rules);
+        let unfetched = indexes.unfetched;
+        let decided = Decided::gather(images, unnamed, &decisions, &usage, &only_in_use);
+        Ok((Decided { at_risk, unfetched, ..decided }, warnings))
+    }
+
+    /// The policy that decides on a repository, and the one that ECR has for it, read where either is asked for.
+    async fn policies(
+        &self,
+        ecr: &RegionalEcr<'_>,
+        repository_name: &RepositoryName,
+        is_audited: bool,
+    ) -> Result<(Option<Arc<Policy>>, Option<Arc<Policy>>), CallError> {
+        let applicable = match &self.settings.candidates {
+            Candidates::NumberAndAge { .. } => Applicable::None,
+            Candidates::Policies(policies) => policies.for_repository(repository_name),
+        };
+        if !is_audited && applicable != Applicable::OfRepository {
+            return Ok((applicable.given(), None));
+        }
+        let own = match inventory::read_lifecycle_policy(&ecr.client, repository_name, self.deadline).await {
+            Ok(policy) => policy.map(Arc::new),
+            Err(error) if applicable == Applicable::OfRepository || error.code == "RepositoryNotFoundException" => {
+                return Err(error);
+            }
+            // It was only to be held against what is in use.
+            Err(error) => {
+                ecr.not_audited.lock().await.get_or_insert((0, error)).0 += 1;
+                None
+            }
+        };
+        let decides = if applicable == Applicable::OfRepository { own.clone() } else { applicable.given() };
+        Ok((decides, own))
+    }
+}
+
+impl RegionalEcr<'_> {
+    async fn pullers_of_registry(&self, deadline: Deadline) -> Result<Pullers, CallError> {
+        let mut pullers = self.pullers.lock().await;
+        if let Some(known) = &*pullers {
+            return known.clone();
+        }
+        let read = inventory::read_pullers_of_registry(&self.client, deadline).await;
+        pullers.insert(read).clone()
+    }
+
+    async fn index_pulls(&self, principal: &Principal, deadline: Deadline) -> IndexPulls {
+        let mut index_pulls = self.index_pulls.lock().await;
+        let known = match &*index_pulls {
+            Some(known) => known,
+            None => index_pulls.insert(inventory::read_index_pulls(&self.client, principal, deadline).await),
+        };
+        *known.as_ref().unwrap_or(&IndexPulls::MayBeOwn)
+    }
+
+    /// Whether pulls of indexes tell anything, and what should be known of the region.
+    fn conclude(self, principal: &Principal) -> (IndexPulls, Vec<Warning>) {
+        let region = self.region;
+        let (index_pulls, of_pulls) = match self.index_pulls.into_inner() {
+            // No manifest was read.
+            None => (IndexPulls::default(), None),
+            Some(Ok(IndexPulls::OfOthers)) => (IndexPulls::OfOthers, None),
+            Some(Ok(IndexPulls::MayBeOwn)) => {
+                let command = principal.register_command(region);
+                (IndexPulls::MayBeOwn, Some(Warning::IndexPullsIgnored(region.clone(), command)))
+            }
+            Some(Err(error)) => {
+                let command = principal.register_command(region);
+                (IndexPulls::MayBeOwn, Some(Warning::IndexPullsUnknown(region.clone(), error, command)))
+            }
+        };
+        let not_audited = self.not_audited.into_inner();
+        let not_audited =
+            not_audited.map(|(repositories, error)| Warning::NotAudited(region.clone(), repositories, error));
+        (index_pulls, of_pulls.into_iter().chain(not_audited).collect())
+    }
+}
