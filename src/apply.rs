@@ -49,6 +49,14 @@ struct Cleaner<'a> {
     deadline: Deadline,
 }
 
+/// Whether images of a repository can be archived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Archiving {
+    GoesOn,
+    /// A call failed, and not for its image.
+    Failed,
+}
+
 /// Why there is no going on with a repository.
 enum Stop {
     /// The turn of what is left does not come.
@@ -89,12 +97,13 @@ impl Cleaner<'_> {
     async fn clean(&self, stale: &mut [StaleImage]) {
         let mut queue = Queue::of(stale);
         let mut seen = Seen::default();
+        let mut archiving = Archiving::GoesOn;
         loop {
             let batch = queue.next_batch(stale, IMAGES_PER_CALL);
             if batch.is_empty() {
                 return;
             }
-            if let Err(stop) = self.clean_batch(stale, &batch, &mut seen).await {
+            if let Err(stop) = self.clean_batch(stale, &batch, &mut seen, &mut archiving).await {
                 self.stop(stale, &batch, stop);
                 return;
             }
@@ -106,7 +115,13 @@ impl Cleaner<'_> {
     }
 
     /// Deletes and archives those of a batch that still are what was planned to go.
-    async fn clean_batch(&self, stale: &mut [StaleImage], batch: &[usize], seen: &mut Seen) -> Result<(), Stop> {
+    async fn clean_batch(
+        &self,
+        stale: &mut [StaleImage],
+        batch: &[usize],
+        seen: &mut Seen,
+        archiving: &mut Archiving,
+    ) -> Result<(), Stop> {
         let (deleted, archived): (Vec<usize>, Vec<usize>) =
             batch.iter().partition(|place| stale[**place].action == Action::Expire);
         if !deleted.is_empty() {
@@ -117,9 +132,19 @@ impl Cleaner<'_> {
             }
         }
         for (done, place) in archived.iter().enumerate() {
-            // They go one by one, and what comes later is looked at again when that has taken long.
-            if !self.unhindered(stale, &[*place], &archived[done..], seen).await?.is_empty() {
-                stale[*place].result = self.archive(stale[*place].image_digest).await?;
+            if *archiving == Archiving::Failed {
+                stale[*place].result = ImageResult::NotAttempted(Unattempted::RepositoryFailed);
+            } else if !self.unhindered(stale, &[*place], &archived[done..], seen).await?.is_empty() {
+                // They go one by one, and what comes later is looked at again when that has taken long.
+                match self.archive(stale[*place].image_digest).await {
+                    Ok(result) => stale[*place].result = result,
+                    Err(error) if error.code == "RepositoryNotFoundException" => return Err(error.into()),
+                    // What is denied here does not hinder the deletes.
+                    Err(error) => {
+                        stale[*place].result = failed(error);
+                        *archiving = Archiving::Failed;
+                    }
+                }
             }
         }
         Ok(())

@@ -11,7 +11,7 @@
 //!
 //! What always holds:
 //! - Nothing that a workload is known to use is deleted; when usage is not known in full, nothing is.
-//! - Only [`apply`] deletes, and it takes nothing but a plan that [`plan::Plan::approve`] let through.
+//! - Only [`apply`] deletes and archives, and it takes nothing but a plan that [`plan::Plan::approve`] let through.
 //! - [`retention`] and [`plan`] call no SDK, read no clock and await nothing.
 //! - No module below [`handler`] knows whether a run is dry.
 

@@ -200,12 +200,12 @@ pub struct ApprovedPlan(Plan);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// What is in use is not known in full, from the start or any more.
-    #[error("what is in use is not known in full, so nothing{} was deleted: {incomplete}", if *.images_deleted > 0 { " more" } else { "" })]
+    #[error("what is in use is not known in full, so nothing{} was deleted: {incomplete}", if *.images_done > 0 { " more" } else { "" })]
     UsageIncomplete {
         /// What could not be read.
         incomplete: UsageIncomplete,
-        /// The images that were deleted while it was known.
-        images_deleted: u64,
+        /// The images that were deleted or archived while it was known.
+        images_done: u64,
     },
     /// More images are stale than may be deleted.
     #[error(
@@ -227,7 +227,7 @@ impl Plan {
     pub fn approve(self, discovery: &Discovery, max_deletions: Option<u64>) -> Result<ApprovedPlan, (Self, Refusal)> {
         if let Some(incomplete) = &discovery.incomplete {
             let incomplete = incomplete.clone();
-            return Err((self, Refusal::UsageIncomplete { incomplete, images_deleted: 0 }));
+            return Err((self, Refusal::UsageIncomplete { incomplete, images_done: 0 }));
         }
         let stale = self.stale().count() as u64;
         match max_deletions {
@@ -242,8 +242,9 @@ impl Plan {
     #[must_use]
     pub fn refusal_of_the_rest(&self, latest: &Discovery) -> Option<Refusal> {
         let incomplete = latest.incomplete.clone()?;
-        let images_deleted = self.stale().filter(|image| image.result == ImageResult::Deleted).count() as u64;
-        Some(Refusal::UsageIncomplete { incomplete, images_deleted })
+        let is_done = |image: &&StaleImage| matches!(image.result, ImageResult::Deleted | ImageResult::Archived);
+        let images_done = self.stale().filter(is_done).count() as u64;
+        Some(Refusal::UsageIncomplete { incomplete, images_done })
     }
 
     /// All repositories that could be read.

@@ -10,8 +10,8 @@
 //! - An index's untagged children and all referrers (signatures, SBOMs) take no place among the newest, no policy counts
 //!   them, and they have no age of their own: what becomes of what they belong to becomes of them. A child with a tag is an image
 //!   like others, which also stays while an index that names it stays.
-//! - A referrer without its subject counts as untagged when its manifest names the subject, and is kept when only its
-//!   tag does.
+//! - A referrer without its subject counts as untagged when its manifest names the subject, though it displaces nothing,
+//!   and is kept when only its tag does.
 //! - A candidate is stale unless anything holds it; see [`KeepReason`]. What a child is used for, or pulled for, holds
 //!   every index above it.
 //! - Unknown means keep. What an index names stands in its manifest; where that could not be read, every untagged image,
@@ -283,10 +283,12 @@ fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
     {
         reasons.add(KeepReason::IgnoreTagsRegex);
     }
-    if let Some(pulled_at) = image.last_recorded_pull_time
+    // Who restores an image from the archive is about to pull it.
+    let restored_at = image.archival.as_deref().and_then(|archival| archival.last_activated_at);
+    let pulled_at = image.last_recorded_pull_time.filter(|_| index_pulls.count(image.manifest));
+    if let Some(wanted_at) = pulled_at.max(restored_at)
         && rules.keep_pulled_within_days > 0
-        && index_pulls.count(image.manifest)
-        && within(pulled_at, rules.keep_pulled_within_days)
+        && within(wanted_at, rules.keep_pulled_within_days)
     {
         reasons.add(KeepReason::PulledRecently);
     }

@@ -70,12 +70,26 @@ pub fn log_results(plan: &Plan) {
     for RegistryPlan { registry_id: _, region, index_pulls: _, repositories } in &plan.registries {
         for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
             let stale = decided.iter().flat_map(|decided| &decided.stale);
-            let (deleted, others): (Vec<_>, Vec<_>) = stale.partition(|image| image.result == ImageResult::Deleted);
-            if !deleted.is_empty() {
-                let images = deleted.len();
-                tracing::info!(%region, %repository_name, images, "{images} images of {repository_name} in {region} deleted");
+            let (mut deleted, mut archived, mut others) = (0_u64, 0_u64, Vec::new());
+            for image in stale {
+                match image.result {
+                    ImageResult::Deleted => deleted += 1,
+                    ImageResult::Archived => archived += 1,
+                    ImageResult::Planned
+                    | ImageResult::Gone
+                    | ImageResult::Kept
+                    | ImageResult::Failed { .. }
+                    | ImageResult::Skipped(_)
+                    | ImageResult::NotAttempted(_) => others.push(image),
+                }
             }
-            for not_deleted in lines(others.iter().copied().map(StaleJson)) {
+            if deleted > 0 {
+                tracing::info!(%region, %repository_name, images = deleted, "{deleted} images of {repository_name} in {region} deleted");
+            }
+            if archived > 0 {
+                tracing::info!(%region, %repository_name, images = archived, "{archived} images of {repository_name} in {region} archived");
+            }
+            for not_deleted in lines(others.into_iter().map(StaleJson)) {
                 tracing::warn!(%region, %repository_name, not_deleted, "stale images of {repository_name} in {region} that were not deleted");
             }
         }
@@ -203,6 +217,7 @@ fn document(report: &Report, totals: &Totals, region: Option<&Region>) -> String
 struct StaleLine<'a> {
     image_digest: String,
     image_tags: &'a [Box<str>],
+    action: &'static str,
     reason: String,
 }
 
@@ -211,6 +226,7 @@ impl<'a> StaleLine<'a> {
         Self {
             image_digest: image.image_digest.to_string(),
             image_tags: &image.image_tags,
+            action: image.action.as_str(),
             reason: image.reason.to_string(),
         }
     }

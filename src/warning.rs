@@ -12,7 +12,6 @@ use crate::image::{ImageDigest, RepositoryName};
 use crate::inventory::IndexContents;
 use crate::manifest::UnreadableManifest;
 use crate::plan::{ImageAtRisk, Plan, Unfetched};
-use crate::policy::Action;
 use crate::pull_time::RegisterCommand;
 use crate::settings::Settings;
 use crate::sharing::Unseen;
@@ -90,14 +89,13 @@ impl fmt::Display for Warning {
                 images,
                 ImageAtRisk { image_digest, image_tags, held_by, rule, action },
             ) => {
-                let does = match action {
-                    Action::Expire => "expires",
-                    Action::Archive => "archives",
-                };
                 let image = image_tags.first().map_or_else(|| image_digest.to_string(), ToString::to_string);
                 write!(
                     f,
-                    "ECR's own lifecycle policy of {repository} in {region} {does} images in use, {images} so far: {rule} takes {image}, held by {held_by}"
+                    "ECR's own lifecycle policy of {repository} in {region} would {} images in use, {images} as of now: rule {} ({}) takes {image}, held by {held_by}",
+                    action.as_str(),
+                    rule.priority,
+                    if rule.description.is_empty() { "without a description" } else { &rule.description },
                 )
             }
             Self::NotUsed(setting, beside) => write!(f, "{setting} has no effect beside {beside}"),

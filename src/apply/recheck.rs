@@ -37,7 +37,10 @@ enum Sight {
 impl Seen {
     /// Those of these images that were not seen within this time.
     pub(super) fn older(&self, digests: impl Iterator<Item = ImageDigest>, age: Duration) -> BTreeSet<ImageDigest> {
-        let is_young = |digest: &ImageDigest| self.0.get(digest).is_some_and(|(at, _)| at.elapsed() <= age);
+        // What is gone stays gone, as far as the plan goes: to ask for it again would fail the call for the others.
+        let is_young = |digest: &ImageDigest| {
+            self.0.get(digest).is_some_and(|(at, sight)| matches!(sight, Sight::Gone) || at.elapsed() <= age)
+        };
         digests.filter(|digest| !is_young(digest)).collect()
     }
 

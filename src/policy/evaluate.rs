@@ -3,7 +3,8 @@
 //! - Every rule is evaluated against the whole repository, then the rules are applied by priority.
 //! - An image is acted on by one rule or by none: by the first whose selection it matches, if that rule identifies it.
 //!   A match shields it from all rules after that one, which still count it.
-//! - What a rule counts, it counts from the newest push to the oldest.
+//! - What a rule counts, it counts from the newest push to the oldest. An image that was archived and restored counts as
+//!   pushed when it was restored.
 //!
 //! See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html#lp_evaluation_rules>.
 
@@ -48,8 +49,9 @@ pub enum Verdict<'a> {
 #[must_use]
 pub fn evaluate<'a>(policy: &'a Policy, images: &[Subject<'_>], now: DateTime<Utc>) -> Vec<Verdict<'a>> {
     let mut newest_first: Vec<usize> = (0..images.len()).collect();
-    newest_first
-        .sort_unstable_by_key(|place| std::cmp::Reverse((images[*place].image_pushed_at, images[*place].image_digest)));
+    newest_first.sort_unstable_by_key(|place| {
+        std::cmp::Reverse((images[*place].pushed_or_restored_at(), images[*place].image_digest))
+    });
     let mut verdicts = vec![Verdict::Unselected; images.len()];
     for rule in &policy.rules {
         let mut counted = 0;
@@ -69,13 +71,20 @@ pub fn evaluate<'a>(policy: &'a Policy, images: &[Subject<'_>], now: DateTime<Ut
     verdicts
 }
 
+impl Subject<'_> {
+    /// A restored image is as new as one that was pushed then.
+    fn pushed_or_restored_at(&self) -> DateTime<Utc> {
+        self.last_activated_at.map_or(self.image_pushed_at, |restored_at| restored_at.max(self.image_pushed_at))
+    }
+}
+
 impl Count {
     /// Whether it identifies an image that is so far down from the newest, which is the first.
     fn identifies(self, image: &Subject<'_>, rank: u64, now: DateTime<Utc>) -> bool {
         let is_older = |than: DateTime<Utc>, days: u32| now.signed_duration_since(than) > TimeDelta::days(days.into());
         match self {
             Self::ImageCountMoreThan(number) => rank > u64::from(number),
-            Self::SinceImagePushed(days) => is_older(image.image_pushed_at, days),
+            Self::SinceImagePushed(days) => is_older(image.pushed_or_restored_at(), days),
             // One that was never pulled counts as pulled when it was pushed, and one that was restored as then.
             Self::SinceImagePulled(days) => {
                 let pulled_at = image.last_pulled_at.unwrap_or(image.image_pushed_at);

@@ -248,6 +248,15 @@ fn an_image_counts_as_pulled_when_it_was_pushed_or_restored_if_not_since() {
 }
 
 #[test]
+fn a_restored_image_counts_as_pushed_when_it_was_restored() {
+    let images = [Stored::new(&["old"], 400.0).restored(1.0), Stored::new(&["new"], 9.0), Stored::new(&["newer"], 5.0)];
+    let two = [expire(1, &status("any"), &more_than(2))];
+    assert_eq!(expired(&two, &images), [None, Some(1), None]);
+    let aged = [expire(1, &status("any"), &days("sinceImagePushed", 7))];
+    assert_eq!(expired(&aged, &images), [None, Some(1), None]);
+}
+
+#[test]
 fn archived_images_are_selected_by_rules_for_the_archive_alone() {
     let rules = [archive(1, &status("any"), &days("sinceImagePulled", 60)), expire(2, &status("any"), &in_archive(90))];
     let images = [

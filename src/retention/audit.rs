@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::candidates::storage_class;
 use super::graph::Graph;
 use super::{Known, Policy};
-use crate::image::Image;
+use crate::image::{Image, ManifestKind};
 use crate::policy::{self, Action, RuleName, Subject, Verdict};
 
 /// An image in use that a policy would take.
@@ -42,10 +42,11 @@ pub fn audit(known: &Known<'_>, policy: &Policy) -> Vec<Doomed> {
     in_use
         .filter_map(|(place, image)| {
             let parents = graph.parents(place);
-            // An untagged image beside an index that was not read is its child, as a rule. To name it would cry wolf in
+            // An untagged platform beside an index that was not read is its child, as a rule. To name it would cry wolf in
             // every repository of multi-arch images.
             let is_unknown = known.manifests.are_assumed() || !graph.unread.is_empty();
-            let may_be_a_child = image.is_untagged() && parents.is_empty() && is_unknown;
+            let is_platform = image.is_untagged() && image.manifest == ManifestKind::Manifest;
+            let may_be_a_child = is_platform && parents.is_empty() && is_unknown;
             let goes_with_its_parents = parents.iter().all(|parent| taken[*parent].is_some());
             let rule = taken[place].filter(|_| goes_with_its_parents && !may_be_a_child)?;
             Some(Doomed { place, rule: Arc::clone(&rule.name), action: rule.action })

@@ -189,15 +189,19 @@ impl<'a> Given<'a> {
 
     /// Policies: in the event as they are, in the environment as the name of a file that holds them.
     pub(super) fn policies(&self, key: &Key) -> Result<Option<Policies>, InvalidSettings> {
-        const FILE: &str = "the name of a JSON file, packaged with the function, that holds the list of policies";
+        const FILE: &str =
+            "the name of a JSON file, packaged with the function, that holds the list of policies, or an event with it";
         let (name, read) = match self.find(key) {
             None => return Ok(None),
             Some(Raw::Event(name, value)) => (name.to_owned(), Policies::read(value)),
             Some(raw @ Raw::Environment(variable, file)) => {
                 let refuse = |error: &dyn fmt::Display| raw.refuse(&format!("{FILE}; {error}"));
                 let text = std::fs::read_to_string(file).map_err(|error| refuse(&error))?;
-                let value = serde_json::from_str(&text).map_err(|error| refuse(&error))?;
-                (format!("{variable} {file}: "), Policies::read(&value))
+                let value: Value = serde_json::from_str(&text).map_err(|error| refuse(&error))?;
+                // An event that was tried out can be packaged as it is, if nothing else stands in it.
+                let in_event = value.as_object().filter(|event| event.len() == 1).and_then(|event| event.get(key.name));
+                let at = if in_event.is_some() { key.name } else { "" };
+                (format!("{variable} {file}: {at}"), Policies::read(in_event.unwrap_or(&value)))
             }
         };
         read.map(Some).map_err(|InvalidPolicy { at, given, accepted }| {

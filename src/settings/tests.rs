@@ -298,6 +298,11 @@ fn policies_can_be_a_file_which_the_event_wins_over() {
     let event = json!({ "policies": [{ "repositories": ["*"], "rules": "another" }] });
     assert_eq!(resolve(&event, &[("POLICIES_FILE", &right)]).unwrap_err().key, "policies[0].rules");
 
+    let as_event = write("event.json", r#"{ "policies": [{ "repositories": ["*"], "rules": "ecr" }] }"#);
+    assert_eq!(shown(&settings(&json!({}), &[("POLICIES_FILE", &as_event)]), "policies"), "given");
+    let more = write("more.json", r#"{ "policies": [], "dryRun": false }"#);
+    assert!(resolve(&json!({}), &[("POLICIES_FILE", &more)]).is_err());
+
     let wrong = write("wrong.json", r#"[{ "repositories": ["*"], "rules": [] }]"#);
     let error = resolve(&json!({}), &[("POLICIES_FILE", &wrong)]).unwrap_err();
     assert_eq!(error.key, format!("POLICIES_FILE {wrong}: [0].rules"));

@@ -90,6 +90,13 @@ pub fn found(aws: &SimulatedAws) {
     let pinned = oregon.service_revision(&definition, &[(&stable, Some(&checkout.digest_of("stable")))]);
     oregon.cluster("web-production").create(Service::of(&definition).revision(&pinned));
     checkout.retag(&tag(360), "stable");
+    // ECR was told to keep 90 of them long ago, and does not know what runs.
+    oregon.repository("workers/billing").set_lifecycle_policy(&serde_json::json!({ "rules": [{
+        "rulePriority": 1,
+        "description": "keep 90 builds",
+        "selection": { "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 90 },
+        "action": { "type": "expire" },
+    }] }));
     // A schedule starts the invoices from its family's newest revision, once a month.
     oregon.register("monthly-invoices", &[&oregon.repository("workers/billing").uri(&tag(60))]);
     // The alias still sends a tenth of the traffic to an old version.

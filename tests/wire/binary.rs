@@ -212,6 +212,29 @@ async fn the_response_stays_below_lambdas_limit_and_the_log_stays_complete() {
 }
 
 #[tokio::test]
+async fn policies_come_from_a_packaged_file_and_the_log_tells_which_rule_shields_an_image() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    app.push_all((1..=12).map(|build| Image::tagged(&format!("1.{build}")).days_old(f64::from(60 - build))));
+    aws.cluster("prod").runs(&app.uri("1.1"));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("events/policies/snapshots-and-releases.json");
+    let environment = [("POLICIES_FILE", file.to_str().unwrap()), ("RUST_LOG", "debug")];
+    let function = function(&aws, &environment).await;
+    let event = json!({ "dryRun": false, "keepPulledWithinDays": 0 });
+    assert_eq!(function.invoke(&event).await.unwrap()["totals"]["imagesDeleted"], 1);
+    assert!(app.tags().contains("1.1") && !app.tags().contains("1.2"));
+    let log = function.stop().await;
+    let lines = log.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let kept: Vec<Value> =
+        lines.filter_map(|line| serde_json::from_str::<Vec<Value>>(line["kept"].as_str()?).ok()).flatten().collect();
+    let newest = kept.iter().find(|image| image["imageTags"] == json!(["1.12"])).expect("every image that stays");
+    assert_eq!(newest["shieldedBy"], "rule 2 of policy 1 (keep 10 others, and latest)");
+    assert_eq!(newest["keptBecause"], json!(["policy"]));
+    let used = kept.iter().find(|image| image["imageTags"] == json!(["1.1"])).unwrap();
+    assert_eq!(used["keptBecause"], json!(["inUse"]));
+}
+
+#[tokio::test]
 async fn a_short_timeout_is_told_not_suffered() {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app").daily_builds(3);

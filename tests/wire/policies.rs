@@ -377,11 +377,19 @@ async fn archiving_fails_image_by_image_or_as_a_whole() {
 
     aws.heal();
     app.push_all(["v4", "v5"].map(|tag| Image::tagged(tag).days_old(90.0)));
+    app.push(Image::untagged().days_old(91.0));
+    let mut policies = policies;
+    let untagged = json!({ "tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 0 });
+    policies[0]["rules"][0]["rulePriority"] = 2.into();
+    let expires = json!({ "rulePriority": 1, "selection": untagged, "action": expire() });
+    policies[0]["rules"].as_array_mut().unwrap().push(expires);
     aws.inject(Fault::denied("ecr:UpdateImageStorageClass"));
     aws.forget_calls();
     let report = run_on(&aws, merciless(&policies, false)).await;
     assert_eq!((report.outcome, report.totals.images_archived), (Outcome::Partial, 0));
     assert_eq!(aws.calls_of("ecr:UpdateImageStorageClass").len(), 1, "what is denied once is not asked again");
+    let totals = report.totals;
+    assert_eq!((totals.images_failed, totals.images_not_attempted, totals.images_deleted), (1, 3, 1), "deletes go on");
     assert_eq!(stale_tags(&run_on(&aws, merciless(&policies, true)).await), set(["v1", "v2", "v4", "v5"]));
 }
 
@@ -410,4 +418,32 @@ async fn a_plan_that_archives_more_than_allowed_is_refused() {
     let event = with(merciless(&one_rule(&unpulled(28), &archive()), false), &json!({ "maxDeletions": 2 }));
     assert_eq!(run_on(&aws, event).await.outcome.as_str(), "refused");
     assert!(app.archived().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_restored_lately_is_about_to_be_pulled() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(2);
+    app.push(Image::tagged("restored").days_old(400.0).restored_days_ago(3.0));
+    app.push(Image::tagged("restored-long-ago").days_old(400.0).restored_days_ago(33.0));
+    aws.cluster("prod").runs("nginx");
+    run_on(&aws, json!({ "dryRun": false, "imagesToKeep": 2 })).await;
+    assert_eq!(app.tags(), set(["restored", "v1", "v2"]));
+}
+
+#[tokio::test]
+async fn an_untagged_index_in_use_is_at_risk_without_reading_it() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    let index = push_multi_arch(&app, "moved", 10.0)[2].clone();
+    app.untag("moved");
+    app.set_lifecycle_policy(&json!({ "rules": [{
+        "rulePriority": 1,
+        "selection": { "tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 1 },
+        "action": expire(),
+    }] }));
+    aws.cluster("prod").runs(&app.uri_by_digest(&index));
+    let report = run_on(&aws, json!({})).await;
+    assert_eq!(repository_of(&report)["atRisk"][0]["imageDigest"], json!(index));
+    assert!(aws.calls_of("ecr:BatchGetImage").is_empty());
 }

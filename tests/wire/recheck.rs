@@ -89,6 +89,23 @@ async fn images_that_are_gone_are_dropped_by_name_and_the_rest_goes() {
 }
 
 #[tokio::test]
+async fn a_batch_of_which_most_is_gone_comes_to_an_end() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(100);
+    aws.cluster("prod").runs("nginx");
+    happens_after_the_plan(&aws, &app, |app| {
+        (1..=60).for_each(|build| app.delete(&app.digest_of(&format!("v{build}"))));
+    });
+    // Each call tells of one that is gone, so the first are long known when the last is found.
+    aws.inject(Fault::slow("ecr:DescribeImages", Duration::from_millis(5)).mentioning("imageIds"));
+    let freshness = FreshnessLimits { image_max_age: Duration::from_millis(50), ..FreshnessLimits::CONTRACT };
+    let limits = Limits { freshness, ..Limits::until(Deadline::unknown()) };
+    let report = run_within(&aws, merciless(false), limits).await.unwrap();
+    assert_eq!((report.outcome.clone(), report.totals.images_deleted), (Outcome::Completed, 40));
+    assert_eq!(report.plan.stale().filter(|image| image.result == ImageResult::Gone).count(), 60);
+}
+
+#[tokio::test]
 async fn images_that_are_gone_are_found_where_ecr_does_not_name_them() {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app").daily_builds(100);

@@ -112,7 +112,7 @@ macro_rules! deletes_nothing {
             spoil(&aws);
             let regions = json!({ "region": ["us-west-2", "eu-west-1"] });
             let live = run_on(&aws, with(merciless(false), &regions)).await;
-            let Outcome::Refused(refusal @ Refusal::UsageIncomplete { images_deleted: 0, .. }) = &live.outcome else {
+            let Outcome::Refused(refusal @ Refusal::UsageIncomplete { images_done: 0, .. }) = &live.outcome else {
                 panic!("{:?}", live.outcome)
             };
             assert!(!live.usage.complete);

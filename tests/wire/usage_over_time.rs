@@ -100,7 +100,7 @@ async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
     // Denied from the third time on: the first plans, the second lets the first batch go.
     aws.inject(Fault::denied("ecs:ListClusters").after(2));
     let report = run_within(&aws, merciless(false), always_stale()).await.unwrap();
-    let Outcome::Refused(refusal @ Refusal::UsageIncomplete { images_deleted: 100, .. }) = &report.outcome else {
+    let Outcome::Refused(refusal @ Refusal::UsageIncomplete { images_done: 100, .. }) = &report.outcome else {
         panic!("{:?}", report.outcome)
     };
     assert!(refusal.to_string().contains("nothing more was deleted"), "{refusal}");

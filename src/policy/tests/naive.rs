@@ -46,8 +46,10 @@ fn marked(rule: &Value, images: &[Stored]) -> BTreeSet<usize> {
     let number = u32::try_from(selection["countNumber"].as_u64().unwrap()).unwrap();
     let limit = f64::from(number);
     let selected: Vec<usize> = (0..images.len()).filter(|place| speaks_of(rule, &images[*place])).collect();
+    // An image that was restored goes by that time instead.
+    let age_of = |image: &Stored| image.restored.map_or(image.pushed, |restored| restored.min(image.pushed));
     let is_newer = |one: &Stored, other: &Stored| {
-        let age = one.pushed.total_cmp(&other.pushed);
+        let age = age_of(one).total_cmp(&age_of(other));
         age.is_lt() || (age.is_eq() && one.number > other.number)
     };
     let identified = |place: &usize| {
@@ -57,7 +59,7 @@ fn marked(rule: &Value, images: &[Stored]) -> BTreeSet<usize> {
                 let newer = selected.iter().filter(|other| is_newer(&images[**other], image)).count();
                 newer >= number as usize
             }
-            "sinceImagePushed" => image.pushed > limit,
+            "sinceImagePushed" => age_of(image) > limit,
             "sinceImagePulled" => match (image.pulled, image.restored) {
                 (None, None) => image.pushed > limit,
                 (Some(pulled), None) => pulled > limit,
