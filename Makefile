@@ -18,7 +18,7 @@ help: ## List the targets.
 
 demo: ## Clean a simulated company with the real function: dry, live, and once more.
 	@cargo build --quiet --features second-opinions --bin ecr-cleanup --example demo
-	@target/debug/examples/demo
+	@cargo run --quiet --features second-opinions --example demo
 
 test: .venv/tools ## Run all tests, against the simulated account and against moto; lint the template.
 	cargo test --workspace --features second-opinions
@@ -37,7 +37,7 @@ build: .venv/cargo-lambda ## Build target/lambda/ecr-cleanup/bootstrap.zip for L
 	@ls -l target/lambda/ecr-cleanup/bootstrap.zip
 
 invoke: .venv/cargo-lambda ## Run the function here on EVENT=events/dry-run.json, in the account of the shell's credentials.
-	@test -f "$(EVENT)" || { echo "there is no $(EVENT); try EVENT= one of:" events/*.json; exit 2; }
+	@test -f "$(EVENT)" || { echo "there is no $(EVENT); try EVENT= one of:" events/*.json events/policies/*.json; exit 2; }
 	@if grep -Eq '"dry-?[rR]un": *"?[fF]alse' "$(EVENT)" && [ -z "$$AWS_ENDPOINT_URL" ] && [ "$(LIVE)" != yes ]; then \
 	  echo "$(EVENT) deletes images in the account of this shell's credentials; if that is meant, add LIVE=yes"; exit 2; fi
 	@echo "invoking with $(EVENT) at $${AWS_ENDPOINT_URL:-AWS}, profile $${AWS_PROFILE:-default}; the first time builds for minutes" >&2
@@ -46,12 +46,12 @@ invoke: .venv/cargo-lambda ## Run the function here on EVENT=events/dry-run.json
 	    --invoke-address 127.0.0.1 --invoke-port $(INVOKE_PORT) >&2 & \
 	  watch=$$!; trap 'kill $$watch; rm -f $$report' EXIT; \
 	  until $(PYTHON) -c 'import socket; socket.create_connection(("127.0.0.1", $(INVOKE_PORT)))' 2>/dev/null; do sleep 0.2; done; \
-	  $(CARGO_LAMBDA) invoke --invoke-address 127.0.0.1 --invoke-port $(INVOKE_PORT) --data-file "$(EVENT)" ecr-cleanup \
+	  unset RUST_LOG; $(CARGO_LAMBDA) invoke --invoke-address 127.0.0.1 --invoke-port $(INVOKE_PORT) --data-file "$(EVENT)" ecr-cleanup \
 	    >$$report && $(PYTHON) -m json.tool <$$report
 
 simulated-aws: ## Put the demo's company up on PORT=4566, and print the variables that make tools use it.
 	@cargo build --quiet --features second-opinions --example demo
-	@target/debug/examples/demo --serve $(PORT)
+	@cargo run --quiet --features second-opinions --example demo -- --serve $(PORT)
 
 fuzz: target/tools/bin/cargo-fuzz ## Fuzz the parser of image references for FUZZ_SECONDS=60. Needs clang's or gcc's C++ compiler.
 	RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none reference \
@@ -64,12 +64,12 @@ target/tools/bin/cargo-fuzz:
 	cargo install cargo-fuzz --version 0.13.1 --locked --root target/tools --target-dir target/tools/build
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv >&2
 
 .venv/tools: tests/requirements.txt | .venv/bin/python
-	.venv/bin/python -m pip install --quiet --requirement tests/requirements.txt
+	@.venv/bin/python -m pip install --quiet --requirement tests/requirements.txt >&2
 	@touch $@
 
 .venv/cargo-lambda: tests/requirements-build.txt | .venv/bin/python
-	.venv/bin/python -m pip install --quiet --requirement tests/requirements-build.txt
+	@.venv/bin/python -m pip install --quiet --requirement tests/requirements-build.txt >&2
 	@touch $@

@@ -22,12 +22,24 @@ pub struct RoleArn {
     pub account: AccountId,
 }
 
+/// What a role's trust policy may ask of those who assume it. It is no secret, but nobody else's business.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExternalId(Arc<str>);
+
 /// Text that is not an account id, a region code or a role's ARN.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{text}` is not {expected}")]
 pub struct NotAName {
     text: String,
     expected: &'static str,
+}
+
+impl NotAName {
+    /// What would be one.
+    #[must_use]
+    pub fn expected(&self) -> &'static str {
+        self.expected
+    }
 }
 
 impl AccountId {
@@ -51,6 +63,37 @@ impl RoleArn {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.arn
+    }
+}
+
+impl ExternalId {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ExternalId {
+    type Err = NotAName;
+
+    /// Checks STS's rule: 2 to 1,224 letters, digits and `_+=,.@:/-`.
+    ///
+    /// See <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>.
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let may_stand = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
+        if (2..=1_224).contains(&text.len()) && text.bytes().all(may_stand) {
+            Ok(Self(text.into()))
+        } else {
+            let expected = "an external id of 2 to 1224 letters, digits and _+=,.@:/-";
+            Err(NotAName { text: "what is given".to_owned(), expected })
+        }
+    }
+}
+
+impl fmt::Debug for ExternalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ExternalId(…)")
     }
 }
 

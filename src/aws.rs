@@ -20,7 +20,7 @@ pub use call::Caller;
 pub use error::CallError;
 pub use pace::{Haste, Limiter, Pace};
 
-use crate::account::{AccountId, Region, RoleArn};
+use crate::account::{AccountId, ExternalId, Region, RoleArn};
 use crate::deadline::Deadline;
 use crate::pull_time::Principal;
 use role::AssumedRole;
@@ -79,9 +79,15 @@ impl Aws {
     ///
     /// # Errors
     /// When the role can't be assumed.
-    pub async fn assuming(&self, role: &RoleArn, caller: &AccountId, deadline: Deadline) -> Result<Self, CallError> {
+    pub async fn assuming(
+        &self,
+        role: &RoleArn,
+        external_id: Option<&ExternalId>,
+        caller: &AccountId,
+        deadline: Deadline,
+    ) -> Result<Self, CallError> {
         let sts = aws_sdk_sts::Client::new(&self.config);
-        let assumed = AssumedRole::assume(sts, role, caller, deadline).await?;
+        let assumed = AssumedRole::assume(sts, role, external_id, caller, deadline).await?;
         let credentials = SharedCredentialsProvider::new(assumed);
         Ok(Self { config: self.config.to_builder().credentials_provider(credentials).build(), haste: self.haste })
     }

@@ -108,6 +108,7 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: L
     let mut warnings = warning::of_usage(&discovery, &registry_id, &plan);
     warnings.extend(of_repositories);
     warnings.extend(warning::of_settings(&settings));
+    warnings.extend(warning::of_selection(&settings, &plan));
     warnings.extend(event.time.filter(|time| started_at - *time > OLD_EVENT).map(Warning::OldEvent));
     let report = Report::new(Run {
         mode: settings.mode,

@@ -61,12 +61,25 @@ pub struct Decided {
     pub held: Vec<HeldImage>,
     /// Those that go, oldest first.
     pub stale: Vec<StaleImage>,
+    /// The policy that decided, where policies do.
+    pub policy: Option<AppliedPolicy>,
     /// What the indexes that stay name, where an index that goes may name one of them.
     pub kept_indexes: HashMap<ImageDigest, Box<[ImageDigest]>>,
     /// Those in use that ECR's own lifecycle policy would take, in the order of their digests.
     pub at_risk: Vec<ImageAtRisk>,
     /// The indexes whose manifests were needed and could not be fetched.
     pub unfetched: Option<Unfetched>,
+}
+
+/// The policy that decided on a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppliedPolicy {
+    /// That at this place in the settings, from 1.
+    Given(usize),
+    /// The repository's own.
+    OfRepository,
+    /// None matches it, or it has none.
+    None,
 }
 
 /// Indexes whose manifests could not be fetched.
@@ -354,6 +367,15 @@ impl StaleImage {
         match self.action {
             Action::Expire => self.manifest.own_bytes(self.image_size_in_bytes),
             Action::Archive => 0,
+        }
+    }
+
+    /// The bytes that archiving it moves.
+    #[must_use]
+    pub fn archived_bytes(&self) -> u64 {
+        match self.action {
+            Action::Expire => 0,
+            Action::Archive => self.manifest.own_bytes(self.image_size_in_bytes),
         }
     }
 

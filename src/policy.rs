@@ -123,12 +123,29 @@ impl Policies {
     /// The policy that applies to a repository: that of the first entry whose patterns match its name.
     #[must_use]
     pub fn for_repository(&self, name: &RepositoryName) -> Applicable {
-        let matches = |entry: &&Entry| entry.repositories.iter().any(|pattern| pattern.matches(name.as_str()));
-        match self.0.iter().find(matches).map(|entry| &entry.rules) {
+        match self.0.iter().find(|entry| entry.applies_to(name)).map(|entry| &entry.rules) {
             Some(EntryRules::Given(policy)) => Applicable::Policy(Arc::clone(policy)),
             Some(EntryRules::OfRepository) => Applicable::OfRepository,
             None => Applicable::None,
         }
+    }
+
+    /// The numbers of the entries that apply to none of these repositories, from 1.
+    #[must_use]
+    pub fn without_repository<'a>(&self, names: impl Iterator<Item = &'a RepositoryName>) -> Vec<usize> {
+        let mut left: Vec<usize> = (1..=self.0.len()).collect();
+        for name in names {
+            if let Some(place) = self.0.iter().position(|entry| entry.applies_to(name)) {
+                left.retain(|number| *number != place + 1);
+            }
+        }
+        left
+    }
+}
+
+impl Entry {
+    fn applies_to(&self, name: &RepositoryName) -> bool {
+        self.repositories.iter().any(|pattern| pattern.matches(name.as_str()))
     }
 }
 
@@ -144,6 +161,12 @@ impl Applicable {
 }
 
 impl Policy {
+    /// Its place in the settings, from 1; `None` for a repository's own.
+    #[must_use]
+    pub fn number(&self) -> Option<usize> {
+        self.rules.first().and_then(|rule| rule.name.policy)
+    }
+
     /// Whether a rule speaks of images of this storage class.
     #[must_use]
     pub fn selects(&self, storage_class: StorageClass) -> bool {

@@ -14,6 +14,7 @@ pub use json::{RESPONSE_BYTES, StaleJson};
 use crate::account::{AccountId, Region};
 use crate::aws::CallError;
 use crate::plan::{ImageResult, Plan, Refusal, Unattempted};
+use crate::policy::Action;
 use crate::settings::Mode;
 use crate::usage::Discovery;
 use crate::warning::Warning;
@@ -92,6 +93,9 @@ pub struct Totals {
     pub images_kept: u64,
     /// Images that are stale.
     pub images_stale: u64,
+    /// Those of them that are to go to archive storage.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub images_to_archive: u64,
     /// Images that ECR deleted.
     pub images_deleted: u64,
     /// Images that were moved to archive storage.
@@ -104,6 +108,9 @@ pub struct Totals {
     pub images_not_attempted: u64,
     /// The sum of the sizes of the stale images that are to be deleted.
     pub bytes_stale: u64,
+    /// The sum of the sizes of the stale images that are to go to archive storage.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_to_archive: u64,
     /// The sum of the deleted images' sizes.
     pub bytes_deleted: u64,
     /// What the deleted bytes cost; in a dry run, the stale ones.
@@ -218,6 +225,8 @@ impl Totals {
             totals.images_stale += repository.stale.len() as u64;
             for image in &repository.stale {
                 totals.bytes_stale += image.freed_bytes();
+                totals.images_to_archive += u64::from(image.action == Action::Archive);
+                totals.bytes_to_archive += image.archived_bytes();
                 match image.result {
                     ImageResult::Planned | ImageResult::Gone | ImageResult::Kept => {}
                     ImageResult::Deleted => {
@@ -239,6 +248,11 @@ impl Totals {
         totals.monthly_saving_usd = usd(saved, price_per_gb_month);
         totals
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What bytes cost a month, in whole cents.

@@ -93,6 +93,12 @@ pub struct RepositorySelection {
 }
 
 impl RepositorySelection {
+    /// Whether every repository is cleaned.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.exclude.is_empty() && self.include.iter().any(|pattern| pattern.matches("*"))
+    }
+
     /// Whether the repository is cleaned. To be excluded wins.
     #[must_use]
     pub fn contains(&self, repository: &RepositoryName) -> bool {
@@ -191,6 +197,7 @@ const USAGE_REGIONS: Key = Key::new("usageRegions", &[], "USAGE_REGIONS");
 const IN_USE_IMAGES: Key = Key::new("inUseImages", &[], "IN_USE_IMAGES");
 const ACCEPT_UNSEEN_ACCOUNTS: Key = Key::new("acceptUnseenAccounts", &[], "ACCEPT_UNSEEN_ACCOUNTS");
 const USAGE_ROLE_ARNS: Key = Key::new("usageRoleArns", &[], "USAGE_ROLE_ARNS");
+const USAGE_EXTERNAL_ID: Key = Key::new("usageExternalId", &[], "USAGE_EXTERNAL_ID");
 const TASK_DEFINITIONS_TO_KEEP: Key = Key::new("taskDefinitionsToKeep", &[], "TASK_DEFINITIONS_TO_KEEP");
 const LAMBDA_VERSIONS_TO_KEEP: Key = Key::new("lambdaVersionsToKeep", &[], "LAMBDA_VERSIONS_TO_KEEP");
 const MAX_DELETIONS: Key = Key::new("maxDeletions", &[], "MAX_DELETIONS");
@@ -215,6 +222,7 @@ pub const KEYS: &[Key] = &[
     ACCEPT_UNSEEN_ACCOUNTS,
     USAGE_REGIONS,
     USAGE_ROLE_ARNS,
+    USAGE_EXTERNAL_ID,
     TASK_DEFINITIONS_TO_KEEP,
     LAMBDA_VERSIONS_TO_KEEP,
     Key::later("exactSizes", "EXACT_SIZES"),
@@ -247,6 +255,7 @@ impl Settings {
             usage: UsageScope {
                 regions: usage_regions,
                 role_arns: given.role_arns(&USAGE_ROLE_ARNS)?,
+                external_id: given.external_id(&USAGE_EXTERNAL_ID)?,
                 task_definitions_to_keep: given
                     .integer(&TASK_DEFINITIONS_TO_KEEP)?
                     .unwrap_or(DEFAULT_TASK_DEFINITIONS_TO_KEEP),

@@ -13,7 +13,7 @@ use crate::inventory::IndexContents;
 use crate::manifest::UnreadableManifest;
 use crate::plan::{ImageAtRisk, Plan, Unfetched};
 use crate::pull_time::RegisterCommand;
-use crate::settings::Settings;
+use crate::settings::{Candidates, Settings};
 use crate::sharing::Unseen;
 use crate::usage::{Cause, Discovery, UnreadableUse, UsageIncomplete};
 
@@ -39,7 +39,11 @@ pub enum Warning {
     /// The same, since it can't be told.
     IndexPullsUnknown(Region, CallError, Option<RegisterCommand>),
     /// The lifecycle policies of so many repositories could not be read, so they were not held against what is in use.
-    NotAudited(Region, u64, CallError),
+    NotAudited(Region, u64, RepositoryName, CallError),
+    /// The entry of the policies at this place applies to no repository.
+    PolicyWithoutRepository(usize),
+    /// No repository is selected.
+    NoRepository,
     /// ECR's own policy of a repository would take so many images in use, such as this one.
     AtRisk(Region, RepositoryName, usize, ImageAtRisk),
     /// A setting has no effect beside another.
@@ -71,18 +75,28 @@ impl fmt::Display for Warning {
             ),
             Self::Unfetched(region, repository, Unfetched { indexes, error }) => write!(
                 f,
-                "what {indexes} indexes of {repository} in {region} name is not known, so every untagged image, and every image not pushed after them, is kept: {error} ({})",
+                "what {} of {repository} in {region} names is not known, so every untagged image, and every image not pushed after that, is kept: {error} ({})",
+                counted(*indexes, "index", "indexes"),
                 error.remedy()
             ),
             Self::Unreadable(region, repository, indexes, index, error) => write!(
                 f,
-                "what {indexes} indexes of {repository} in {region} name is not known, so every untagged image, and every image not pushed after them, is kept; of {index}: {error}"
+                "what {} of {repository} in {region} names is not known, so every untagged image, and every image not pushed after that, is kept; {index}: {error}",
+                counted(*indexes as u64, "index", "indexes"),
             ),
-            Self::NotAudited(region, repositories, error) => write!(
+            Self::NotAudited(region, repositories, first, error) => write!(
                 f,
-                "the lifecycle policies of {repositories} repositories in {region} could not be read, so what they would take from under a workload is not known: {error} ({})",
+                "the lifecycle policies of {} in {region}, such as {first}, could not be read, so what they would take from under a workload is not known: {error} ({})",
+                counted(*repositories, "repository", "repositories"),
                 error.remedy()
             ),
+            Self::PolicyWithoutRepository(number) => write!(
+                f,
+                "policy {number} applies to no repository: its patterns match none, or earlier policies match them all"
+            ),
+            Self::NoRepository => {
+                f.write_str("no repository is cleaned: repositories and excludeRepositories leave none")
+            }
             Self::AtRisk(
                 region,
                 repository,
@@ -92,8 +106,9 @@ impl fmt::Display for Warning {
                 let image = image_tags.first().map_or_else(|| image_digest.to_string(), ToString::to_string);
                 write!(
                     f,
-                    "ECR's own lifecycle policy of {repository} in {region} would {} images in use, {images} as of now: rule {} ({}) takes {image}, held by {held_by}",
+                    "ECR's own lifecycle policy of {repository} in {region} would {} {} in use: rule {} ({}) takes {image}, held by {held_by}",
                     action.as_str(),
+                    counted(*images as u64, "image", "images"),
                     rule.priority,
                     if rule.description.is_empty() { "without a description" } else { &rule.description },
                 )
@@ -141,6 +156,35 @@ impl fmt::Display for Warning {
 impl Serialize for Warning {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// A number with its noun.
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// What the plan gives to know about the settings.
+#[must_use]
+pub fn of_selection(settings: &Settings, plan: &Plan) -> Vec<Warning> {
+    let all_are_listed = plan.registries.iter().all(|registry| registry.repositories.is_ok());
+    let names: BTreeSet<&RepositoryName> = (plan.registries.iter())
+        .flat_map(|registry| registry.repositories.iter().flatten())
+        .map(|repository| &repository.repository_name)
+        .collect();
+    if !all_are_listed {
+        return Vec::new();
+    }
+    if names.is_empty() {
+        let nothing = (!settings.repositories.is_everything()).then_some(Warning::NoRepository);
+        return nothing.into_iter().collect();
+    }
+    match &settings.candidates {
+        Candidates::NumberAndAge { .. } => Vec::new(),
+        Candidates::Policies(policies) => {
+            let idle = policies.without_repository(names.into_iter());
+            idle.into_iter().map(Warning::PolicyWithoutRepository).collect()
+        }
     }
 }
 

@@ -71,6 +71,7 @@ impl CallError {
             "TimeoutError" | "DispatchFailure" => {
                 "check that the function can reach the service: its network, or a VPC endpoint".to_owned()
             }
+            "UnexpectedResponse" => "it is not what AWS documents, or newer than this version: report it".to_owned(),
             _ => "run again; if it persists, see the code in the service's API reference".to_owned(),
         }
     }

@@ -8,7 +8,7 @@ use aws_credential_types::provider::future::ProvideCredentials as Provided;
 use aws_credential_types::provider::{ProvideCredentials, Result as CredentialsResult};
 
 use super::{CallError, Caller};
-use crate::account::{AccountId, RoleArn};
+use crate::account::{AccountId, ExternalId, RoleArn};
 use crate::deadline::Deadline;
 
 const ASSUME_ROLE: &str = "sts:AssumeRole";
@@ -19,6 +19,7 @@ const ASSUME_ROLE: &str = "sts:AssumeRole";
 pub(super) struct AssumedRole {
     sts: aws_sdk_sts::Client,
     role: RoleArn,
+    external_id: Option<ExternalId>,
     session_name: String,
     first: Mutex<Option<Credentials>>,
 }
@@ -28,22 +29,38 @@ impl AssumedRole {
     pub(super) async fn assume(
         sts: aws_sdk_sts::Client,
         role: &RoleArn,
+        external_id: Option<&ExternalId>,
         caller: &AccountId,
         deadline: Deadline,
     ) -> Result<Self, CallError> {
+        let (role, external_id) = (role.clone(), external_id.cloned());
         let session_name = format!("ecr-cleanup@{caller}");
-        let credentials = assume(&sts, role, &session_name, deadline).await?;
-        Ok(Self { sts, role: role.clone(), session_name, first: Mutex::new(Some(credentials)) })
+        let assumed = Self { sts, role, external_id, session_name, first: Mutex::default() };
+        let credentials = assumed.assume_again(deadline).await?;
+        Ok(Self { first: Mutex::new(Some(credentials)), ..assumed })
     }
 
     async fn credentials(&self) -> CredentialsResult {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         match first {
             Some(credentials) => Ok(credentials),
-            None => assume(&self.sts, &self.role, &self.session_name, Deadline::unknown())
-                .await
-                .map_err(CredentialsError::provider_error),
+            None => self.assume_again(Deadline::unknown()).await.map_err(CredentialsError::provider_error),
         }
+    }
+
+    async fn assume_again(&self, deadline: Deadline) -> Result<Credentials, CallError> {
+        let request = self.sts.assume_role().role_arn(self.role.as_str()).role_session_name(&self.session_name);
+        let request = request.set_external_id(self.external_id.as_ref().map(|id| id.as_str().to_owned()));
+        let answer = Caller::new(deadline).call(ASSUME_ROLE, request.send()).await?;
+        let credentials =
+            answer.credentials.ok_or_else(|| CallError::unexpected(ASSUME_ROLE, &"the answer has no credentials"))?;
+        Ok(Credentials::new(
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            Some(credentials.session_token),
+            credentials.expiration.try_into().ok(),
+            "AssumedRole",
+        ))
     }
 }
 
@@ -54,23 +71,4 @@ impl ProvideCredentials for AssumedRole {
     {
         Provided::new(self.credentials())
     }
-}
-
-async fn assume(
-    sts: &aws_sdk_sts::Client,
-    role: &RoleArn,
-    session_name: &str,
-    deadline: Deadline,
-) -> Result<Credentials, CallError> {
-    let request = sts.assume_role().role_arn(role.as_str()).role_session_name(session_name);
-    let answer = Caller::new(deadline).call(ASSUME_ROLE, request.send()).await?;
-    let credentials =
-        answer.credentials.ok_or_else(|| CallError::unexpected(ASSUME_ROLE, &"the answer has no credentials"))?;
-    Ok(Credentials::new(
-        credentials.access_key_id,
-        credentials.secret_access_key,
-        Some(credentials.session_token),
-        credentials.expiration.try_into().ok(),
-        "AssumedRole",
-    ))
 }

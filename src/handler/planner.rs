@@ -14,7 +14,7 @@ use crate::deadline::Deadline;
 use crate::image::{Image, RepositoryName};
 use crate::inventory::{self, Contents, IndexContents, Registry};
 use crate::manifest::Manifests;
-use crate::plan::{Decided, ImageAtRisk, Plan, RegistryPlan, RepositoryPlan};
+use crate::plan::{AppliedPolicy, Decided, ImageAtRisk, Plan, RegistryPlan, RepositoryPlan};
 use crate::policy::{Applicable, Policy};
 use crate::pull_time::{IndexPulls, Principal};
 use crate::retention::{self, KeepReason, Known, Takes};
@@ -42,7 +42,7 @@ struct RegionalEcr<'a> {
     pullers: Mutex<Option<Result<Pullers, CallError>>>,
     index_pulls: Mutex<Option<Result<IndexPulls, CallError>>>,
     /// How many lifecycle policies could not be read for the audit, and why the first could not.
-    not_audited: Mutex<Option<(u64, CallError)>>,
+    not_audited: Mutex<Option<(u64, RepositoryName, CallError)>>,
 }
 
 impl Planner<'_> {
@@ -153,8 +153,13 @@ impl Planner<'_> {
         telemetry::log_kept(ecr.region, repository_name, &images, &decisions);
         let only_in_use = retention::only_in_use(&known, rules);
         let unfetched = indexes.unfetched;
+        let policy = match takes {
+            Takes::NumberAndAge { .. } => None,
+            Takes::Policy(policy) => Some(policy.number().map_or(AppliedPolicy::OfRepository, AppliedPolicy::Given)),
+            Takes::Nothing => Some(AppliedPolicy::None),
+        };
         let decided = Decided::gather(images, unnamed, &decisions, &usage, &only_in_use);
-        Ok((Decided { at_risk, unfetched, ..decided }, warnings))
+        Ok((Decided { policy, at_risk, unfetched, ..decided }, warnings))
     }
 
     /// The policy that decides on a repository, and the one that ECR has for it, read where either is asked for.
@@ -178,7 +183,7 @@ impl Planner<'_> {
             }
             // It was only to be held against what is in use.
             Err(error) => {
-                ecr.not_audited.lock().await.get_or_insert((0, error)).0 += 1;
+                ecr.not_audited.lock().await.get_or_insert((0, repository_name.clone(), error)).0 += 1;
                 None
             }
         };
@@ -223,8 +228,8 @@ impl RegionalEcr<'_> {
             }
         };
         let not_audited = self.not_audited.into_inner();
-        let not_audited =
-            not_audited.map(|(repositories, error)| Warning::NotAudited(region.clone(), repositories, error));
+        let not_audited = not_audited
+            .map(|(repositories, first, error)| Warning::NotAudited(region.clone(), repositories, first, error));
         (index_pulls, of_pulls.into_iter().chain(not_audited).collect())
     }
 }

@@ -19,12 +19,12 @@ const DAYS_IN_ARCHIVE: u32 = 90;
 
 /// A policy that can't be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("`{at}` can't be {given}; accepted: {accepted}")]
+#[error("`{at}` can't be {}; accepted: {accepted}", .given.as_ref().map_or("left out".to_owned(), Value::to_string))]
 pub struct InvalidPolicy {
     /// Where it is wrong: `[0].rules[1].selection.countUnit`.
     pub at: String,
-    /// What stands there.
-    pub given: Value,
+    /// What stands there; `None` where nothing does.
+    pub given: Option<Value>,
     /// What may stand there.
     pub accepted: String,
 }
@@ -75,7 +75,7 @@ impl Policy {
         let unread = Value::from(text);
         let document = serde_json::from_str(text).map_err(|_| InvalidPolicy {
             at: "lifecyclePolicyText".to_owned(),
-            given: unread,
+            given: Some(unread),
             accepted: "JSON".to_owned(),
         })?;
         let document = At { path: "lifecyclePolicyText".to_owned(), value: &document };
@@ -158,6 +158,9 @@ fn read_selection(selection: &At<'_>, action: Action) -> Result<(Selection, Coun
 
     let count_type = fields.required("countType", COUNT_TYPES)?;
     let kind = count_type.text(COUNT_TYPES)?;
+    if !["imageCountMoreThan", "sinceImagePushed", "sinceImagePulled", "sinceImageTransitioned"].contains(&kind) {
+        return Err(count_type.refuse(COUNT_TYPES));
+    }
     let unit = fields.get("countUnit");
     let number = fields.required("countNumber", "an integer from 0")?;
     match (kind, &unit) {
@@ -167,7 +170,7 @@ fn read_selection(selection: &At<'_>, action: Action) -> Result<(Selection, Coun
         (_, Some(unit)) => return Err(unit.refuse("days")),
         (_, None) => return Err(selection.refuse(&format!("a countUnit of days with {kind}"))),
     }
-    let integer = |from| number.integer(from, &format!("an integer from {from}"));
+    let integer = |from| number.integer(from, &format!("an integer from {from} to {}", u32::MAX));
     let (count, stored_in) = match kind {
         "imageCountMoreThan" => (Count::ImageCountMoreThan(integer(0)?), StorageClass::Standard),
         "sinceImagePushed" => (Count::SinceImagePushed(integer(0)?), StorageClass::Standard),
@@ -248,12 +251,16 @@ impl Seen {
         match tags {
             TagSelection::Any => {
                 if self.any.insert(class, priority).is_some() {
-                    return Err(field(&["selection", "tagStatus"]).refuse("any in one rule a storage class"));
+                    return Err(
+                        field(&["selection", "tagStatus"]).refuse("any in at most one rule of each storage class")
+                    );
                 }
             }
             TagSelection::Untagged => {
                 if !self.untagged.insert(class) {
-                    return Err(field(&["selection", "tagStatus"]).refuse("untagged in one rule a storage class"));
+                    return Err(
+                        field(&["selection", "tagStatus"]).refuse("untagged in at most one rule of each storage class")
+                    );
                 }
             }
             TagSelection::Tagged(_) => {
@@ -292,7 +299,7 @@ impl<'a> Fields<'a> {
     fn required(&self, name: &str, accepted: &str) -> Result<At<'a>, InvalidPolicy> {
         self.get(name).ok_or_else(|| InvalidPolicy {
             at: format!("{}.{name}", self.object.path),
-            given: Value::Null,
+            given: None,
             accepted: accepted.to_owned(),
         })
     }
@@ -300,7 +307,7 @@ impl<'a> Fields<'a> {
 
 impl<'a> At<'a> {
     fn refuse(&self, accepted: &str) -> InvalidPolicy {
-        InvalidPolicy { at: self.path.clone(), given: self.value.clone(), accepted: accepted.to_owned() }
+        InvalidPolicy { at: self.path.clone(), given: Some(self.value.clone()), accepted: accepted.to_owned() }
     }
 
     fn items(&self, accepted: &str) -> Result<Vec<At<'a>>, InvalidPolicy> {

@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 
 use super::Report;
 use crate::plan::{
-    Decided, HeldImage, ImageAtRisk, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan, SkipReason, StaleImage,
-    Unattempted,
+    AppliedPolicy, Decided, HeldImage, ImageAtRisk, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan, SkipReason,
+    StaleImage, Unattempted,
 };
 use crate::policy::Action;
 use crate::settings::Mode;
@@ -184,9 +184,16 @@ impl Serialize for RepositoryJson<'_> {
                 held,
                 stale,
                 kept_indexes: _,
+                policy,
                 at_risk,
                 unfetched,
             }) => {
+                match policy {
+                    Some(AppliedPolicy::Given(number)) => repository.serialize_entry("policy", number)?,
+                    Some(AppliedPolicy::OfRepository) => repository.serialize_entry("policy", "ecr")?,
+                    Some(AppliedPolicy::None) => repository.serialize_entry("policy", &())?,
+                    None => {}
+                }
                 repository.serialize_entry("images", images)?;
                 repository.serialize_entry("bytes", bytes)?;
                 repository.serialize_entry("imagesInUse", images_in_use)?;

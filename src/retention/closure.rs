@@ -23,12 +23,23 @@ pub(super) fn hold_what_names_the_held(reasons: &mut [KeepReasons], graph: &Grap
 /// What an index names is not known where its manifest could not be read. It may be any untagged image, and any that
 /// was there when the index was pushed; and an index above it may be one of something used.
 pub(super) fn hold_what_may_be_named(reasons: &mut [KeepReasons], images: &[Image], graph: &Graph) {
+    let (archived, others): (Vec<usize>, Vec<usize>) =
+        graph.unread.iter().partition(|index| images[**index].image_status == ImageStatus::Archived);
     // An index of unknown age may have been pushed after any image.
     let pushed_at = |index: &usize| images[*index].image_pushed_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
-    let Some(last_unread) = graph.unread.iter().map(pushed_at).max() else { return };
-    for (image, reasons) in images.iter().zip(&mut *reasons) {
-        if image.is_untagged() || image.image_pushed_at.is_none_or(|pushed_at| pushed_at <= last_unread) {
-            reasons.add(KeepReason::Unreadable);
+    let last_of = |indexes: &[usize]| indexes.iter().map(pushed_at).max();
+    let (last_archived, last_of_others) = (last_of(&archived), last_of(&others));
+    for (place, image) in images.iter().enumerate() {
+        let may_be_named_by = |last: DateTime<Utc>| {
+            image.is_untagged() || image.image_pushed_at.is_none_or(|pushed_at| pushed_at <= last)
+        };
+        // An archived index can be read by nobody, and nothing runs by it. What another index is known to name goes with
+        // that one, or archiving one multi-arch image would tear apart all that are archived after it.
+        let is_free_of_archived = || !graph.parents(place).is_empty();
+        if last_of_others.is_some_and(may_be_named_by)
+            || (last_archived.is_some_and(may_be_named_by) && !is_free_of_archived())
+        {
+            reasons[place].add(KeepReason::Unreadable);
         }
     }
     for index in graph.ancestors(graph.unread.iter().copied()) {

@@ -7,7 +7,7 @@ use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::{Available, Environment, InvalidSettings, KEYS, Key, REGION};
-use crate::account::{AccountId, Region, RoleArn};
+use crate::account::{AccountId, ExternalId, NotAName, Region, RoleArn};
 use crate::pattern::{Pattern, UnusablePattern};
 use crate::policy::{InvalidPolicy, Policies};
 use crate::reference::ImageReference;
@@ -205,7 +205,11 @@ impl<'a> Given<'a> {
             }
         };
         read.map(Some).map_err(|InvalidPolicy { at, given, accepted }| {
-            InvalidSettings::new(&format!("{name}{at}"), &given, &accepted)
+            let at = format!("{name}{at}");
+            match given {
+                Some(given) => InvalidSettings::new(&at, &given, &accepted),
+                None => InvalidSettings::without_value(&at, "left out", &accepted),
+            }
         })
     }
 
@@ -217,6 +221,18 @@ impl<'a> Given<'a> {
             return Err(self.refuse(key, "a list of role ARNs, one an account"));
         }
         Ok(roles)
+    }
+
+    pub(super) fn external_id(&self, key: &Key) -> Result<Option<ExternalId>, InvalidSettings> {
+        let (name, text) = match self.find(key) {
+            None => return Ok(None),
+            Some(Raw::Event(name, value)) => (name, value.as_str().unwrap_or_default()),
+            Some(Raw::Environment(variable, text)) => (variable, text),
+        };
+        // It is nobody's business, so it is not shown.
+        text.parse()
+            .map(Some)
+            .map_err(|error: NotAName| InvalidSettings::without_value(name, "what is given", error.expected()))
     }
 
     /// References that a workload could name, also several in one text, as `kubectl` prints them. One that looks like

@@ -1,7 +1,7 @@
 use regex::Regex;
 use serde_json::json;
 
-use crate::account::RoleArn;
+use crate::account::{ExternalId, RoleArn};
 
 use super::*;
 
@@ -38,6 +38,7 @@ fn shown(settings: &Settings, key: &str) -> String {
         "region" => format!("{regions:?}"),
         "usageRegions" => format!("{:?}", usage.regions),
         "usageRoleArns" => usage.role_arns.iter().map(RoleArn::as_str).collect::<Vec<_>>().join(","),
+        "usageExternalId" => format!("{:?}", usage.external_id.as_ref().map(ExternalId::as_str)),
         "taskDefinitionsToKeep" => usage.task_definitions_to_keep.to_string(),
         "lambdaVersionsToKeep" => usage.lambda_versions_to_keep.to_string(),
         "inUseImages" => usage.in_use_images.join(","),
@@ -221,6 +222,8 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         (json!({ "usageRoleArns": [ROLE, ROLE] }), "usageRoleArns"),
         (json!({ "usageRoleArns": [ROLE, "arn:aws:iam::123456789012:role/another"] }), "usageRoleArns"),
         (json!({ "ignoreTagsRegex": "(?<=v)1" }), "ignoreTagsRegex"),
+        (json!({ "usageExternalId": "a" }), "usageExternalId"),
+        (json!({ "usageExternalId": 12 }), "usageExternalId"),
     ] {
         assert_eq!(resolve(&event, &[]).unwrap_err().key, named, "{event}");
     }

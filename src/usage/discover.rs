@@ -12,7 +12,7 @@ use super::findings::Findings;
 use super::incomplete::{Cause, UsageIncomplete};
 use super::lambda::LambdaRegion;
 use super::snapshot::{Holder, HolderKind, UsageSnapshot};
-use crate::account::{AccountId, Region, RoleArn};
+use crate::account::{AccountId, ExternalId, Region, RoleArn};
 use crate::aws::{Aws, CallError, Pace};
 use crate::deadline::Deadline;
 
@@ -27,6 +27,8 @@ pub struct UsageScope {
     pub regions: Option<BTreeSet<Region>>,
     /// Roles in other accounts whose workloads use these registries.
     pub role_arns: Vec<RoleArn>,
+    /// What these roles may ask for.
+    pub external_id: Option<ExternalId>,
     /// How many of the newest ACTIVE revisions of a task definition's family count.
     pub task_definitions_to_keep: u32,
     /// How many of the newest published versions of a function count.
@@ -195,7 +197,7 @@ async fn other_account(
     deadline: Deadline,
 ) -> Result<AccountSources, Cause> {
     let aws = aws
-        .assuming(role, &own.account, deadline)
+        .assuming(role, scope.external_id.as_ref(), &own.account, deadline)
         .await
         .map_err(|error| Cause::Account { role: role.clone(), error })?;
     let (regions, regions_unknown) = match &scope.regions {

@@ -7,15 +7,15 @@ use ecr_cleanup::plan::ImageResult;
 use ecr_cleanup::report::{Outcome, Report};
 use ecr_cleanup::telemetry;
 use serde_json::{Value, json};
-use simulated_aws::{Fault, Image, Repository, SimulatedAws};
+use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
 
 use crate::support::{json_of, run_on, set, stale_tags, with};
 
-/// A policy of the gallery in `events/policies`, with nothing but usage on top of it.
+/// A policy of the gallery in `events/policies`, as it is there.
 fn gallery(name: &str, dry_run: bool) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events/policies").join(name).with_extension("json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    merciless(&serde_json::from_str::<Value>(&text).unwrap()["policies"], dry_run)
+    with(serde_json::from_str(&text).unwrap(), &json!({ "dryRun": dry_run }))
 }
 
 fn merciless(policies: &Value, dry_run: bool) -> Value {
@@ -63,7 +63,8 @@ async fn five_snapshots_ten_others_and_latest_stay() {
         app.push(Image::tagged(&format!("1.{build}-SNAPSHOT")).days_old(f64::from(30 - build)));
         app.push(Image::tagged(&format!("1.{build}")).days_old(f64::from(90 - build)));
     }
-    app.push_all([Image::tagged("latest").days_old(900.0), Image::untagged().days_old(0.1)]);
+    app.push_all([Image::tagged("latest").days_old(900.0), Image::untagged().days_old(1.1)]);
+    let young = app.push(Image::untagged().days_old(0.9));
     push_multi_arch(&app, "1.21", 60.0);
     aws.cluster("prod").runs(&app.uri("1.2"));
     let report = run_on(&aws, gallery("snapshots-and-releases", false)).await;
@@ -72,7 +73,8 @@ async fn five_snapshots_ten_others_and_latest_stay() {
     let releases = (12..=21).map(|build| format!("1.{build}"));
     let others = ["latest", "1.2"].map(str::to_owned);
     assert_eq!(app.tags(), snapshots.chain(releases).chain(others).collect());
-    assert_eq!(app.digests().len(), 5 + 10 + 2 + 2, "the children of 1.21 are untagged, and stay with it");
+    assert!(app.digests().contains(&young));
+    assert_eq!(app.digests().len(), 5 + 10 + 2 + 2 + 1, "the children of 1.21 are untagged, and stay with it");
 }
 
 #[tokio::test]
@@ -164,7 +166,7 @@ async fn what_is_unpulled_is_archived_and_deleted_after_ninety_days_there() {
         &Value::Null,
         &json!("expired by rule 2 of policy 1 (delete after 90 days in the archive)")
     )));
-    assert_eq!(repository_of(&dry)["keptBecause"], json!({ "policy": 4 }));
+    assert_eq!(repository_of(&dry)["keptBecause"], json!({ "pulledRecently": 2, "policy": 2 }));
     assert_eq!(dry.totals.images_stale, 2);
     assert!(dry.totals.bytes_stale < dry.totals.bytes / 3, "archive storage is billed too");
 
@@ -266,6 +268,9 @@ async fn the_first_policy_that_matches_applies_and_none_leaves_a_repository_alon
     assert_eq!([&app, &web, &tools].map(|repository| repository.tags().len()), [1, 2, 5]);
     let repositories = json_of(&report)["regions"][0]["repositories"].clone();
     assert_eq!(repositories[1]["keptBecause"], json!({ "policy": 5 }), "tools");
+    let applied = [0, 1, 2].map(|repository: usize| repositories[repository]["policy"].clone());
+    assert_eq!(applied, [json!(1), Value::Null, json!(2)]);
+    assert!(report.warnings.is_empty() || !report.warnings.iter().any(|it| it.to_string().contains("no repository")));
     assert_eq!(repositories[2]["stale"][0]["reason"], "expired by rule 1 of policy 2");
 }
 
@@ -355,7 +360,10 @@ async fn a_policy_that_can_not_be_audited_is_a_warning_and_hinders_nothing() {
     let told = report.warnings.iter().filter(|warning| warning.to_string().contains("ecr:GetLifecyclePolicy"));
     let told: Vec<String> = told.map(ToString::to_string).collect();
     assert_eq!(told.len(), 1, "one a region");
-    assert!(told[0].contains("2 repositories") && told[0].contains("grant ecr:GetLifecyclePolicy"), "{told:?}");
+    assert!(
+        told[0].contains("2 repositories in us-west-2, such as") && told[0].contains("grant ecr:GetLifecyclePolicy"),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
@@ -446,4 +454,46 @@ async fn an_untagged_index_in_use_is_at_risk_without_reading_it() {
     let report = run_on(&aws, json!({})).await;
     assert_eq!(repository_of(&report)["atRisk"][0]["imageDigest"], json!(index));
     assert!(aws.calls_of("ecr:BatchGetImage").is_empty());
+}
+
+#[tokio::test]
+async fn multi_arch_images_are_archived_whole_also_beside_archived_ones() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    for (tag, days) in [("first", 99.0), ("second", 88.0)] {
+        push_multi_arch(&app, tag, days);
+    }
+    let loose = app.push(Image::untagged().days_old(77.0));
+    let young = push_multi_arch(&app, "young", 1.0);
+    aws.cluster("prod").runs(&app.uri("second"));
+    let first = run_on(&aws, gallery("unpulled-archived", false)).await;
+    assert_eq!((first.totals.images_archived, first.totals.images_to_archive), (4, 4));
+    aws.place(ACCOUNT, REGION).cluster("prod").delete();
+    aws.cluster("prod").runs(&app.uri("young"));
+    // What the archived index names can't be read any more, but what the second one names can.
+    app.push(Image::untagged().days_old(66.0));
+    let second = run_on(&aws, gallery("unpulled-archived", false)).await;
+    assert_eq!((second.outcome, second.totals.images_archived), (Outcome::Completed, 3));
+    assert!(app.archived().contains(&loose) && app.digests().len() == 3 * 3 + 2);
+    assert!(young.iter().all(|digest| !app.archived().contains(digest)));
+    assert_eq!(run_on(&aws, gallery("unpulled-archived", false)).await.totals.images_stale, 0);
+}
+
+#[tokio::test]
+async fn a_policy_or_a_selection_that_matches_nothing_is_told() {
+    let aws = SimulatedAws::start().await;
+    _ = aws.repository("web").daily_builds(1);
+    aws.cluster("prod").runs("nginx");
+    let rules = one_rule(&any_count(1), &expire())[0]["rules"].clone();
+    let entry = |pattern: &str| json!({ "repositories": [pattern], "rules": rules });
+    let told = async |event: Value, text: &str| {
+        let report = run_on(&aws, event).await;
+        report.warnings.iter().any(|warning| warning.to_string().contains(text))
+    };
+    let policies = json!([entry("wbe"), entry("*"), entry("web")]);
+    for (number, expected) in [("policy 1 applies", true), ("policy 2 applies", false), ("policy 3 applies", true)] {
+        assert_eq!(told(merciless(&policies, true), number).await, expected, "{number}");
+    }
+    assert!(told(json!({ "repositories": ["wbe"] }), "no repository is cleaned").await);
+    assert!(!told(json!({ "repositories": ["web"] }), "no repository is cleaned").await);
 }

@@ -190,3 +190,19 @@ async fn policies_are_asked_for_only_where_something_is_stale() {
     run_on(&aws, merciless(true)).await;
     assert_eq!(aws.calls_of("ecr:GetRepositoryPolicy").len(), 1);
 }
+
+#[tokio::test]
+async fn a_role_that_asks_for_an_external_id_is_given_it() {
+    for (given, outcome) in [(Some("registry-cleaning"), "completed"), (Some("another"), "refused"), (None, "refused")]
+    {
+        let aws = SimulatedAws::start().await;
+        let app = aws.repository("app").daily_builds(2);
+        let role = aws.role("999999999999");
+        aws.ask_for_external_id(&role, "registry-cleaning");
+        aws.place("999999999999", REGION).cluster("prod").runs(&app.uri("v1"));
+        let accounts = json!({ "usageRoleArns": [role], "usageExternalId": given });
+        let report = run_on(&aws, with(merciless(false), &accounts)).await;
+        assert_eq!(report.outcome.as_str(), outcome, "{given:?}");
+        assert!(app.tags().contains("v1"), "{given:?}");
+    }
+}

@@ -111,7 +111,7 @@ fn what_ecr_refuses_of_a_rule_and_its_tags_is_refused_by_its_place() {
 #[test]
 fn what_ecr_refuses_of_a_count_is_refused_by_its_place() {
     each_is_wrong_at(&[
-        (selection("countType", json!("imageCountLessThan")), "[0].rules[0].selection"),
+        (selection("countType", json!("imageCountLessThan")), "[0].rules[0].selection.countType"),
         (selection("countNumber", Value::Null), "[0].rules[0].selection.countNumber"),
         (selection("countNumber", json!(-1)), "[0].rules[0].selection.countNumber"),
         (selection("countUnit", json!("days")), "[0].rules[0].selection.countUnit"),

@@ -84,6 +84,11 @@ impl SimulatedAws {
         self.world.lock().caller = Some(arn.to_owned());
     }
 
+    /// Lets a role ask for an external id.
+    pub fn ask_for_external_id(&self, role: &str, external_id: &str) {
+        self.world.lock().external_ids.insert(role.to_owned(), external_id.to_owned());
+    }
+
     /// A repository in the default place.
     #[must_use]
     pub fn repository(&self, name: &str) -> Repository {
@@ -222,7 +227,7 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
     }
     let key = (request.account.clone(), request.region.clone());
     let mut value = match request.service.as_str() {
-        "sts" => return sts::answer(&world.roles, world.caller.as_deref(), request).map(Answer::Xml),
+        "sts" => return sts::answer(&world, request).map(Answer::Xml),
         "account" => account::answer(&world.region_statuses, request)?,
         "ecr" => {
             let caller = sts::caller(world.caller.as_deref(), request);

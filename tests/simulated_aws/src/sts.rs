@@ -1,40 +1,35 @@
 //! STS: <https://docs.aws.amazon.com/STS/latest/APIReference/>. It answers in XML.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use chrono::{SecondsFormat, Utc};
 
 use crate::access_key_of;
 use crate::request::{Request, ServiceError};
+use crate::world::World;
 
 /// Who calls.
 pub(crate) fn caller(set: Option<&str>, request: &Request) -> String {
     set.map_or_else(|| format!("arn:aws:sts::{}:assumed-role/ecr-cleanup/run", request.account), str::to_owned)
 }
 
-pub(crate) fn answer(
-    roles: &BTreeMap<String, Duration>,
-    set_caller: Option<&str>,
-    request: &Request,
-) -> Result<String, ServiceError> {
+pub(crate) fn answer(world: &World, request: &Request) -> Result<String, ServiceError> {
     match request.action.as_str() {
         "GetCallerIdentity" => Ok(format!(
             "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
              <Arn>{}</Arn><UserId>AROASIM:run</UserId><Account>{}</Account>\
              </GetCallerIdentityResult></GetCallerIdentityResponse>",
-            caller(set_caller, request),
+            caller(world.caller.as_deref(), request),
             request.account
         )),
-        "AssumeRole" => assume_role(roles, request),
+        "AssumeRole" => assume_role(world, request),
         action => Err(ServiceError::new(400, "InvalidAction", action)),
     }
 }
 
-fn assume_role(roles: &BTreeMap<String, Duration>, request: &Request) -> Result<String, ServiceError> {
+fn assume_role(world: &World, request: &Request) -> Result<String, ServiceError> {
     let role = request.text("RoleArn", "ValidationError")?;
     let session = request.text("RoleSessionName", "ValidationError")?;
-    let lifetime = roles.get(role).ok_or_else(|| {
+    let is_trusted = world.external_ids.get(role).is_none_or(|id| request.body["ExternalId"] == id.as_str());
+    let lifetime = world.roles.get(role).filter(|_| is_trusted).ok_or_else(|| {
         let message = format!(
             "User: account {} is not authorized to perform: sts:AssumeRole on resource: {role}",
             request.account

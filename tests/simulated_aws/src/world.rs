@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) caller: Option<String>,
     /// The roles that may be assumed, and how long their credentials last.
     pub(crate) roles: BTreeMap<String, Duration>,
+    /// The external ids that roles ask for.
+    pub(crate) external_ids: BTreeMap<String, String>,
 }
 
 /// One region of one account.
