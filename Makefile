@@ -8,26 +8,43 @@ FUZZ_SECONDS ?= 60
 # No test reaches beyond this machine; `make invoke` reaches the account of the shell's credentials.
 export AWS_EC2_METADATA_DISABLED = true
 
+STACK ?= ecr-cleanup
+FUNCTION ?= ecr-cleanup
+
 CARGO_LAMBDA = PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda
 
+# Nothing of what it does here is told to anyone.
+SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" target/tools/sam/bin/sam
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench build invoke simulated-aws fuzz clean
+.PHONY: help demo test lint validate test-release bench build invoke simulated-aws fuzz clean
+.PHONY: deploy deploy-cargo-lambda invoke-remote logs destroy
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Clean a simulated company with the real function: dry, live, and once more.
 	@cargo build --quiet --features second-opinions --bin ecr-cleanup --example demo
 	@cargo run --quiet --features second-opinions --example demo
 
-test: .venv/tools ## Run all tests, against the simulated account and against moto; lint the template.
+test: .venv/tools ## Run all tests, against the simulated account and against moto; check the templates and policies.
 	cargo test --workspace --features second-opinions
 	.venv/bin/cfn-lint infra/*.yaml
+	.venv/bin/python tests/infra/check.py
 
 lint: ## Check formatting, lints and documentation.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --features second-opinions -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+validate: target/tools/sam/bin/sam ## Let SAM check the template; it asks no AWS.
+	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint --template infra/template.yaml
+
+test-release: build target/tools/sam/bin/sam ## Run the zip under AWS's own runtime interface emulator, on a simulated account.
+	@cargo build --quiet --features second-opinions --example demo
+	@test $$(stat -c %s target/lambda/ecr-cleanup/bootstrap.zip) -lt 4718592 || { echo "the zip is over 4.5 MB"; exit 1; }
+	.venv/bin/python tests/infra/rie.py target/lambda/ecr-cleanup/bootstrap.zip \
+	  target/tools/sam/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64 target/debug/examples/demo
 
 bench: ## Measure how long the planner takes: 50 rules over 100,000 images are to take under a second.
 	cargo bench --features second-opinions --bench planner
@@ -53,12 +70,45 @@ simulated-aws: ## Put the demo's company up on PORT=4566, and print the variable
 	@cargo build --quiet --features second-opinions --example demo
 	@cargo run --quiet --features second-opinions --example demo -- --serve $(PORT)
 
+deploy: target/tools/sam/bin/sam .venv/cargo-lambda ## Deploy STACK=ecr-cleanup with SAM. As it comes it deletes nothing.
+	@echo "Builds the function and deploys it as the stack $(STACK), with profile $${AWS_PROFILE:-default}."
+	@echo "SAM asks for every parameter, and before it changes anything. With DryRun true nothing is ever deleted."
+	$(SAM) build --beta-features --template infra/template.yaml
+	$(SAM) deploy --guided --stack-name $(STACK) --capabilities CAPABILITY_IAM
+
+deploy-cargo-lambda: .venv/cargo-lambda ## Deploy FUNCTION=ecr-cleanup alone with cargo lambda, with the role ROLE_ARN=.
+	@test -n "$(ROLE_ARN)" || { echo "ROLE_ARN= is missing: a role with infra/plain/trust-policy.json and policy-dry-run.json"; exit 2; }
+	@echo "Builds the function and deploys it as $(FUNCTION), with profile $${AWS_PROFILE:-default} and the role $(ROLE_ARN)."
+	@echo "It has no schedule then: infra/plain/schedule.json is one for aws scheduler create-schedule --cli-input-json."
+	$(CARGO_LAMBDA) build --release --bin ecr-cleanup --output-format zip $(if $(POLICIES),--include $(POLICIES))
+	$(CARGO_LAMBDA) deploy $(FUNCTION) --binary-name ecr-cleanup --role $(ROLE_ARN) --timeout 900 --memory 512
+
+invoke-remote: .venv/cargo-lambda ## Invoke the deployed FUNCTION= with EVENT=events/dry-run.json.
+	@test -f "$(EVENT)" || { echo "there is no $(EVENT)"; exit 2; }
+	@if grep -Eq '"dry-?[rR]un": *"?[fF]alse' "$(EVENT)" && [ "$(LIVE)" != yes ]; then \
+	  echo "$(EVENT) deletes images, if the function's role may; if that is meant, add LIVE=yes"; exit 2; fi
+	@echo "invokes $(FUNCTION) with $(EVENT), profile $${AWS_PROFILE:-default}" >&2
+	@$(CARGO_LAMBDA) invoke --remote --data-file "$(EVENT)" $(FUNCTION)
+
+logs: target/tools/sam/bin/sam ## Follow the log of the stack STACK=.
+	@echo "follows the log of the stack $(STACK), with profile $${AWS_PROFILE:-default}; Ctrl-C ends it" >&2
+	@$(SAM) logs --stack-name $(STACK) --tail
+
+destroy: target/tools/sam/bin/sam ## Delete the stack STACK= with its log. It asks first; images stay as they are.
+	@echo "Deletes the stack $(STACK), with profile $${AWS_PROFILE:-default}: function, schedule, alarms, role and log."
+	$(SAM) delete --stack-name $(STACK)
+
 fuzz: target/tools/bin/cargo-fuzz ## Fuzz the parser of image references for FUZZ_SECONDS=60. Needs clang's or gcc's C++ compiler.
 	RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none reference \
 	  -- -max_total_time=$(FUZZ_SECONDS) -max_len=300
 
 clean: ## Remove everything that was built or installed.
 	rm -rf target .venv
+
+target/tools/sam/bin/sam: tests/requirements-deploy.txt
+	@$(PYTHON) -m venv target/tools/sam >&2
+	@target/tools/sam/bin/python -m pip install --quiet --requirement tests/requirements-deploy.txt >&2
+	@touch $@
 
 target/tools/bin/cargo-fuzz:
 	cargo install cargo-fuzz --version 0.13.1 --locked --root target/tools --target-dir target/tools/build

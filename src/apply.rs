@@ -139,6 +139,10 @@ impl Cleaner<'_> {
                 match self.archive(stale[*place].image_digest).await {
                     Ok(result) => stale[*place].result = result,
                     Err(error) if error.code == "RepositoryNotFoundException" => return Err(error.into()),
+                    Err(error) if error.is_deadline() => {
+                        stale[*place].result = failed(error);
+                        return Err(Stop::Unattempted(Unattempted::Deadline));
+                    }
                     // What is denied here does not hinder the deletes.
                     Err(error) => {
                         stale[*place].result = failed(error);
@@ -265,10 +269,16 @@ impl Cleaner<'_> {
                 (failed(error), ImageResult::NotAttempted(why))
             }
         };
-        for place in batch {
-            if stale[*place].result == ImageResult::Planned {
-                stale[*place].result = of_batch.clone();
-            }
+        let is_planned = |place: &&usize| stale[**place].result == ImageResult::Planned;
+        let planned: Vec<usize> = batch.iter().filter(is_planned).copied().collect();
+        // Those to archive go one by one, after the others, so a call fails for the first of them alone.
+        let (mut tried, archived): (Vec<usize>, Vec<usize>) =
+            planned.into_iter().partition(|place| stale[*place].action == Action::Expire);
+        if tried.is_empty() {
+            tried.extend(archived.first());
+        }
+        for place in tried {
+            stale[place].result = of_batch.clone();
         }
         for image in stale.iter_mut().filter(|image| image.result == ImageResult::Planned) {
             image.result = of_rest.clone();

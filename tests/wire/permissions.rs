@@ -1,6 +1,7 @@
 //! The roles in `infra/` may do what the function does, and nothing else.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Image, REGION, Service, SimulatedAws};
@@ -9,7 +10,7 @@ use crate::support::{merciless, run_on, with};
 
 /// The actions that a role of a template may call, in IAM's notation.
 fn actions_in(template: &str, role: &str) -> BTreeSet<String> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("infra").join(template);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("infra").join(template);
     let text = std::fs::read_to_string(path).unwrap();
     let (_, resource) = text.split_once(&format!("\n  {role}:\n")).expect("the template has the role");
     // The next resource begins at the same indentation.
@@ -66,9 +67,40 @@ async fn the_roles_may_do_exactly_what_the_function_does() {
     assert_eq!(actions_in("usage-role.yaml", "UsageRole"), of_account("999999999999"));
 }
 
+/// The operations that the code calls on the SDK's clients, as IAM writes them but for the service.
+fn operations_in_the_code(folder: &Path) -> BTreeSet<String> {
+    let call = regex::Regex::new(
+        r"\.((?:assume|batch|create|delete|describe|get|list|put|register|start|update)(?:_[a-z]+)+)\(\)",
+    )
+    .unwrap();
+    let mut operations = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            operations.extend(operations_in_the_code(&path));
+        } else {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let capitalized = |word: &str| word[..1].to_uppercase() + &word[1..];
+            let operation = |call: regex::Captures<'_>| call[1].split('_').map(capitalized).collect::<String>();
+            operations.extend(call.captures_iter(&text).map(operation));
+        }
+    }
+    operations
+}
+
+#[test]
+fn every_call_in_the_code_is_granted_and_nothing_else() {
+    let granted = actions_in("template.yaml", "Role").into_iter();
+    let mut granted: BTreeSet<String> =
+        granted.map(|action| action.split(':').next_back().unwrap().to_owned()).collect();
+    // Nothing needs to be granted for this one.
+    granted.insert("GetCallerIdentity".to_owned());
+    assert_eq!(granted, operations_in_the_code(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")));
+}
+
 #[test]
 fn only_a_live_deployment_may_delete() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("infra/template.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("infra/template.yaml");
     let template = std::fs::read_to_string(path).unwrap();
     let (before, after) =
         template.split_once("ecr:BatchDeleteImage").expect("the template lets a live deployment delete");

@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use ecr_cleanup::aws::Haste;
+use ecr_cleanup::deadline::Deadline;
+use ecr_cleanup::handler::{Limits, run};
 use ecr_cleanup::plan::ImageResult;
 use ecr_cleanup::report::{Outcome, Report};
+use ecr_cleanup::settings::Environment;
 use ecr_cleanup::telemetry;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
@@ -402,6 +406,29 @@ async fn archiving_fails_image_by_image_or_as_a_whole() {
 }
 
 #[tokio::test]
+async fn where_deletes_are_denied_nothing_that_was_not_tried_is_told_as_failed() {
+    let untagged = json!({ "tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 0 });
+    let policies = json!([{ "repositories": ["*"], "rules": [
+        { "rulePriority": 1, "selection": untagged, "action": expire() },
+        { "rulePriority": 2, "selection": unpulled(28), "action": archive() },
+    ] }]);
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    app.push_all([Image::untagged().days_old(90.0), Image::tagged("v1").days_old(90.0)]);
+    aws.cluster("prod").runs("nginx");
+    aws.inject(Fault::denied("ecr:BatchDeleteImage"));
+    let totals = run_on(&aws, merciless(&policies, false)).await.totals;
+    assert_eq!((totals.images_failed, totals.images_not_attempted, totals.images_archived), (1, 1, 0));
+    // Where even looking is denied, one of those that can't be archived tells why.
+    aws.heal();
+    app.push(Image::tagged("v2").days_old(90.0));
+    aws.inject(Fault::denied("ecr:DescribeImages").mentioning("imageIds"));
+    let only_archive = one_rule(&unpulled(28), &archive());
+    let totals = run_on(&aws, merciless(&only_archive, false)).await.totals;
+    assert_eq!((totals.images_failed, totals.images_not_attempted), (1, 2));
+}
+
+#[tokio::test]
 async fn what_changed_in_between_is_not_archived() {
     let policies = one_rule(&unpulled(28), &archive());
     let aws = SimulatedAws::start().await;
@@ -496,4 +523,24 @@ async fn a_policy_or_a_selection_that_matches_nothing_is_told() {
     }
     assert!(told(json!({ "repositories": ["wbe"] }), "no repository is cleaned").await);
     assert!(!told(json!({ "repositories": ["web"] }), "no repository is cleaned").await);
+}
+
+#[tokio::test]
+async fn images_are_archived_at_a_bounded_pace() {
+    let aws = SimulatedAws::start().await;
+    for name in ["app", "web"] {
+        let images = (0..25).map(|build| Image::tagged(&format!("v{build}")).days_old(90.0));
+        aws.repository(name).push_all(images);
+    }
+    aws.cluster("prod").runs("nginx");
+    let clients = crate::support::clients(&aws).await.with_haste(Haste::NONE);
+    let (event, limits) = (gallery("unpulled-archived", false), Limits::until(Deadline::unknown()));
+    let report = Box::pin(run(event, &Environment::new(), &clients, limits)).await.unwrap();
+    assert_eq!(report.totals.images_archived, 50);
+    let calls = aws.calls_of("ecr:UpdateImageStorageClass");
+    for (asked, call) in (1_u32..).zip(&calls) {
+        // A burst of 20, and 20 a second; one more, since a call is counted when it arrives and not when it is made.
+        let seconds = call.at.duration_since(calls[0].at).as_secs_f64();
+        assert!(f64::from(asked) <= 20.0 + 20.0 * seconds + 1.0, "{asked} in {seconds} s");
+    }
 }
