@@ -49,12 +49,25 @@ struct Cleaner<'a> {
     deadline: Deadline,
 }
 
-/// Whether images of a repository can be archived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Archiving {
-    GoesOn,
-    /// A call failed, and not for its image.
-    Failed,
+/// Whether it is worth while to go on archiving a repository's images, which go one by one.
+#[derive(Default)]
+struct Archiving {
+    failures_in_a_row: u32,
+    is_denied: bool,
+}
+
+impl Archiving {
+    /// The calls that may fail one after the other. Each has been tried again and again by then.
+    const FAILURES: u32 = 3;
+
+    fn count(&mut self, error: &CallError) {
+        self.failures_in_a_row += 1;
+        self.is_denied |= error.is_denial();
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.is_denied && self.failures_in_a_row < Self::FAILURES
+    }
 }
 
 /// Why there is no going on with a repository.
@@ -97,7 +110,7 @@ impl Cleaner<'_> {
     async fn clean(&self, stale: &mut [StaleImage]) {
         let mut queue = Queue::of(stale);
         let mut seen = Seen::default();
-        let mut archiving = Archiving::GoesOn;
+        let mut archiving = Archiving::default();
         loop {
             let batch = queue.next_batch(stale, IMAGES_PER_CALL);
             if batch.is_empty() {
@@ -107,8 +120,8 @@ impl Cleaner<'_> {
                 self.stop(stale, &batch, stop);
                 return;
             }
+            seen.forget(batch.iter().map(|place| stale[*place].image_digest));
             for place in batch {
-                seen.forget(stale[place].image_digest);
                 queue.release_followers_of(place);
             }
         }
@@ -132,21 +145,24 @@ impl Cleaner<'_> {
             }
         }
         for (done, place) in archived.iter().enumerate() {
-            if *archiving == Archiving::Failed {
-                stale[*place].result = ImageResult::NotAttempted(Unattempted::RepositoryFailed);
+            if !archiving.goes_on() {
+                stale[*place].result = ImageResult::NotAttempted(Unattempted::ArchivingFailed);
             } else if !self.unhindered(stale, &[*place], &archived[done..], seen).await?.is_empty() {
                 // They go one by one, and what comes later is looked at again when that has taken long.
                 match self.archive(stale[*place].image_digest).await {
-                    Ok(result) => stale[*place].result = result,
+                    Ok(result) => {
+                        stale[*place].result = result;
+                        *archiving = Archiving::default();
+                    }
                     Err(error) if error.code == "RepositoryNotFoundException" => return Err(error.into()),
                     Err(error) if error.is_deadline() => {
                         stale[*place].result = failed(error);
                         return Err(Stop::Unattempted(Unattempted::Deadline));
                     }
-                    // What is denied here does not hinder the deletes.
+                    // What fails here does not hinder the deletes.
                     Err(error) => {
+                        archiving.count(&error);
                         stale[*place].result = failed(error);
-                        *archiving = Archiving::Failed;
                     }
                 }
             }
@@ -264,7 +280,7 @@ impl Cleaner<'_> {
             }
             Stop::Failed(error) => {
                 let (repository_name, images) = (self.repository, batch.len());
-                tracing::warn!(%repository_name, images, %error, "batch of {repository_name} not deleted");
+                tracing::warn!(%repository_name, images, %error, "batch of {repository_name} not done");
                 let why = if error.is_deadline() { Unattempted::Deadline } else { Unattempted::RepositoryFailed };
                 (failed(error), ImageResult::NotAttempted(why))
             }

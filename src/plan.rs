@@ -185,6 +185,8 @@ pub enum Unattempted {
     RepositoryFailed,
     /// What is in use was not known in full any more.
     UsageIncomplete,
+    /// It was to be archived, and that failed for others of its repository.
+    ArchivingFailed,
 }
 
 /// What changed about an image between plan and delete.

@@ -32,7 +32,8 @@ use regex::Regex;
 pub use audit::{Doomed, audit};
 use candidates::{Candidate, Candidates, candidates, newest_tagged, storage_class};
 use closure::{
-    hold_what_follows_the_held, hold_what_may_be_named, hold_what_names_the_held, spare_what_follows_the_archived,
+    hold_what_follows_the_held, hold_what_may_be_named, hold_what_names_the_held, hold_what_the_archived_name,
+    spare_what_follows_the_archived,
 };
 use graph::Graph;
 pub use reason::{KeepReason, KeepReasons, StaleReason};
@@ -149,7 +150,7 @@ pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
     let graph = Graph::of(images, manifests);
     let mut reasons: Vec<KeepReasons> = images.iter().map(|image| protections(image, known, rules)).collect();
     hold_what_names_the_held(&mut reasons, &graph);
-    hold_what_may_be_named(&mut reasons, images, &graph);
+    let named_by_archived = hold_what_may_be_named(&mut reasons, images, &graph);
     graph.in_circles().for_each(|place| reasons[place].add(KeepReason::Unknown));
 
     let newest = newest_tagged(images, &graph, rules.images_to_keep, now);
@@ -164,6 +165,7 @@ pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
         }
     }
     spare_what_follows_the_archived(&mut each, &mut reasons, images, &graph);
+    hold_what_the_archived_name(&named_by_archived, &each, &mut reasons);
     hold_what_follows_the_held(&mut reasons, &graph);
 
     let decide = |(reasons, candidate): (KeepReasons, Result<Candidate, KeepReason>)| match candidate {

@@ -106,11 +106,11 @@ impl fmt::Display for Warning {
                 let image = image_tags.first().map_or_else(|| image_digest.to_string(), ToString::to_string);
                 write!(
                     f,
-                    "ECR's own lifecycle policy of {repository} in {region} would {} {} in use: rule {} ({}) takes {image}, held by {held_by}",
-                    action.as_str(),
+                    "ECR's own lifecycle policy of {repository} in {region} would take {} from under a workload: rule {} ({}) would {} {image}, held by {held_by}",
                     counted(*images as u64, "image", "images"),
                     rule.priority,
                     if rule.description.is_empty() { "without a description" } else { &rule.description },
+                    action.as_str(),
                 )
             }
             Self::NotUsed(setting, beside) => write!(f, "{setting} has no effect beside {beside}"),
@@ -181,6 +181,8 @@ pub fn of_selection(settings: &Settings, plan: &Plan) -> Vec<Warning> {
     }
     match &settings.candidates {
         Candidates::NumberAndAge { .. } => Vec::new(),
+        // What is not selected may be what the others are for.
+        Candidates::Policies(_) if !settings.repositories.is_everything() => Vec::new(),
         Candidates::Policies(policies) => {
             let idle = policies.without_repository(names.into_iter());
             idle.into_iter().map(Warning::PolicyWithoutRepository).collect()

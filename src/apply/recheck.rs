@@ -37,16 +37,17 @@ enum Sight {
 impl Seen {
     /// Those of these images that were not seen within this time.
     pub(super) fn older(&self, digests: impl Iterator<Item = ImageDigest>, age: Duration) -> BTreeSet<ImageDigest> {
-        // What is gone stays gone, as far as the plan goes: to ask for it again would fail the call for the others.
+        // What is gone is not asked for again in the same batch: it would fail the call for the others.
         let is_young = |digest: &ImageDigest| {
             self.0.get(digest).is_some_and(|(at, sight)| matches!(sight, Sight::Gone) || at.elapsed() <= age)
         };
         digests.filter(|digest| !is_young(digest)).collect()
     }
 
-    /// Forgets what will not be asked for again.
-    pub(super) fn forget(&mut self, digest: ImageDigest) {
-        self.0.remove(&digest);
+    /// Forgets what will not be asked for again, and what was gone: it may have been pushed anew.
+    pub(super) fn forget(&mut self, done: impl Iterator<Item = ImageDigest>) {
+        done.for_each(|digest| _ = self.0.remove(&digest));
+        self.0.retain(|_, (_, sight)| !matches!(sight, Sight::Gone));
     }
 
     /// Looks at images once more.
@@ -111,6 +112,7 @@ impl Seen {
         for descendant in descendants {
             match self.0.get(descendant).map(|(_, sight)| sight) {
                 Some(Sight::Described(image)) => family.push(image),
+                Some(Sight::Gone) if usage.holder(*descendant, &[]).is_some() => return skipped(SkipReason::NowInUse),
                 Some(Sight::Gone) => {}
                 Some(Sight::LeftOut) | None => return skipped(SkipReason::NotDescribed),
             }

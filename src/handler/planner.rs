@@ -146,7 +146,8 @@ impl Planner<'_> {
         let at_risk = own_policy
             .filter(|_| is_audited)
             .map_or_else(Vec::new, |policy| ImageAtRisk::all(retention::audit(&known, &policy), &images, &usage));
-        if let Some(first) = at_risk.first() {
+        // What is deleted is worse than what is archived.
+        if let Some(first) = at_risk.iter().max_by_key(|image| image.action) {
             let (region, name) = (ecr.region.clone(), repository_name.clone());
             warnings.push(Warning::AtRisk(region, name, at_risk.len(), first.clone()));
         }

@@ -344,7 +344,7 @@ impl SkipReason {
             Self::Pulled => "it was pulled since, or an image that it names",
             Self::Changed => "it was pushed again, or is not active any more",
             Self::NotDescribed => "ECR did not describe it again",
-            Self::HolderKept => "an index that names it, or the image that it is about, was not deleted",
+            Self::HolderKept => "an index that names it, or the image that it is about, did not go",
         }
     }
 }
@@ -357,6 +357,7 @@ impl Unattempted {
             Self::Deadline => "the function's deadline was near",
             Self::RepositoryFailed => "a call for its repository failed as a whole",
             Self::UsageIncomplete => "what is in use was not known in full any more",
+            Self::ArchivingFailed => "archiving failed for other images of its repository",
         }
     }
 }

@@ -103,6 +103,11 @@ fn subject<'a>(
     let archival = image.archival.as_deref();
     let relation = graph.relation(place);
     let image_pushed_at = image.image_pushed_at.filter(|pushed_at| *pushed_at <= known.now)?;
+    let last_activated_at = archival.and_then(|archival| archival.last_activated_at);
+    if last_activated_at.is_some_and(|restored_at| restored_at > known.now) {
+        // As one that was pushed since: the run that this one repeats could not see it.
+        return None;
+    }
     Some(Subject {
         image_digest: image.image_digest,
         // A referrer without its subject counts as untagged.
@@ -112,7 +117,7 @@ fn subject<'a>(
         // What was pushed again since its last pull may have been pushed to be pulled.
         last_pulled_at: pulls.get(&place).copied().unwrap_or(image.last_recorded_pull_time).max(Some(image_pushed_at)),
         last_archived_at: archival.and_then(|archival| archival.last_archived_at),
-        last_activated_at: archival.and_then(|archival| archival.last_activated_at),
+        last_activated_at,
         // What is about something displaces nothing that stands for itself, also not when its subject has gone.
         takes_a_place: *relation == Relation::Image,
     })

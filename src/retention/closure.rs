@@ -22,28 +22,51 @@ pub(super) fn hold_what_names_the_held(reasons: &mut [KeepReasons], graph: &Grap
 
 /// What an index names is not known where its manifest could not be read. It may be any untagged image, and any that
 /// was there when the index was pushed; and an index above it may be one of something used.
-pub(super) fn hold_what_may_be_named(reasons: &mut [KeepReasons], images: &[Image], graph: &Graph) {
-    let (archived, others): (Vec<usize>, Vec<usize>) =
-        graph.unread.iter().partition(|index| images[**index].image_status == ImageStatus::Archived);
+///
+/// Returns the images that only archived indexes may name, and only because those can't be read by anybody. Nothing keeps
+/// such an index, so that what another index names may be archived with that one: see [`hold_what_the_archived_name`].
+pub(super) fn hold_what_may_be_named(reasons: &mut [KeepReasons], images: &[Image], graph: &Graph) -> Vec<usize> {
+    let is_idle = |index: &&usize| {
+        let idle = |reason| matches!(reason, KeepReason::Archived | KeepReason::Unreadable);
+        images[**index].image_status == ImageStatus::Archived && reasons[**index].iter().all(idle)
+    };
+    let (archived, others): (Vec<usize>, Vec<usize>) = graph.unread.iter().partition(is_idle);
     // An index of unknown age may have been pushed after any image.
     let pushed_at = |index: &usize| images[*index].image_pushed_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
     let last_of = |indexes: &[usize]| indexes.iter().map(pushed_at).max();
     let (last_archived, last_of_others) = (last_of(&archived), last_of(&others));
+    let mut named_by_archived = Vec::new();
     for (place, image) in images.iter().enumerate() {
         let may_be_named_by = |last: DateTime<Utc>| {
             image.is_untagged() || image.image_pushed_at.is_none_or(|pushed_at| pushed_at <= last)
         };
-        // An archived index can be read by nobody, and nothing runs by it. What another index is known to name goes with
-        // that one, or archiving one multi-arch image would tear apart all that are archived after it.
-        let is_free_of_archived = || !graph.parents(place).is_empty();
-        if last_of_others.is_some_and(may_be_named_by)
-            || (last_archived.is_some_and(may_be_named_by) && !is_free_of_archived())
-        {
+        if last_of_others.is_some_and(may_be_named_by) {
             reasons[place].add(KeepReason::Unreadable);
+        } else if last_archived.is_some_and(may_be_named_by) {
+            named_by_archived.push(place);
         }
     }
     for index in graph.ancestors(graph.unread.iter().copied()) {
         reasons[index].add(KeepReason::Unreadable);
+    }
+    named_by_archived
+}
+
+/// What archived indexes may name stays, unless it is archived with what it is known to belong to: it is then as they are.
+/// Otherwise archiving one multi-arch image would tear apart all that are archived after it.
+pub(super) fn hold_what_the_archived_name(
+    named_by_archived: &[usize],
+    candidates: &[Result<Candidate, KeepReason>],
+    reasons: &mut [KeepReasons],
+) {
+    for place in named_by_archived {
+        let is_archived_along = matches!(
+            candidates[*place],
+            Ok(Candidate { reason: StaleReason::ChildOf(_) | StaleReason::ReferrerOf(_), action: Action::Archive })
+        );
+        if !is_archived_along {
+            reasons[*place].add(KeepReason::Unreadable);
+        }
     }
 }
 

@@ -145,6 +145,24 @@ async fn the_gallery_does_what_the_readme_says() {
 }
 
 #[tokio::test]
+async fn the_readmes_example_is_one_that_works() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, example) = readme.split_once("\n    { \"policies\"").expect("the README has an example");
+    let (example, _) = example.split_once("\n\n").unwrap();
+    let event: Value = serde_json::from_str(&format!("{{ \"policies\"{example}")).unwrap();
+    let aws = SimulatedAws::start().await;
+    let web = aws.repository("web/shop");
+    web.push_all((1..=7).map(|build| Image::tagged(&format!("{build}-SNAPSHOT")).days_old(99.0 - f64::from(build))));
+    web.push(Image::tagged("1.0").days_old(61.0));
+    aws.cluster("prod").runs("nginx");
+    let report = run_on(&aws, with(event, &json!({ "dryRun": false }))).await;
+    assert_eq!(
+        (report.outcome, report.totals.images_deleted, report.totals.images_archived),
+        (Outcome::Completed, 2, 1)
+    );
+}
+
+#[tokio::test]
 async fn what_is_unpulled_is_archived_and_deleted_after_ninety_days_there() {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app");
@@ -504,6 +522,26 @@ async fn multi_arch_images_are_archived_whole_also_beside_archived_ones() {
     assert!(app.archived().contains(&loose) && app.digests().len() == 3 * 3 + 2);
     assert!(young.iter().all(|digest| !app.archived().contains(digest)));
     assert_eq!(run_on(&aws, gallery("unpulled-archived", false)).await.totals.images_stale, 0);
+}
+
+#[tokio::test]
+async fn what_an_archived_index_may_name_is_never_deleted_and_not_archived_while_that_is_used() {
+    for (action, used, expected) in [(expire(), false, 3), (archive(), true, 3), (archive(), false, 1)] {
+        let aws = SimulatedAws::start().await;
+        let app = aws.repository("app");
+        let shared = Image::untagged().days_old(99.0);
+        let archived = Image::index_of([&shared]).and_tag("archived").days_old(99.0).archived_days_ago(9.0);
+        let readable = Image::index_of([&shared, &Image::untagged()]).and_tag("nightly").days_old(90.0);
+        let digest = shared.digest().to_owned();
+        app.push_all([shared, archived, readable]);
+        aws.cluster("prod").runs(&if used { app.uri("archived") } else { "nginx".to_owned() });
+        run_on(&aws, merciless(&one_rule(&unpulled(28), &action), false)).await;
+        let active = app.digests().difference(&app.archived()).count();
+        let is_expire = action == expire();
+        assert!(app.digests().contains(&digest), "{action} {used}");
+        assert_eq!(!app.archived().contains(&digest), is_expire || used, "{action} {used}");
+        assert!(active <= expected, "{action} {used}: {active}");
+    }
 }
 
 #[tokio::test]
