@@ -5,17 +5,9 @@ use std::collections::BTreeSet;
 use ecr_cleanup::plan::ImageResult;
 use ecr_cleanup::report::{Outcome, Report};
 use serde_json::json;
-use simulated_aws::{Fault, Image, Repository, SimulatedAws, Task};
+use simulated_aws::{Fault, Image, SimulatedAws, Task};
 
-use crate::support::{json_of, merciless, run_on, set, stale_digests, with};
-
-/// Pushes an index with two untagged children, and returns the digests: the children's, then its own.
-fn push_multi_arch(repository: &Repository, tag: &str, days: f64) -> [String; 3] {
-    let platforms = [Image::untagged().days_old(days), Image::untagged().days_old(days)];
-    let index = Image::index_of(&platforms).and_tag(tag).days_old(days);
-    let [amd64, arm64] = platforms;
-    [amd64, arm64, index].map(|image| repository.push(image))
-}
+use crate::support::{json_of, merciless, push_multi_arch, run_on, set, stale_digests, with};
 
 /// What is counted as kept for a reason in the only repository.
 fn kept_because(report: &Report, reason: &str) -> u64 {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
 
 mod apply;
+mod archiving;
+mod audit;
 mod binary;
 mod deadline;
 mod graph;

@@ -3,60 +3,46 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use ecr_cleanup::aws::Haste;
-use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::{Limits, run};
-use ecr_cleanup::plan::ImageResult;
 use ecr_cleanup::report::{Outcome, Report};
-use ecr_cleanup::settings::Environment;
-use ecr_cleanup::telemetry;
 use serde_json::{Value, json};
-use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
+use simulated_aws::{Image, Repository, SimulatedAws};
 
-use crate::support::{json_of, run_on, set, stale_tags, with};
+use crate::support::{json_of, push_multi_arch, run_on, set, with};
 
 /// A policy of the gallery in `events/policies`, as it is there.
-fn gallery(name: &str, dry_run: bool) -> Value {
+pub(crate) fn gallery(name: &str, dry_run: bool) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events/policies").join(name).with_extension("json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     with(serde_json::from_str(&text).unwrap(), &json!({ "dryRun": dry_run }))
 }
 
-fn merciless(policies: &Value, dry_run: bool) -> Value {
+pub(crate) fn merciless(policies: &Value, dry_run: bool) -> Value {
     json!({ "dryRun": dry_run, "policies": policies, "keepTags": [], "keepPulledWithinDays": 0 })
 }
 
 /// One policy of one rule for all repositories.
-fn one_rule(selection: &Value, action: &Value) -> Value {
+pub(crate) fn one_rule(selection: &Value, action: &Value) -> Value {
     json!([{ "repositories": ["*"], "rules": [{ "rulePriority": 1, "selection": selection, "action": action }] }])
 }
 
-fn any_count(number: u32) -> Value {
+pub(crate) fn any_count(number: u32) -> Value {
     json!({ "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": number })
 }
 
-fn unpulled(days: u32) -> Value {
+pub(crate) fn unpulled(days: u32) -> Value {
     json!({ "tagStatus": "any", "countType": "sinceImagePulled", "countUnit": "days", "countNumber": days })
 }
 
-fn expire() -> Value {
+pub(crate) fn expire() -> Value {
     json!({ "type": "expire" })
 }
 
-fn archive() -> Value {
+pub(crate) fn archive() -> Value {
     json!({ "type": "transition", "targetStorageClass": "archive" })
 }
 
-fn repository_of(report: &Report) -> Value {
+pub(crate) fn repository_of(report: &Report) -> Value {
     json_of(report)["regions"][0]["repositories"][0].clone()
-}
-
-/// An index with two untagged children; the digests, its own last.
-fn push_multi_arch(repository: &Repository, tag: &str, days: f64) -> [String; 3] {
-    let platforms = [Image::untagged().days_old(days), Image::untagged().days_old(days)];
-    let index = Image::index_of(&platforms).and_tag(tag).days_old(days);
-    let [amd64, arm64] = platforms;
-    [amd64, arm64, index].map(|image| repository.push(image))
 }
 
 #[tokio::test]
@@ -163,61 +149,6 @@ async fn the_readmes_example_is_one_that_works() {
 }
 
 #[tokio::test]
-async fn what_is_unpulled_is_archived_and_deleted_after_ninety_days_there() {
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app");
-    let pulled = app.push(Image::tagged("pulled").days_old(400.0).pulled_days_ago(3.0));
-    let unpulled = app.push(Image::tagged("unpulled").days_old(400.0).pulled_days_ago(61.0));
-    app.push(Image::tagged("long-in-archive").days_old(400.0).archived_days_ago(91.0));
-    let in_archive = app.push(Image::tagged("in-archive").days_old(400.0).archived_days_ago(89.0));
-    let restored = app.push(Image::tagged("restored").days_old(400.0).pulled_days_ago(99.0).restored_days_ago(9.0));
-    let activating = app.push(Image::tagged("activating").days_old(400.0).status("ACTIVATING"));
-    aws.cluster("prod").runs("nginx");
-
-    let dry = run_on(&aws, gallery("archive-then-delete", true)).await;
-    let stale = repository_of(&dry)["stale"].as_array().unwrap().clone();
-    let planned: Vec<_> =
-        stale.iter().map(|image| (&image["imageTags"][0], &image["action"], &image["reason"])).collect();
-    assert!(planned.contains(&(
-        &json!("unpulled"),
-        &json!("archive"),
-        &json!("archived by rule 1 of policy 1 (archive what was not pulled for 60 days)")
-    )));
-    assert!(planned.contains(&(
-        &json!("long-in-archive"),
-        &Value::Null,
-        &json!("expired by rule 2 of policy 1 (delete after 90 days in the archive)")
-    )));
-    assert_eq!(repository_of(&dry)["keptBecause"], json!({ "pulledRecently": 2, "policy": 2 }));
-    assert_eq!(dry.totals.images_stale, 2);
-    assert!(dry.totals.bytes_stale < dry.totals.bytes / 3, "archive storage is billed too");
-
-    let live = run_on(&aws, gallery("archive-then-delete", false)).await;
-    assert_eq!((live.outcome, live.totals.images_archived, live.totals.images_deleted), (Outcome::Completed, 1, 1));
-    assert_eq!(app.archived(), [unpulled.clone(), in_archive.clone()].into());
-    assert_eq!(app.digests(), [pulled, unpulled, in_archive, restored, activating].into());
-    let again = run_on(&aws, gallery("archive-then-delete", false)).await;
-    assert_eq!(again.totals.images_stale, 0);
-}
-
-#[tokio::test]
-async fn an_index_is_archived_before_its_children_and_with_what_is_about_it() {
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app");
-    let [_, _, index] = push_multi_arch(&app, "stale", 90.0);
-    app.push(Image::tagged(&Image::tag_about(&index, ".sig")).days_old(1.0));
-    let used = push_multi_arch(&app, "used", 90.0);
-    aws.cluster("prod").runs(&app.uri_by_digest(&used[0]));
-    let report = run_on(&aws, gallery("unpulled-archived", false)).await;
-    assert_eq!(report.outcome, Outcome::Completed);
-    assert_eq!((report.totals.images_archived, report.totals.images_stale, app.archived().len()), (4, 4, 4));
-    let first = &aws.calls_of("ecr:UpdateImageStorageClass")[0].request;
-    assert_eq!((&first["imageId"]["imageDigest"], &first["targetStorageClass"]), (&json!(index), &json!("ARCHIVE")));
-    assert!(used.iter().all(|digest| !app.archived().contains(digest)));
-    assert!(aws.calls_of("ecr:BatchDeleteImage").is_empty());
-}
-
-#[tokio::test]
 async fn what_runs_never_expires_under_any_policy() {
     let policies = [
         one_rule(&any_count(0), &expire()),
@@ -317,234 +248,6 @@ async fn a_repositorys_own_policy_is_carried_out_with_usage() {
 }
 
 #[tokio::test]
-async fn images_in_use_that_ecrs_own_policy_would_take_are_at_risk() {
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app").daily_builds(150);
-    let rules = json!({ "rules": [{
-        "rulePriority": 3, "description": "keep 100", "selection": any_count(100), "action": expire(),
-    }] });
-    app.set_lifecycle_policy(&rules);
-    let unused = aws.repository("unused").daily_builds(1);
-    unused.set_lifecycle_policy(&rules);
-    let task = aws.cluster("prod").runs(&app.uri("v7"));
-    aws.cluster("prod").runs(&app.uri("v149"));
-    let report = run_on(&aws, json!({})).await;
-    assert_eq!((report.outcome.clone(), report.totals.images_at_risk), (Outcome::Planned, 1));
-    let at_risk = repository_of(&report)["atRisk"].clone();
-    assert_eq!(
-        at_risk,
-        json!([{
-            "imageDigest": app.digest_of("v7"), "imageTags": ["v7"], "heldBy": format!("ECS task {task}"),
-            "rulePriority": 3, "ruleDescription": "keep 100", "action": "expire",
-        }])
-    );
-    let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
-    assert!(warnings.iter().any(|warning| warning.contains("rule 3") && warning.contains("v7")), "{warnings:?}");
-    let metrics: Vec<Value> =
-        telemetry::metrics(&report).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(metrics.iter().all(|metric| metric["ImagesAtRisk"] == 1));
-    assert_eq!(aws.calls_of("ecr:GetLifecyclePolicy").len(), 1, "only where something is in use");
-
-    aws.forget_calls();
-    let report = run_on(&aws, json!({ "auditLifecyclePolicies": false })).await;
-    assert_eq!((report.totals.images_at_risk, aws.calls_of("ecr:GetLifecyclePolicy").len()), (0, 0));
-}
-
-#[tokio::test]
-async fn the_audit_does_not_cry_wolf_for_the_children_of_an_index() {
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app");
-    let [amd64, ..] = push_multi_arch(&app, "v1", 90.0);
-    app.set_lifecycle_policy(&json!({ "rules": [{
-        "rulePriority": 1,
-        "selection": { "tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 7 },
-        "action": expire(),
-    }] }));
-    aws.cluster("prod").runs(&app.uri_by_digest(&amd64));
-    for event in [json!({}), json!({ "imagesToKeep": 0, "keepTags": [] })] {
-        assert_eq!(run_on(&aws, event.clone()).await.totals.images_at_risk, 0, "{event}");
-    }
-    // With its index, it goes too.
-    app.set_lifecycle_policy(&json!({ "rules": one_rule(&any_count(0), &expire())[0]["rules"] }));
-    let report = run_on(&aws, json!({ "imagesToKeep": 0, "keepTags": [] })).await;
-    assert_eq!(repository_of(&report)["atRisk"].as_array().unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn a_policy_that_can_not_be_audited_is_a_warning_and_hinders_nothing() {
-    let aws = SimulatedAws::start().await;
-    let [app, web] = ["app", "web"].map(|name| aws.repository(name).daily_builds(3));
-    aws.cluster("prod").runs(&app.uri("v3"));
-    aws.cluster("prod").runs(&web.uri("v3"));
-    aws.inject(Fault::denied("ecr:GetLifecyclePolicy"));
-    let report = run_on(&aws, crate::support::merciless(false)).await;
-    assert_eq!((report.outcome, app.tags(), web.tags()), (Outcome::Completed, set(["v3"]), set(["v3"])));
-    let told = report.warnings.iter().filter(|warning| warning.to_string().contains("ecr:GetLifecyclePolicy"));
-    let told: Vec<String> = told.map(ToString::to_string).collect();
-    assert_eq!(told.len(), 1, "one a region");
-    assert!(
-        told[0].contains("2 repositories in us-west-2, such as") && told[0].contains("grant ecr:GetLifecyclePolicy"),
-        "{told:?}"
-    );
-}
-
-#[tokio::test]
-async fn archiving_fails_image_by_image_or_as_a_whole() {
-    let policies = one_rule(&unpulled(28), &archive());
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app");
-    app.push_all(["v1", "v2", "v3"].map(|tag| Image::tagged(tag).days_old(90.0)));
-    let [first, second] = ["v1", "v2"].map(|tag| app.digest_of(tag));
-    aws.cluster("prod").runs("nginx");
-    let of_image = Fault::error("ecr:UpdateImageStorageClass", 400, "ImageStorageClassUpdateNotSupportedException");
-    aws.inject(of_image.mentioning(&first));
-    aws.inject(Fault::error("ecr:UpdateImageStorageClass", 400, "ImageNotFoundException").mentioning(&second));
-    let report = run_on(&aws, merciless(&policies, false)).await;
-    assert_eq!(report.outcome, Outcome::Partial);
-    let totals = report.totals;
-    assert_eq!((totals.images_archived, totals.images_failed, totals.images_not_attempted), (1, 1, 0));
-    assert_eq!(report.plan.stale().filter(|image| image.result == ImageResult::Gone).count(), 1);
-
-    aws.heal();
-    app.push_all(["v4", "v5"].map(|tag| Image::tagged(tag).days_old(90.0)));
-    app.push(Image::untagged().days_old(91.0));
-    let mut policies = policies;
-    let untagged = json!({ "tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 0 });
-    policies[0]["rules"][0]["rulePriority"] = 2.into();
-    let expires = json!({ "rulePriority": 1, "selection": untagged, "action": expire() });
-    policies[0]["rules"].as_array_mut().unwrap().push(expires);
-    aws.inject(Fault::denied("ecr:UpdateImageStorageClass"));
-    aws.forget_calls();
-    let report = run_on(&aws, merciless(&policies, false)).await;
-    assert_eq!((report.outcome, report.totals.images_archived), (Outcome::Partial, 0));
-    assert_eq!(aws.calls_of("ecr:UpdateImageStorageClass").len(), 1, "what is denied once is not asked again");
-    let totals = report.totals;
-    assert_eq!((totals.images_failed, totals.images_not_attempted, totals.images_deleted), (1, 3, 1), "deletes go on");
-    assert_eq!(stale_tags(&run_on(&aws, merciless(&policies, true)).await), set(["v1", "v2", "v4", "v5"]));
-}
-
-#[tokio::test]
-async fn where_deletes_are_denied_nothing_that_was_not_tried_is_told_as_failed() {
-    let untagged = json!({ "tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 0 });
-    let policies = json!([{ "repositories": ["*"], "rules": [
-        { "rulePriority": 1, "selection": untagged, "action": expire() },
-        { "rulePriority": 2, "selection": unpulled(28), "action": archive() },
-    ] }]);
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app");
-    app.push_all([Image::untagged().days_old(90.0), Image::tagged("v1").days_old(90.0)]);
-    aws.cluster("prod").runs("nginx");
-    aws.inject(Fault::denied("ecr:BatchDeleteImage"));
-    let totals = run_on(&aws, merciless(&policies, false)).await.totals;
-    assert_eq!((totals.images_failed, totals.images_not_attempted, totals.images_archived), (1, 1, 0));
-    // Where even looking is denied, one of those that can't be archived tells why.
-    aws.heal();
-    app.push(Image::tagged("v2").days_old(90.0));
-    aws.inject(Fault::denied("ecr:DescribeImages").mentioning("imageIds"));
-    let only_archive = one_rule(&unpulled(28), &archive());
-    let totals = run_on(&aws, merciless(&only_archive, false)).await.totals;
-    assert_eq!((totals.images_failed, totals.images_not_attempted), (1, 2));
-}
-
-#[tokio::test]
-async fn what_changed_in_between_is_not_archived() {
-    let policies = one_rule(&unpulled(28), &archive());
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app");
-    let pulled = app.push(Image::tagged("pulled").days_old(90.0));
-    app.push(Image::tagged("unpulled").days_old(90.0));
-    aws.cluster("prod").runs("nginx");
-    let (repository, digest) = (app.clone(), pulled.clone());
-    let pull = Fault::before("ecr:DescribeImages", std::time::Duration::ZERO, move || repository.pull(&digest));
-    aws.inject(pull.mentioning("imageIds").times(1));
-    let report = run_on(&aws, merciless(&policies, false)).await;
-    assert_eq!((report.totals.images_archived, report.totals.images_skipped), (1, 1));
-    assert!(!app.archived().contains(&pulled));
-}
-
-#[tokio::test]
-async fn a_plan_that_archives_more_than_allowed_is_refused() {
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app");
-    app.push_all(["v1", "v2", "v3"].map(|tag| Image::tagged(tag).days_old(90.0)));
-    aws.cluster("prod").runs("nginx");
-    let event = with(merciless(&one_rule(&unpulled(28), &archive()), false), &json!({ "maxDeletions": 2 }));
-    assert_eq!(run_on(&aws, event).await.outcome.as_str(), "refused");
-    assert!(app.archived().is_empty());
-}
-
-#[tokio::test]
-async fn what_was_restored_lately_is_about_to_be_pulled() {
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app").daily_builds(2);
-    app.push(Image::tagged("restored").days_old(400.0).restored_days_ago(3.0));
-    app.push(Image::tagged("restored-long-ago").days_old(400.0).restored_days_ago(33.0));
-    aws.cluster("prod").runs("nginx");
-    run_on(&aws, json!({ "dryRun": false, "imagesToKeep": 2 })).await;
-    assert_eq!(app.tags(), set(["restored", "v1", "v2"]));
-}
-
-#[tokio::test]
-async fn an_untagged_index_in_use_is_at_risk_without_reading_it() {
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app");
-    let index = push_multi_arch(&app, "moved", 10.0)[2].clone();
-    app.untag("moved");
-    app.set_lifecycle_policy(&json!({ "rules": [{
-        "rulePriority": 1,
-        "selection": { "tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 1 },
-        "action": expire(),
-    }] }));
-    aws.cluster("prod").runs(&app.uri_by_digest(&index));
-    let report = run_on(&aws, json!({})).await;
-    assert_eq!(repository_of(&report)["atRisk"][0]["imageDigest"], json!(index));
-    assert!(aws.calls_of("ecr:BatchGetImage").is_empty());
-}
-
-#[tokio::test]
-async fn multi_arch_images_are_archived_whole_also_beside_archived_ones() {
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app");
-    for (tag, days) in [("first", 99.0), ("second", 88.0)] {
-        push_multi_arch(&app, tag, days);
-    }
-    let loose = app.push(Image::untagged().days_old(77.0));
-    let young = push_multi_arch(&app, "young", 1.0);
-    aws.cluster("prod").runs(&app.uri("second"));
-    let first = run_on(&aws, gallery("unpulled-archived", false)).await;
-    assert_eq!((first.totals.images_archived, first.totals.images_to_archive), (4, 4));
-    aws.place(ACCOUNT, REGION).cluster("prod").delete();
-    aws.cluster("prod").runs(&app.uri("young"));
-    // What the archived index names can't be read any more, but what the second one names can.
-    app.push(Image::untagged().days_old(66.0));
-    let second = run_on(&aws, gallery("unpulled-archived", false)).await;
-    assert_eq!((second.outcome, second.totals.images_archived), (Outcome::Completed, 3));
-    assert!(app.archived().contains(&loose) && app.digests().len() == 3 * 3 + 2);
-    assert!(young.iter().all(|digest| !app.archived().contains(digest)));
-    assert_eq!(run_on(&aws, gallery("unpulled-archived", false)).await.totals.images_stale, 0);
-}
-
-#[tokio::test]
-async fn what_an_archived_index_may_name_is_never_deleted_and_not_archived_while_that_is_used() {
-    for (action, used, expected) in [(expire(), false, 3), (archive(), true, 3), (archive(), false, 1)] {
-        let aws = SimulatedAws::start().await;
-        let app = aws.repository("app");
-        let shared = Image::untagged().days_old(99.0);
-        let archived = Image::index_of([&shared]).and_tag("archived").days_old(99.0).archived_days_ago(9.0);
-        let readable = Image::index_of([&shared, &Image::untagged()]).and_tag("nightly").days_old(90.0);
-        let digest = shared.digest().to_owned();
-        app.push_all([shared, archived, readable]);
-        aws.cluster("prod").runs(&if used { app.uri("archived") } else { "nginx".to_owned() });
-        run_on(&aws, merciless(&one_rule(&unpulled(28), &action), false)).await;
-        let active = app.digests().difference(&app.archived()).count();
-        let is_expire = action == expire();
-        assert!(app.digests().contains(&digest), "{action} {used}");
-        assert_eq!(!app.archived().contains(&digest), is_expire || used, "{action} {used}");
-        assert!(active <= expected, "{action} {used}: {active}");
-    }
-}
-
-#[tokio::test]
 async fn a_policy_or_a_selection_that_matches_nothing_is_told() {
     let aws = SimulatedAws::start().await;
     _ = aws.repository("web").daily_builds(1);
@@ -561,24 +264,4 @@ async fn a_policy_or_a_selection_that_matches_nothing_is_told() {
     }
     assert!(told(json!({ "repositories": ["wbe"] }), "no repository is cleaned").await);
     assert!(!told(json!({ "repositories": ["web"] }), "no repository is cleaned").await);
-}
-
-#[tokio::test]
-async fn images_are_archived_at_a_bounded_pace() {
-    let aws = SimulatedAws::start().await;
-    for name in ["app", "web"] {
-        let images = (0..25).map(|build| Image::tagged(&format!("v{build}")).days_old(90.0));
-        aws.repository(name).push_all(images);
-    }
-    aws.cluster("prod").runs("nginx");
-    let clients = crate::support::clients(&aws).await.with_haste(Haste::NONE);
-    let (event, limits) = (gallery("unpulled-archived", false), Limits::until(Deadline::unknown()));
-    let report = Box::pin(run(event, &Environment::new(), &clients, limits)).await.unwrap();
-    assert_eq!(report.totals.images_archived, 50);
-    let calls = aws.calls_of("ecr:UpdateImageStorageClass");
-    for (asked, call) in (1_u32..).zip(&calls) {
-        // A burst of 20, and 20 a second; one more, since a call is counted when it arrives and not when it is made.
-        let seconds = call.at.duration_since(calls[0].at).as_secs_f64();
-        assert!(f64::from(asked) <= 20.0 + 20.0 * seconds + 1.0, "{asked} in {seconds} s");
-    }
 }

@@ -80,6 +80,14 @@ pub fn json_of(report: &Report) -> Value {
     serde_json::from_str(&report.to_json().unwrap()).unwrap()
 }
 
+/// An index with two untagged children; the digests, its own last.
+pub fn push_multi_arch(repository: &Repository, tag: &str, days: f64) -> [String; 3] {
+    let platforms = [Image::untagged().days_old(days), Image::untagged().days_old(days)];
+    let index = Image::index_of(&platforms).and_tag(tag).days_old(days);
+    let [amd64, arm64] = platforms;
+    [amd64, arm64, index].map(|image| repository.push(image))
+}
+
 /// An account in which one old image is used in exactly one way and the rest is junk.
 pub async fn survivors(hold: impl AsyncFnOnce(&SimulatedAws, &Repository)) -> (BTreeSet<String>, Report) {
     let aws = SimulatedAws::start().await;
