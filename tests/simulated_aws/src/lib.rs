@@ -31,6 +31,7 @@ mod function;
 mod functions;
 mod image;
 mod page;
+mod repository;
 mod request;
 mod server;
 mod services;
@@ -42,9 +43,10 @@ pub use fault::Fault;
 pub use function::{Function, FunctionError};
 pub use functions::LambdaFunction;
 pub use image::Image;
+pub use repository::Repository;
 pub use server::SimulatedAws;
 pub use services::Service;
-pub use world::{Cluster, Place, Repository, Task};
+pub use world::{Cluster, Place, Task};
 
 /// The account whose credentials are used unless told otherwise.
 pub const ACCOUNT: &str = "123456789012";

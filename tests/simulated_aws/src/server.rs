@@ -16,8 +16,9 @@ use tokio::task::JoinHandle;
 
 use crate::calls::Call;
 use crate::fault::{Effect, Fault};
+use crate::repository::Repository;
 use crate::request::{Request, ServiceError};
-use crate::world::{Cluster, Place, Repository, Shared};
+use crate::world::{Cluster, Place, Shared};
 use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, sts};
 
 /// AWS, running on loopback until it is dropped.

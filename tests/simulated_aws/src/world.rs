@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::calls::Calls;
 use crate::fault::Fault;
 use crate::functions::StoredFunction;
-use crate::image::{Image, SECONDS_PER_DAY};
+use crate::image::Image;
+use crate::repository::Repository;
 use crate::services::{Daemon, Service, ServiceDeployment, ServiceRevision, TaskDefinition};
 
 /// Everything that exists, shared by the server and the handles.
@@ -97,13 +98,6 @@ pub struct Place {
     pub(crate) world: Shared,
     pub(crate) account: String,
     pub(crate) region: String,
-}
-
-/// A repository.
-#[derive(Clone)]
-pub struct Repository {
-    place: Place,
-    name: String,
 }
 
 /// An ECS cluster.
@@ -225,144 +219,6 @@ impl Place {
     }
 }
 
-impl Repository {
-    /// Pushes an image as `docker push` does: a tag that it brings leaves the image that had it.
-    pub fn push(&self, image: Image) -> String {
-        let digest = image.digest.clone();
-        self.update(|images| {
-            for stored in images.values_mut() {
-                stored.image.tags.retain(|tag| !image.tags.contains(tag));
-            }
-            store(images, image);
-        });
-        digest
-    }
-
-    /// Pushes many images, none of whose tags exists yet.
-    pub fn push_all(&self, new: impl IntoIterator<Item = Image>) {
-        self.update(|images| new.into_iter().for_each(|image| store(images, image)));
-    }
-
-    /// Pushes images `v1`, the oldest, to `v<count>`, a day old, one for every day.
-    #[must_use]
-    pub fn daily_builds(self, count: u32) -> Self {
-        let build = |build| Image::tagged(&format!("v{build}")).days_old(f64::from(count - build + 1));
-        self.push_all((1..=count).map(build));
-        self
-    }
-
-    /// What a workload names to run this tag.
-    #[must_use]
-    pub fn uri(&self, tag: &str) -> String {
-        format!("{}:{tag}", self.name_with_registry())
-    }
-
-    /// What a workload names to run this digest.
-    #[must_use]
-    pub fn uri_by_digest(&self, digest: &str) -> String {
-        format!("{}@{digest}", self.name_with_registry())
-    }
-
-    /// The repository with its registry's host.
-    #[must_use]
-    pub fn name_with_registry(&self) -> String {
-        let Place { account, region, .. } = &self.place;
-        format!("{account}.dkr.ecr.{region}.amazonaws.com/{}", self.name)
-    }
-
-    /// All tags that exist.
-    #[must_use]
-    pub fn tags(&self) -> BTreeSet<String> {
-        self.update(|images| images.values().flat_map(|stored| stored.image.tags.clone()).collect())
-    }
-
-    /// All images that exist.
-    #[must_use]
-    pub fn digests(&self) -> BTreeSet<String> {
-        self.update(|images| images.keys().cloned().collect())
-    }
-
-    /// The image that a tag names.
-    #[must_use]
-    pub fn digest_of(&self, tag: &str) -> String {
-        self.update(|images| {
-            let named = images.iter().find(|(_, stored)| stored.image.tags.contains(tag));
-            named.map_or_else(|| panic!("no image has the tag {tag}"), |(digest, _)| digest.clone())
-        })
-    }
-
-    /// Gives the image that has one tag another, which leaves the image that had it.
-    pub fn retag(&self, from: &str, to: &str) {
-        self.tag(&self.digest_of(from), to);
-    }
-
-    /// Gives an untagged image its first tag, or any image one more.
-    pub fn tag(&self, digest: &str, tag: &str) {
-        self.update(|images| {
-            for (other, stored) in images {
-                stored.image.tags.remove(tag);
-                if other == digest {
-                    stored.image.tags.insert(tag.to_owned());
-                }
-            }
-        });
-    }
-
-    /// Takes a tag from its image.
-    pub fn untag(&self, tag: &str) {
-        self.update(|images| images.values_mut().for_each(|stored| _ = stored.image.tags.remove(tag)));
-    }
-
-    /// Pulls an image, as somebody else does.
-    pub fn pull(&self, digest: &str) {
-        self.update(|images| images.get_mut(digest).expect("the image exists").pulled_at = Some(now()));
-    }
-
-    /// Pushes the image that has this tag once more, as a rebuild of the same content does.
-    pub fn push_again(&self, tag: &str) {
-        let digest = self.digest_of(tag);
-        self.update(|images| images.get_mut(&digest).expect("the image exists").pushed_at = now());
-    }
-
-    /// Moves an image to archive storage, as somebody else does.
-    pub fn archive(&self, digest: &str) {
-        self.update(|images| images.get_mut(digest).expect("the image exists").archive());
-    }
-
-    /// Sets the lifecycle policy. Nobody carries it out.
-    pub fn set_lifecycle_policy(&self, policy: &serde_json::Value) {
-        self.place.update(|region| _ = region.lifecycle_policies.insert(self.name.clone(), policy.to_string()));
-    }
-
-    /// The images in archive storage.
-    #[must_use]
-    pub fn archived(&self) -> BTreeSet<String> {
-        self.update(|images| {
-            let archived = images.iter().filter(|(_, stored)| stored.image.status.as_deref() == Some("ARCHIVED"));
-            archived.map(|(digest, _)| digest.clone()).collect()
-        })
-    }
-
-    /// Sets the resource policy.
-    pub fn set_policy(&self, policy: &serde_json::Value) {
-        self.place.update(|region| _ = region.policies.insert(self.name.clone(), policy.to_string()));
-    }
-
-    /// Deletes an image, as somebody else would.
-    pub fn delete(&self, digest: &str) {
-        self.update(|images| _ = images.remove(digest));
-    }
-
-    /// Deletes the repository with all its images.
-    pub fn delete_repository(&self) {
-        self.place.update(|region| _ = region.repositories.remove(&self.name));
-    }
-
-    fn update<T>(&self, change: impl FnOnce(&mut BTreeMap<String, StoredImage>) -> T) -> T {
-        self.place.update(|region| change(region.repositories.entry(self.name.clone()).or_default()))
-    }
-}
-
 impl Cluster {
     /// Runs a task of one container.
     pub fn runs(&self, image: &str) -> String {
@@ -458,17 +314,6 @@ impl Task {
 pub(crate) fn family_and_revision(arn: &str) -> Option<(&str, u64)> {
     let (family, revision) = arn.rsplit('/').next()?.rsplit_once(':')?;
     Some((family, revision.parse().ok()?))
-}
-
-fn store(images: &mut BTreeMap<String, StoredImage>, mut image: Image) {
-    let now = now();
-    let pushed_at = now - image.age_in_days * SECONDS_PER_DAY;
-    let ago = |days: Option<f64>| days.map(|days| now - days * SECONDS_PER_DAY);
-    let pulled_at = ago(image.pulled_days_ago);
-    let (archived_at, restored_at) = (ago(image.archived_days_ago), ago(image.restored_days_ago));
-    // What is pushed again keeps the tags it has.
-    image.tags.extend(images.get(&image.digest).into_iter().flat_map(|stored| stored.image.tags.clone()));
-    images.insert(image.digest.clone(), StoredImage { image, pushed_at, pulled_at, archived_at, restored_at });
 }
 
 pub(crate) fn now() -> f64 {
