@@ -8,8 +8,8 @@
 //!   and digest, and an untagged one if it was pushed more than `untagged_older_than_days` ago. With policies, what a rule
 //!   takes is a candidate, to be deleted or to be archived, and the newest tagged ones stay all the same.
 //! - An index's untagged children and all referrers (signatures, SBOMs) take no place among the newest, no policy counts
-//!   them, and they have no age of their own: what becomes of what they belong to becomes of them. A child with a tag is an image
-//!   like others, which also stays while an index that names it stays.
+//!   them, and they have no age of their own: what becomes of what they belong to becomes of them. A child with a tag is
+//!   an image like others, which also stays while an index that names it stays.
 //! - A referrer without its subject counts as untagged when its manifest names the subject, though it displaces nothing,
 //!   and is kept when only its tag does.
 //! - A candidate is stale unless anything holds it; see [`KeepReason`]. What a child is used for, or pulled for, holds
