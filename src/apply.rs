@@ -156,13 +156,13 @@ impl Cleaner<'_> {
                     }
                     Err(error) if error.code == "RepositoryNotFoundException" => return Err(error.into()),
                     Err(error) if error.is_deadline() => {
-                        stale[*place].result = failed(error);
+                        stale[*place].result = failed(&error);
                         return Err(Stop::Unattempted(Unattempted::Deadline));
                     }
                     // What fails here does not hinder the deletes.
                     Err(error) => {
                         archiving.count(&error);
-                        stale[*place].result = failed(error);
+                        stale[*place].result = failed(&error);
                     }
                 }
             }
@@ -245,7 +245,7 @@ impl Cleaner<'_> {
             Ok(_) => Ok(ImageResult::Archived),
             Err(error) if error.code == "ImageNotFoundException" => Ok(ImageResult::Gone),
             // What ECR can't do with one image, it may do with the next.
-            Err(error) if OF_THE_IMAGE.contains(&error.code.as_str()) => Ok(failed(error)),
+            Err(error) if OF_THE_IMAGE.contains(&error.code.as_str()) => Ok(failed(&error)),
             Err(error) => Err(error),
         }
     }
@@ -282,7 +282,7 @@ impl Cleaner<'_> {
                 let (repository_name, images) = (self.repository, batch.len());
                 tracing::warn!(%repository_name, images, %error, "batch of {repository_name} not done");
                 let why = if error.is_deadline() { Unattempted::Deadline } else { Unattempted::RepositoryFailed };
-                (failed(error), ImageResult::NotAttempted(why))
+                (failed(&error), ImageResult::NotAttempted(why))
             }
         };
         let is_planned = |place: &&usize| stale[**place].result == ImageResult::Planned;
@@ -342,24 +342,20 @@ fn take_results(stale: &mut [StaleImage], batch: &[usize], answer: &BatchDeleteI
             let result = match code {
                 "ImageReferencedByManifestList" => ImageResult::Kept,
                 "ImageNotFound" => ImageResult::Gone,
-                code => ImageResult::Failed {
-                    code: code.into(),
-                    reason: failure.failure_reason().unwrap_or_default().into(),
-                },
+                code => ImageResult::failed(code, failure.failure_reason().unwrap_or_default()),
             };
             results.insert(digest, result);
         }
     }
     for place in batch {
         let image = &mut stale[*place];
-        image.result = results.remove(&image.image_digest).unwrap_or_else(|| ImageResult::Failed {
-            code: "NotConfirmed".into(),
-            reason: "ECR's answer names the image neither as deleted nor as failed".into(),
+        image.result = results.remove(&image.image_digest).unwrap_or_else(|| {
+            ImageResult::failed("NotConfirmed", "ECR's answer names the image neither as deleted nor as failed")
         });
     }
 }
 
-fn failed(error: CallError) -> ImageResult {
+fn failed(error: &CallError) -> ImageResult {
     let reason = format!("{} ({})", error.message, error.remedy());
-    ImageResult::Failed { code: error.code.into(), reason: reason.into() }
+    ImageResult::failed(&error.code, &reason)
 }

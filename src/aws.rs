@@ -37,6 +37,29 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(150);
 /// The most regions of a page of `ListRegions`.
 const REGIONS_PER_PAGE: i32 = 50;
 
+/// How long is waited for an answer, and between one attempt and the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For an attempt's answer.
+    pub attempt: Duration,
+    /// For the answer of an operation, all its attempts included.
+    pub operation: Duration,
+    /// Before the second attempt; it doubles with every further one.
+    pub first_pause: Duration,
+    /// Before any attempt.
+    pub longest_pause: Duration,
+}
+
+impl Patience {
+    /// With AWS, whose slowest page takes seconds and whose throttling lasts as long. The pauses are the SDK's own.
+    pub const WITH_AWS: Self = Self {
+        attempt: ATTEMPT_TIMEOUT,
+        operation: OPERATION_TIMEOUT,
+        first_pause: Duration::from_secs(1),
+        longest_pause: Duration::from_secs(20),
+    };
+}
+
 /// One account, as the credentials in the environment see it.
 #[derive(Clone, Debug)]
 pub struct Aws {
@@ -56,17 +79,24 @@ impl Aws {
     /// Takes them from `config`.
     #[must_use]
     pub fn new(config: SdkConfig) -> Self {
+        Self { config, haste: Haste::NONE }.with_patience(Patience::WITH_AWS)
+    }
+
+    /// Waits that long for answers.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        let Patience { attempt, operation, first_pause, longest_pause } = patience;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(operation)
             .build();
-        let config = config
-            .into_builder()
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(timeouts)
-            .build();
-        Self { config, haste: Haste::NONE }
+        let retries = RetryConfig::standard()
+            .with_max_attempts(ATTEMPTS)
+            .with_initial_backoff(first_pause)
+            .with_max_backoff(longest_pause);
+        let config = self.config.into_builder().retry_config(retries).timeout_config(timeouts).build();
+        Self { config, ..self }
     }
 
     /// Asks so much faster than the function's share of the quotas.
@@ -144,9 +174,7 @@ impl Aws {
             .send();
         let mut names = Vec::new();
         Caller::new(deadline)
-            .pages(API, listing, ListRegionsOutput::next_token, |page| {
-                names.extend(page.regions.unwrap_or_default());
-            })
+            .pages(API, listing, ListRegionsOutput::next_token, |page| page.regions.map(|listed| names.extend(listed)))
             .await?;
         if names.is_empty() {
             return Err(CallError::unexpected(API, &"no region is enabled"));

@@ -84,8 +84,10 @@ async fn list_repositories(
     let mut names = Vec::new();
     Caller::new(deadline)
         .pages(DESCRIBE_REPOSITORIES, listing, DescribeRepositoriesOutput::next_token, |page| {
-            let listed = page.repositories().iter().filter_map(|repository| repository.repository_name());
+            let listed = page.repositories?;
+            let listed = listed.iter().filter_map(|repository| repository.repository_name());
             names.extend(listed.map(RepositoryName::from_ecr).filter(|name| selection.contains(name)));
+            Some(())
         })
         .await?;
     names.sort_unstable();
@@ -166,12 +168,13 @@ pub async fn read_images(ecr: &Client, name: &RepositoryName, deadline: Deadline
     let mut contents = Contents::default();
     Caller::new(deadline)
         .pages(DESCRIBE_IMAGES, listing, DescribeImagesOutput::next_token, |page| {
-            for detail in page.image_details.unwrap_or_default() {
+            for detail in page.image_details? {
                 match image(detail) {
                     Some(image) => contents.images.push(image),
                     None => contents.unnamed += 1,
                 }
             }
+            Some(())
         })
         .await?;
     merge_repeated(&mut contents.images);

@@ -164,16 +164,20 @@ pub enum ImageResult {
     /// ECR refused, because an index still names it.
     Kept,
     /// ECR refused, or did not answer.
-    Failed {
-        /// ECR's failure code.
-        code: Box<str>,
-        /// What ECR says of it.
-        reason: Box<str>,
-    },
+    Failed(Box<Failure>),
     /// It is not any more what was planned to go.
     Skipped(SkipReason),
     /// Its turn did not come.
     NotAttempted(Unattempted),
+}
+
+/// Why an image could not be deleted or archived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// ECR's failure code.
+    pub code: Box<str>,
+    /// What ECR says of it.
+    pub reason: Box<str>,
 }
 
 /// Why an image's turn did not come.
@@ -358,6 +362,14 @@ impl ImageAtRisk {
         let mut at_risk: Vec<Self> = doomed.into_iter().filter_map(tell).collect();
         at_risk.sort_unstable_by_key(|image| image.image_digest);
         at_risk
+    }
+}
+
+impl ImageResult {
+    /// It failed with this code, for this reason.
+    #[must_use]
+    pub fn failed(code: &str, reason: &str) -> Self {
+        Self::Failed(Box::new(Failure { code: code.into(), reason: reason.into() }))
     }
 }
 

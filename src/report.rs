@@ -184,7 +184,7 @@ fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode) -> Outcome {
     // What failed needs a person, what the deadline cut off only another run, so failures are told first.
     let by_deadline = |result: &ImageResult| match result {
         ImageResult::NotAttempted(why) => *why == Unattempted::Deadline,
-        ImageResult::Failed { code, .. } => CallError::is_deadline_code(code),
+        ImageResult::Failed(failure) => CallError::is_deadline_code(&failure.code),
         ImageResult::Planned
         | ImageResult::Deleted
         | ImageResult::Archived
@@ -195,7 +195,7 @@ fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode) -> Outcome {
     let undone = plan
         .stale()
         .map(|image| &image.result)
-        .filter(|result| matches!(result, ImageResult::Failed { .. } | ImageResult::NotAttempted(_)));
+        .filter(|result| matches!(result, ImageResult::Failed(_) | ImageResult::NotAttempted(_)));
     let (cut_off, failed): (Vec<bool>, Vec<bool>) =
         undone.map(by_deadline).chain(plan.errors().map(CallError::is_deadline)).partition(|cut_off| *cut_off);
     match (failed.is_empty(), cut_off.is_empty(), mode) {
@@ -234,7 +234,7 @@ impl Totals {
                         totals.bytes_deleted += image.freed_bytes();
                     }
                     ImageResult::Archived => totals.images_archived += 1,
-                    ImageResult::Failed { .. } => totals.images_failed += 1,
+                    ImageResult::Failed(_) => totals.images_failed += 1,
                     ImageResult::Skipped(_) => totals.images_skipped += 1,
                     ImageResult::NotAttempted(_) => totals.images_not_attempted += 1,
                 }

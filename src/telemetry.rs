@@ -78,7 +78,7 @@ pub fn log_results(plan: &Plan) {
                     ImageResult::Planned
                     | ImageResult::Gone
                     | ImageResult::Kept
-                    | ImageResult::Failed { .. }
+                    | ImageResult::Failed(_)
                     | ImageResult::Skipped(_)
                     | ImageResult::NotAttempted(_) => others.push(image),
                 }

@@ -100,7 +100,7 @@ fn lets_go(holder: &StaleImage, follower: &StaleImage) -> bool {
         ImageResult::Archived => follower.action == Action::Archive,
         ImageResult::Planned
         | ImageResult::Kept
-        | ImageResult::Failed { .. }
+        | ImageResult::Failed(_)
         | ImageResult::Skipped(_)
         | ImageResult::NotAttempted(_) => false,
     }

@@ -54,17 +54,18 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Reads a listing to its end, a page at a time.
+    /// Reads a listing to its end, a page at a time. Where a page has no list, `take` says `None`.
     ///
     /// # Errors
-    /// When a page can't be read, or the listing breaks off: the SDK's paginator stops silently at a page that names
-    /// itself as the next, and what follows would be taken for not existing.
+    /// When a page can't be read or has no list, which AWS always sends, be it empty; or the listing breaks off: the
+    /// SDK's paginator stops silently at a page that names itself as the next, and what follows would be taken for not
+    /// existing.
     pub async fn pages<P, E, R>(
         &self,
         api: &'static str,
         mut listing: PaginationStream<Result<P, SdkError<E, R>>>,
         next_token: impl Fn(&P) -> Option<&str>,
-        mut take: impl FnMut(P),
+        mut take: impl FnMut(P) -> Option<()>,
     ) -> Result<(), CallError>
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -74,7 +75,7 @@ impl<'a> Caller<'a> {
             let page = self.deadline.bound(self.at_its_pace(listing.next())).await.map_err(|reached| (api, reached))?;
             let page = page.ok_or_else(|| CallError::broke_off(api))?.map_err(|error| from_sdk(api, &error))?;
             let last = next_token(&page).is_none_or(str::is_empty);
-            take(page);
+            take(page).ok_or_else(|| CallError::no_list(api))?;
             if last {
                 return Ok(());
             }
@@ -84,13 +85,13 @@ impl<'a> Caller<'a> {
     /// Reads a listing that the SDK has no paginator for, or one that may be left before its end.
     ///
     /// # Errors
-    /// When a page can't be read, or names itself as the next.
+    /// When a page can't be read or has no list, or names itself as the next.
     pub async fn pages_by_token<P, E, R, F>(
         &self,
         api: &'static str,
         page_at: impl Fn(Option<String>) -> F,
         next_token: impl Fn(&P) -> Option<&str>,
-        mut take: impl FnMut(P) -> ControlFlow<()>,
+        mut take: impl FnMut(P) -> Option<ControlFlow<()>>,
     ) -> Result<(), CallError>
     where
         F: Future<Output = Result<P, SdkError<E, R>>>,
@@ -101,7 +102,8 @@ impl<'a> Caller<'a> {
         loop {
             let page = self.call(api, page_at(token.clone())).await?;
             let next = next_token(&page).filter(|token| !token.is_empty()).map(str::to_owned);
-            if take(page).is_break() || next.is_none() {
+            let enough = take(page).ok_or_else(|| CallError::no_list(api))?.is_break();
+            if enough || next.is_none() {
                 return Ok(());
             }
             if next == token {

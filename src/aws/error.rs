@@ -30,6 +30,12 @@ impl CallError {
         Self::unexpected(api, &"the listing broke off: a page names itself as the next")
     }
 
+    /// A page of a listing without the list, which is not an empty one.
+    #[must_use]
+    pub fn no_list(api: &'static str) -> Self {
+        Self::unexpected(api, &"the answer has no list, not even an empty one")
+    }
+
     /// Whether the call was given up for the function's deadline.
     #[must_use]
     pub fn is_deadline(&self) -> bool {

@@ -134,7 +134,7 @@ pub async fn read_index_pulls(
             ListPullTimeUpdateExclusionsOutput::next_token,
             |page| {
                 excluded.extend(page.pull_time_update_exclusions.unwrap_or_default());
-                ControlFlow::Continue(())
+                Some(ControlFlow::Continue(()))
             },
         )
         .await?;

@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 
 use super::Report;
 use crate::plan::{
-    AppliedPolicy, Decided, HeldImage, ImageAtRisk, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan, SkipReason,
-    StaleImage, Unattempted,
+    AppliedPolicy, Decided, Failure, HeldImage, ImageAtRisk, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan,
+    SkipReason, StaleImage, Unattempted,
 };
 use crate::policy::Action;
 use crate::settings::Mode;
@@ -299,7 +299,8 @@ impl Serialize for StaleJson<'_> {
         image.serialize_entry("reason", reason)?;
         image.serialize_entry("result", result.as_str())?;
         match result {
-            ImageResult::Failed { code, reason } => {
+            ImageResult::Failed(failure) => {
+                let Failure { code, reason } = &**failure;
                 image.serialize_entry("failureCode", code)?;
                 image.serialize_entry("failureReason", reason)?;
             }
@@ -327,7 +328,7 @@ impl ImageResult {
             Self::Archived => "archived",
             Self::Gone => "gone",
             Self::Kept => "kept",
-            Self::Failed { .. } => "failed",
+            Self::Failed(_) => "failed",
             Self::Skipped(_) => "skipped",
             Self::NotAttempted(_) => "notAttempted",
         }

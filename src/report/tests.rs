@@ -129,8 +129,8 @@ fn the_outcome_tells_what_happened() {
     use ImageResult::{Deleted, Gone, Kept, NotAttempted, Planned};
     const LATE: ImageResult = NotAttempted(Unattempted::Deadline);
     const LEFT: ImageResult = NotAttempted(Unattempted::RepositoryFailed);
-    let cut_off = || ImageResult::Failed { code: "DeadlineReached".into(), reason: "no".into() };
-    let failed = || ImageResult::Failed { code: "KmsError".into(), reason: "no".into() };
+    let cut_off = || ImageResult::failed("DeadlineReached", "no");
+    let failed = || ImageResult::failed("KmsError", "no");
     let whole = || vec![repository("app", Ok(decided(images())))];
     let and = |error| {
         let mut repositories = whole();
@@ -175,7 +175,7 @@ fn the_outcome_tells_what_happened() {
 #[test]
 fn totals_count_each_image_once() {
     let mut plan = plan(vec![repository("app", Ok(decided(images())))]);
-    let failed = ImageResult::Failed { code: "KmsError".into(), reason: "no".into() };
+    let failed = ImageResult::failed("KmsError", "no");
     set_results(&mut plan, &[ImageResult::Deleted, failed, ImageResult::NotAttempted(Unattempted::Deadline)]);
     let Totals {
         images,

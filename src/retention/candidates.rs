@@ -82,11 +82,14 @@ fn following(place: usize, images: &[Image], graph: &Graph) -> Option<Result<Can
     let follows = |reason| Ok(Candidate { reason, action: Action::Expire });
     match graph.relation(place) {
         Relation::AboutSomethingElsewhere => Some(Err(KeepReason::Unknown)),
-        Relation::About(subjects) => {
-            Some(smallest(subjects).map(StaleReason::ReferrerOf).ok_or(KeepReason::Unknown).and_then(follows))
-        }
+        Relation::About(subjects) => Some(
+            smallest(subjects)
+                .map(|subject| StaleReason::ReferrerOf(Box::new(subject)))
+                .ok_or(KeepReason::Unknown)
+                .and_then(follows),
+        ),
         Relation::Image | Relation::ImageAbout(_) | Relation::WithoutSubject if images[place].is_untagged() => {
-            smallest(graph.parents(place)).map(StaleReason::ChildOf).map(follows)
+            smallest(graph.parents(place)).map(|parent| StaleReason::ChildOf(Box::new(parent))).map(follows)
         }
         Relation::Image | Relation::ImageAbout(_) | Relation::WithoutSubject => None,
     }

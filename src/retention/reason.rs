@@ -110,7 +110,7 @@ impl fmt::Debug for KeepReasons {
     }
 }
 
-/// Why an image goes.
+/// Why an image goes. It is kept small, since a plan may hold a million.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StaleReason {
     /// Newer tagged images fill the places that are kept.
@@ -131,9 +131,9 @@ pub enum StaleReason {
     /// A rule of a policy takes it.
     Rule(Arc<RuleName>, Action),
     /// An index that goes names it, and none that stays does.
-    ChildOf(ImageDigest),
+    ChildOf(Box<ImageDigest>),
     /// It is about an image that goes.
-    ReferrerOf(ImageDigest),
+    ReferrerOf(Box<ImageDigest>),
 }
 
 impl fmt::Display for StaleReason {

@@ -30,6 +30,8 @@ use task_definitions::Images;
 const PER_PAGE: i32 = 100;
 /// Clusters read at a time.
 const CLUSTERS_AT_ONCE: usize = 8;
+/// Batches of one cluster that are described at a time: a batch takes longer to answer than its share of the quota.
+const BATCHES_AT_ONCE: usize = 4;
 /// The reason of a failure that only means that something is gone.
 const MISSING: &str = "MISSING";
 
@@ -95,7 +97,7 @@ impl EcsRegion {
                     daemons::of_cluster(self, cluster, caller),
                 )
             })
-            .buffer_unordered(CLUSTERS_AT_ONCE);
+            .buffered(CLUSTERS_AT_ONCE);
         while let Some((of_tasks, of_services, of_daemons)) = read.next().await {
             running.findings.merge(of_tasks.findings);
             running.findings.merge(of_daemons);
@@ -119,7 +121,7 @@ impl EcsRegion {
         let mut arns = Vec::new();
         caller
             .pages(LIST_CLUSTERS, listing, ListClustersOutput::next_token, |page| {
-                arns.extend(page.cluster_arns.unwrap_or_default());
+                page.cluster_arns.map(|listed| arns.extend(listed))
             })
             .await?;
         Ok(arns)

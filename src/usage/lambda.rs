@@ -82,7 +82,7 @@ impl LambdaRegion {
         let mapped = self.list_mapped_functions(callers.control).await?;
         let mut read = stream::iter(&functions)
             .map(|function| self.function(function, &mapped, versions_to_keep, callers))
-            .buffer_unordered(FUNCTIONS_AT_ONCE);
+            .buffered(FUNCTIONS_AT_ONCE);
         while let Some(of_function) = read.next().await {
             match of_function {
                 Ok(found) => findings.merge(found),
@@ -98,9 +98,10 @@ impl LambdaRegion {
         let mut arns = Vec::new();
         caller
             .pages(LIST_FUNCTIONS, listing, ListFunctionsOutput::next_marker, |page| {
-                let functions = page.functions.unwrap_or_default().into_iter();
+                let functions = page.functions?.into_iter();
                 let of_image = functions.filter(|function| function.package_type == Some(PackageType::Image));
                 arns.extend(of_image.filter_map(|function| function.function_arn));
+                Some(())
             })
             .await?;
         Ok(arns)
@@ -112,8 +113,9 @@ impl LambdaRegion {
         let mut arns = BTreeSet::new();
         caller
             .pages(LIST_MAPPINGS, listing, ListEventSourceMappingsOutput::next_marker, |page| {
-                let mappings = page.event_source_mappings.unwrap_or_default();
+                let mappings = page.event_source_mappings?;
                 arns.extend(mappings.into_iter().filter_map(|mapping| mapping.function_arn));
+                Some(())
             })
             .await?;
         Ok(arns)
@@ -160,11 +162,12 @@ impl LambdaRegion {
         let mut versions = Vec::new();
         caller
             .pages(LIST_ALIASES, listing, ListAliasesOutput::next_marker, |page| {
-                for alias in page.aliases.unwrap_or_default() {
+                for alias in page.aliases? {
                     let weights = alias.routing_config.and_then(|routing| routing.additional_version_weights);
                     versions.extend(weights.unwrap_or_default().into_keys());
                     versions.extend(alias.function_version);
                 }
+                Some(())
             })
             .await?;
         Ok(versions)
@@ -182,8 +185,9 @@ impl LambdaRegion {
                 listing.page_size(PER_PAGE).send(),
                 ListVersionsByFunctionOutput::next_marker,
                 |page| {
-                    let listed = page.versions.unwrap_or_default().into_iter().filter_map(|version| version.version);
+                    let listed = page.versions?.into_iter().filter_map(|version| version.version);
                     versions.extend(listed.filter_map(|version| version.parse::<u64>().ok()));
+                    Some(())
                 },
             )
             .await?;

@@ -49,7 +49,7 @@ async fn failures_in_a_successful_answer_are_told_image_by_image() {
     let deleted = app.digest_of("v5");
     aws.inject(Fault::image_failures(failures.iter().map(|(digest, code)| (digest.as_str(), *code))));
     let report = run_on(&aws, merciless(false)).await;
-    let failed = |code: &str| ImageResult::Failed { code: code.into(), reason: "simulated".into() };
+    let failed = |code: &str| ImageResult::failed(code, "simulated");
     let [kms, named, gone, to_come] = failures.map(|(digest, _)| digest);
     let expected = [
         (kms, failed("KmsError")),

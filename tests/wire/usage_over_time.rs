@@ -124,7 +124,7 @@ async fn a_delete_is_cut_off_before_the_usage_it_goes_by_is_too_old() {
     assert_eq!(report.outcome, Outcome::Partial);
     assert_eq!((report.totals.images_failed, report.totals.images_not_attempted), (100, 49));
     let cut_off =
-        |result: &ImageResult| matches!(result, ImageResult::Failed { code, .. } if **code == *"TimeoutError");
+        |result: &ImageResult| matches!(result, ImageResult::Failed(failure) if *failure.code == *"TimeoutError");
     assert_eq!(report.plan.stale().filter(|image| cut_off(&image.result)).count(), 100);
 }
 
@@ -182,8 +182,8 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
             for last in first..calls.len() {
                 let stretch = calls[last].at.duration_since(calls[first].at).as_secs_f64();
                 let asked = u32::try_from(last - first + 1).unwrap();
-                // One more, since a call is counted when it arrives and not when it is made.
-                assert!(f64::from(asked) <= burst + refill * stretch + 1.0, "{operations:?}: {asked} in {stretch} s");
+                // A call is counted when it arrives and not when it is made, which on a busy machine is a while later.
+                assert!(f64::from(asked) <= burst + refill * (stretch + 0.4) + 1.0, "{operations:?}: {asked} in {stretch} s");
             }
         }
     }

@@ -102,7 +102,7 @@ fn a_stale_index_goes_whole_and_a_kept_one_stays_whole() {
     let case = Case { rules: Rules { images_to_keep: 1, ..case.rules }, ..case };
     case.stale(&[1, 11, 12, 3]);
     assert_eq!(case.reason(21), KeepReason::ChildOfKept);
-    assert_eq!(case.decided().each[1], Decision::Delete(StaleReason::ChildOf(digest(1))));
+    assert_eq!(case.decided().each[1], Decision::Delete(StaleReason::ChildOf(Box::new(digest(1)))));
 }
 
 #[test]

@@ -50,7 +50,7 @@ async fn list(ecs: &EcsRegion, cluster: &str, caller: Caller<'_>) -> Result<Vec<
     let listed = caller
         .pages_by_token(LIST_DAEMONS, page_at, ListDaemonsOutput::next_token, |page| {
             arns.extend(page.daemon_summaries_list().iter().filter_map(|daemon| daemon.daemon_arn.clone()));
-            ControlFlow::Continue(())
+            Some(ControlFlow::Continue(()))
         })
         .await;
     super::unless_the_cluster_is_gone(listed.map(|()| arns))

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutput;
 use aws_sdk_ecs::types::{ServiceDeployment, ServiceDeploymentStatus, ServiceRevision};
 
+use futures::stream::{self, StreamExt};
+
 use super::services::Services;
-use super::{EcsRegion, Findings, PER_PAGE, Source, names_a_tag};
+use super::{BATCHES_AT_ONCE, EcsRegion, Findings, PER_PAGE, Source, names_a_tag};
 use crate::aws::{CallError, Caller};
 use crate::usage::snapshot::{HolderKind, UsageSnapshot, holder};
 
@@ -50,15 +52,24 @@ pub(super) async fn of_services(ecs: &EcsRegion, services: &Services, caller: Ca
     let mut found = Revisions::default();
     let mut revisions = services.revisions.clone();
     let mut deployments = services.deployments.clone();
-    for (cluster, service) in &services.deploying {
-        match list_deployments(ecs, cluster, service, caller).await {
+    let mut listed = stream::iter(&services.deploying)
+        .map(|(cluster, service)| list_deployments(ecs, cluster, service, caller))
+        .buffered(BATCHES_AT_ONCE);
+    while let Some(listed) = listed.next().await {
+        match listed {
             Ok(listed) => deployments.extend(listed),
             Err(error) => found.findings.fail(Source::Services, error),
         }
     }
-    for deployments in chunks(&deployments) {
-        match describe_deployments(ecs, &deployments, caller, &mut found.findings).await {
-            Ok(of_deployments) => revisions.extend(of_deployments),
+    let mut described = stream::iter(chunks(&deployments))
+        .map(|arns| describe_deployments(ecs, arns, caller))
+        .buffered(BATCHES_AT_ONCE);
+    while let Some(batch) = described.next().await {
+        match batch {
+            Ok((of_deployments, findings)) => {
+                revisions.extend(of_deployments);
+                found.findings.merge(findings);
+            }
             Err(error) => found.findings.fail(Source::Services, error),
         }
     }
@@ -70,9 +81,14 @@ pub(super) async fn of_services(ecs: &EcsRegion, services: &Services, caller: Ca
     for revision in known {
         found.add(&revision);
     }
-    for arns in chunks(&revisions) {
-        match describe_revisions(ecs, &arns, caller, &mut found.findings).await {
-            Ok(described) => described.iter().for_each(|revision| found.add(revision)),
+    let mut described =
+        stream::iter(chunks(&revisions)).map(|arns| describe_revisions(ecs, arns, caller)).buffered(BATCHES_AT_ONCE);
+    while let Some(batch) = described.next().await {
+        match batch {
+            Ok((described, findings)) => {
+                described.iter().for_each(|revision| found.add(revision));
+                found.findings.merge(findings);
+            }
             Err(error) => found.findings.fail(Source::Services, error),
         }
     }
@@ -120,8 +136,8 @@ async fn list_deployments(
     let mut arns = Vec::new();
     caller
         .pages_by_token(LIST_SERVICE_DEPLOYMENTS, page_at, ListServiceDeploymentsOutput::next_token, |page| {
-            arns.extend(page.service_deployments().iter().filter_map(|brief| brief.service_deployment_arn.clone()));
-            ControlFlow::Continue(())
+            arns.extend(page.service_deployments?.into_iter().filter_map(|brief| brief.service_deployment_arn));
+            Some(ControlFlow::Continue(()))
         })
         .await?;
     Ok(arns)
@@ -130,20 +146,16 @@ async fn list_deployments(
 /// The revisions that deployments under way come from, go to, or roll back to.
 async fn describe_deployments(
     ecs: &EcsRegion,
-    arns: &[String],
+    arns: Vec<String>,
     caller: Caller<'_>,
-    findings: &mut Findings,
-) -> Result<Vec<String>, CallError> {
-    let request = ecs.client.describe_service_deployments().set_service_deployment_arns(Some(arns.to_vec()));
+) -> Result<(Vec<String>, Findings), CallError> {
+    let (asked, mut findings) = (arns.len(), Findings::default());
+    let request = ecs.client.describe_service_deployments().set_service_deployment_arns(Some(arns));
     let answer = caller.call(DESCRIBE_SERVICE_DEPLOYMENTS, request.send()).await?;
     let described = answer.service_deployments().len();
-    findings.read_answer(Source::Services, DESCRIBE_SERVICE_DEPLOYMENTS, arns.len(), described, answer.failures());
-    Ok(answer
-        .service_deployments()
-        .iter()
-        .filter(|deployment| is_under_way(deployment))
-        .flat_map(revisions_of)
-        .collect())
+    findings.read_answer(Source::Services, DESCRIBE_SERVICE_DEPLOYMENTS, asked, described, answer.failures());
+    let under_way = answer.service_deployments().iter().filter(|deployment| is_under_way(deployment));
+    Ok((under_way.flat_map(revisions_of).collect(), findings))
 }
 
 fn is_under_way(deployment: &ServiceDeployment) -> bool {
@@ -168,15 +180,15 @@ fn revisions_of(deployment: &ServiceDeployment) -> Vec<String> {
 
 async fn describe_revisions(
     ecs: &EcsRegion,
-    arns: &[String],
+    arns: Vec<String>,
     caller: Caller<'_>,
-    findings: &mut Findings,
-) -> Result<Vec<Arc<Revision>>, CallError> {
-    let request = ecs.client.describe_service_revisions().set_service_revision_arns(Some(arns.to_vec()));
+) -> Result<(Vec<Arc<Revision>>, Findings), CallError> {
+    let (asked, mut findings) = (arns.len(), Findings::default());
+    let request = ecs.client.describe_service_revisions().set_service_revision_arns(Some(arns));
     let answer = caller.call(DESCRIBE_SERVICE_REVISIONS, request.send()).await?;
     // MISSING: revisions from before 2024-10-25 don't exist; their services name the task definition.
     let described = answer.service_revisions().len();
-    findings.read_answer(Source::Services, DESCRIBE_SERVICE_REVISIONS, arns.len(), described, answer.failures());
+    findings.read_answer(Source::Services, DESCRIBE_SERVICE_REVISIONS, asked, described, answer.failures());
     let described: Vec<_> =
         answer.service_revisions().iter().map(|revision| Arc::new(Revision::new(revision))).collect();
     // Digests are resolved by the first task, so a revision without them is not final.
@@ -184,7 +196,7 @@ async fn describe_revisions(
     for revision in described.iter().filter(is_final) {
         ecs.revisions.insert(&revision.arn, Arc::clone(revision));
     }
-    Ok(described)
+    Ok((described, findings))
 }
 
 fn chunks(arns: &BTreeSet<String>) -> Vec<Vec<String>> {

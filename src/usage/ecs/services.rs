@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ecs::operation::list_services::ListServicesOutput;
 use aws_sdk_ecs::types::{DeploymentController, DeploymentControllerType, DeploymentRolloutState, Service};
 
-use super::{EcsRegion, Findings, PER_PAGE, Source};
+use futures::stream::{self, StreamExt};
+
+use super::{BATCHES_AT_ONCE, EcsRegion, Findings, PER_PAGE, Source};
 use crate::aws::{CallError, Caller};
 
 /// The most services that `DescribeServices` takes.
@@ -39,9 +41,13 @@ pub(super) async fn of_cluster(ecs: &EcsRegion, cluster: &str, caller: Caller<'_
             return found;
         }
     };
-    for arns in arns.chunks(SERVICES_PER_CALL) {
-        if let Err(error) = describe(ecs, cluster, arns, caller, &mut found).await {
-            found.findings.fail(Source::Services, error);
+    let mut described = stream::iter(arns.chunks(SERVICES_PER_CALL))
+        .map(|arns| describe(ecs, cluster, arns, caller))
+        .buffered(BATCHES_AT_ONCE);
+    while let Some(batch) = described.next().await {
+        match batch {
+            Ok(services) => found.merge(services),
+            Err(error) => found.findings.fail(Source::Services, error),
         }
     }
     found
@@ -52,27 +58,22 @@ async fn list(ecs: &EcsRegion, cluster: &str, caller: Caller<'_>) -> Result<Vec<
     let mut arns = Vec::new();
     let listed = caller
         .pages(LIST_SERVICES, listing.send(), ListServicesOutput::next_token, |page| {
-            arns.extend(page.service_arns.unwrap_or_default());
+            page.service_arns.map(|listed| arns.extend(listed))
         })
         .await;
     super::unless_the_cluster_is_gone(listed.map(|()| arns))
 }
 
-async fn describe(
-    ecs: &EcsRegion,
-    cluster: &str,
-    arns: &[String],
-    caller: Caller<'_>,
-    found: &mut Services,
-) -> Result<(), CallError> {
+async fn describe(ecs: &EcsRegion, cluster: &str, arns: &[String], caller: Caller<'_>) -> Result<Services, CallError> {
     let request = ecs.client.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
     let answer = caller.call(DESCRIBE_SERVICES, request.send()).await?;
     let described = answer.services().len();
+    let mut found = Services::default();
     found.findings.read_answer(Source::Services, DESCRIBE_SERVICES, arns.len(), described, answer.failures());
     for service in answer.services() {
-        add(cluster, service, found);
+        add(cluster, service, &mut found);
     }
-    Ok(())
+    Ok(found)
 }
 
 fn add(cluster: &str, service: &Service, found: &mut Services) {

@@ -39,7 +39,7 @@ pub(super) async fn newest(ecs: &EcsRegion, keep: u32, caller: Caller<'_>) -> Re
     let mut newest = BTreeSet::new();
     let mut listings = stream::iter(families)
         .map(async |family| list_newest_of_family(ecs, &family, keep, caller).await)
-        .buffer_unordered(AT_ONCE);
+        .buffered(AT_ONCE);
     while let Some(of_family) = listings.next().await {
         newest.extend(of_family?);
     }
@@ -61,7 +61,7 @@ pub(super) async fn describe_all(
             };
             (holder, images)
         })
-        .buffer_unordered(AT_ONCE);
+        .buffered(AT_ONCE);
     while let Some((holder, images)) = described.next().await {
         match images {
             Ok(images) => {
@@ -133,7 +133,8 @@ async fn list_all(ecs: &EcsRegion, caller: Caller<'_>) -> Result<Listed, CallErr
         let request = request.sort(SortOrder::Desc).max_results(PER_PAGE).set_next_token(token.clone());
         let page = caller.call(LIST_TASK_DEFINITIONS, request.send()).await?;
         pages += 1;
-        page.task_definition_arns.unwrap_or_default().into_iter().for_each(|arn| revisions.add(arn));
+        let listed = page.task_definition_arns.ok_or_else(|| CallError::no_list(LIST_TASK_DEFINITIONS))?;
+        listed.into_iter().for_each(|arn| revisions.add(arn));
         match page.next_token.filter(|token| !token.is_empty()) {
             None => return Ok(Listed::All(revisions)),
             next if next == token => return Err(CallError::broke_off(LIST_TASK_DEFINITIONS)),
@@ -158,7 +159,7 @@ async fn list_families(ecs: &EcsRegion, caller: Caller<'_>) -> Result<Vec<String
     let mut families = Vec::new();
     caller
         .pages(LIST_FAMILIES, listing.send(), ListTaskDefinitionFamiliesOutput::next_token, |page| {
-            families.extend(page.families.unwrap_or_default());
+            page.families.map(|listed| families.extend(listed))
         })
         .await?;
     Ok(families)
@@ -178,8 +179,8 @@ async fn list_newest_of_family(
     let mut arns = Vec::new();
     caller
         .pages_by_token(LIST_TASK_DEFINITIONS, page_at, ListTaskDefinitionsOutput::next_token, |page| {
-            arns.extend(page.task_definition_arns.unwrap_or_default());
-            if arns.len() < keep { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            arns.extend(page.task_definition_arns?);
+            Some(if arns.len() < keep { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })
         .await?;
     arns.truncate(keep);

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 
-use super::{EcsRegion, Findings, PER_PAGE, Source, names_a_tag};
+use futures::stream::{self, StreamExt};
+
+use super::{BATCHES_AT_ONCE, EcsRegion, Findings, PER_PAGE, Source, names_a_tag};
 use crate::aws::{CallError, Caller};
 use crate::usage::snapshot::{Holder, HolderKind, holder};
 
@@ -43,12 +45,25 @@ pub(super) async fn of_cluster(ecs: &EcsRegion, cluster: &str, caller: Caller<'_
     }
     arns.sort_unstable();
     arns.dedup();
-    for arns in arns.chunks(TASKS_PER_CALL) {
-        if let Err(error) = describe(ecs, cluster, arns, caller, &mut found).await {
-            found.findings.fail(Source::Tasks, error);
+    let mut described = stream::iter(arns.chunks(TASKS_PER_CALL))
+        .map(|arns| describe(ecs, cluster, arns, caller))
+        .buffered(BATCHES_AT_ONCE);
+    while let Some(batch) = described.next().await {
+        match batch {
+            Ok(tasks) => found.merge(tasks),
+            Err(error) => found.findings.fail(Source::Tasks, error),
         }
     }
     found
+}
+
+impl Tasks {
+    fn merge(&mut self, other: Self) {
+        let Self { findings, known_definitions, needed_definitions } = other;
+        self.findings.merge(findings);
+        self.known_definitions.extend(known_definitions);
+        self.needed_definitions.extend(needed_definitions);
+    }
 }
 
 async fn list(
@@ -61,28 +76,23 @@ async fn list(
     let mut arns = Vec::new();
     let listed = caller
         .pages(LIST_TASKS, listing.send(), ListTasksOutput::next_token, |page| {
-            arns.extend(page.task_arns.unwrap_or_default());
+            page.task_arns.map(|listed| arns.extend(listed))
         })
         .await;
     super::unless_the_cluster_is_gone(listed.map(|()| arns))
 }
 
-async fn describe(
-    ecs: &EcsRegion,
-    cluster: &str,
-    arns: &[String],
-    caller: Caller<'_>,
-    found: &mut Tasks,
-) -> Result<(), CallError> {
+async fn describe(ecs: &EcsRegion, cluster: &str, arns: &[String], caller: Caller<'_>) -> Result<Tasks, CallError> {
     let request = ecs.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));
     let answer = caller.call(DESCRIBE_TASKS, request.send()).await?;
     // What is missing stopped more than an hour ago, or in between, and nothing replaces it from there.
     let described = answer.tasks().len();
+    let mut found = Tasks::default();
     found.findings.read_answer(Source::Tasks, DESCRIBE_TASKS, arns.len(), described, answer.failures());
     for task in answer.tasks() {
-        add(task, found);
+        add(task, &mut found);
     }
-    Ok(())
+    Ok(found)
 }
 
 fn add(task: &Task, found: &mut Tasks) {

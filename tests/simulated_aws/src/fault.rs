@@ -5,6 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use crate::calls::Call;
 use crate::request::Request;
 
 /// A fault and the calls it befalls.
@@ -15,6 +18,7 @@ pub struct Fault {
     region: Option<String>,
     repository: Option<String>,
     mentions: Option<String>,
+    parameters: Option<Value>,
     skip: usize,
     times: usize,
     pub(crate) effect: Effect,
@@ -35,10 +39,36 @@ pub(crate) enum Effect {
     LeaveOut(String),
     /// The connection stays open and silent.
     NoAnswer,
+    /// The connection is closed before the call is carried out, or after it.
+    Reset(Carried),
+    /// The call is carried out, and its answer breaks off in the middle.
+    Truncated,
+    /// The call is not carried out, and the answer is 200 with a text that no service writes.
+    Garbage,
+    /// What names a next page is refused.
+    ExpiredToken,
     /// The listing's page names itself as the next.
     RepeatToken,
+    /// The listing is paged in an unusual way.
+    Paged(Paging),
     /// The answer is 200 with these failure codes for these digests.
     ImageFailures(BTreeMap<String, String>),
+}
+
+/// Whether a call had its effect before its answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carried {
+    Out,
+    NotOut,
+}
+
+/// How a listing may be paged besides one full page after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paging {
+    /// The page comes once more.
+    Twice,
+    /// An empty page that names a next one comes before it.
+    AfterAnEmptyOne,
 }
 
 /// Something that happens to the account.
@@ -51,6 +81,12 @@ impl fmt::Debug for Happening {
     }
 }
 
+impl Effect {
+    pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
+        Self::Error { status, code: code.to_owned(), message: message.to_owned() }
+    }
+}
+
 impl Fault {
     /// Operations are in IAM's notation, and `*` at the end stands for all that begin so.
     fn on(operation: &str, effect: Effect) -> Self {
@@ -60,6 +96,7 @@ impl Fault {
             region: None,
             repository: None,
             mentions: None,
+            parameters: None,
             skip: 0,
             times: usize::MAX,
             effect,
@@ -70,7 +107,7 @@ impl Fault {
     #[must_use]
     pub fn error(operation: &str, status: u16, code: &str) -> Self {
         let message = format!("simulated: {operation} answers {code}");
-        Self::on(operation, Effect::Error { status, code: code.to_owned(), message })
+        Self::on(operation, Effect::error(status, code, &message))
     }
 
     /// The caller's policy does not allow the call.
@@ -101,6 +138,54 @@ impl Fault {
     #[must_use]
     pub fn no_answer(operation: &str) -> Self {
         Self::on(operation, Effect::NoAnswer)
+    }
+
+    /// The service is asked too fast.
+    #[must_use]
+    pub fn throttled(operation: &str) -> Self {
+        Self::error(operation, 400, "ThrottlingException")
+    }
+
+    /// The connection is closed before the call is carried out.
+    #[must_use]
+    pub fn reset(operation: &str) -> Self {
+        Self::on(operation, Effect::Reset(Carried::NotOut))
+    }
+
+    /// The call is carried out, and the connection is closed before its answer.
+    #[must_use]
+    pub fn lost_answer(operation: &str) -> Self {
+        Self::on(operation, Effect::Reset(Carried::Out))
+    }
+
+    /// The call is carried out, and its answer breaks off in the middle.
+    #[must_use]
+    pub fn truncated(operation: &str) -> Self {
+        Self::on(operation, Effect::Truncated)
+    }
+
+    /// The call is not carried out, and the answer is 200 with a text that no service writes.
+    #[must_use]
+    pub fn garbage(operation: &str) -> Self {
+        Self::on(operation, Effect::Garbage)
+    }
+
+    /// A call that asks for a next page is refused, since its token is too old.
+    #[must_use]
+    pub fn expired_token(operation: &str) -> Self {
+        Self::on(operation, Effect::ExpiredToken)
+    }
+
+    /// A page of the listing comes twice.
+    #[must_use]
+    pub fn duplicated_page(operation: &str) -> Self {
+        Self::on(operation, Effect::Paged(Paging::Twice))
+    }
+
+    /// Before a page of the listing comes an empty one that names a next.
+    #[must_use]
+    pub fn empty_page(operation: &str) -> Self {
+        Self::on(operation, Effect::Paged(Paging::AfterAnEmptyOne))
     }
 
     /// A page of the listing names itself as the next one.
@@ -151,6 +236,14 @@ impl Fault {
         self
     }
 
+    /// For calls with exactly these parameters, in the same place.
+    #[must_use]
+    pub fn of_call(self, call: &Call) -> Self {
+        let Call { operation, account, region, request, at: _, error: _ } = call;
+        let (operation, account, region) = (operation.clone(), Some(account.clone()), Some(region.clone()));
+        Self { operation, account, region, parameters: Some(request.clone()), ..self }
+    }
+
     /// After so many calls that go well.
     #[must_use]
     pub fn after(mut self, calls: usize) -> Self {
@@ -170,6 +263,7 @@ impl Fault {
         let operation = request.operation();
         let befalls =
             self.operation.strip_suffix('*').map_or(self.operation == operation, |start| operation.starts_with(start))
+                && self.parameters.as_ref().is_none_or(|parameters| *parameters == request.body)
                 && self.mentions.as_ref().is_none_or(|text| request.body.to_string().contains(text))
                 && self.account.as_ref().is_none_or(|account| *account == request.account)
                 && self.region.as_ref().is_none_or(|region| *region == request.region)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::page::Limits;
 use crate::request::{Request, ServiceError};
 use crate::world::{Place, Region};
 
@@ -133,14 +134,18 @@ fn configuration(arn: &str, version: &str, function: &StoredFunction) -> Value {
 
 /// Lambda's pages hold 50 at most, whatever is asked for, and go on by a marker.
 fn page(request: &Request, name: &str, items: &[Value]) -> Result<Value, ServiceError> {
-    let number = |field: &str| request.body[field].as_str().map(str::parse::<usize>).transpose();
-    let invalid = |_| ServiceError::new(400, INVALID, "MaxItems or Marker is not valid");
-    let size = number("MaxItems").map_err(invalid)?.unwrap_or(PER_PAGE).min(PER_PAGE);
-    let start = number("Marker").map_err(invalid)?.unwrap_or(0);
-    let end = items.len().min(start + size);
-    let mut page = json!({ name: items.get(start..end).unwrap_or_default() });
-    if end < items.len() {
-        page["NextMarker"] = end.to_string().into();
+    let mut body = request.body.clone();
+    if let Some(fields) = body.as_object_mut() {
+        let size = fields.remove("MaxItems").and_then(|size| size.as_str()?.parse::<usize>().ok());
+        fields.insert("maxResults".to_owned(), size.unwrap_or(PER_PAGE).min(PER_PAGE).into());
+        let marker = fields.remove("Marker").unwrap_or_default();
+        fields.insert("nextToken".to_owned(), marker);
+    }
+    let limits = Limits { default: PER_PAGE, max: PER_PAGE, error: INVALID };
+    let (items, next) = crate::page::page(&body, items, limits)?;
+    let mut page = json!({ name: items });
+    if let Some(next) = next {
+        page["NextMarker"] = next.into();
     }
     Ok(page)
 }

@@ -31,11 +31,16 @@ impl Image {
     #[must_use]
     pub fn untagged() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let content = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self::built_from(&NEXT.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// An image for one platform with this content: the same content has the same digest.
+    #[must_use]
+    pub fn built_from(content: &str) -> Self {
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(&content.to_string()), "size": 2 },
+            "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(content), "size": 2 },
             "layers": [],
         });
         Self::of_manifest("application/vnd.oci.image.manifest.v1+json", &manifest.to_string())

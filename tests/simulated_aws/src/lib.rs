@@ -22,6 +22,7 @@
 #![expect(clippy::must_use_candidate, reason = "what a handle changes matters more than what it returns")]
 
 mod account;
+mod body;
 mod calls;
 mod ecr;
 mod ecs;
@@ -31,6 +32,7 @@ mod function;
 mod functions;
 mod image;
 mod page;
+mod quota;
 mod repository;
 mod request;
 mod server;

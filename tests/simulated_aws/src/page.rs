@@ -4,7 +4,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
+use crate::fault::Paging;
 use crate::request::ServiceError;
+
+/// A parameter that no client sends: how the request is to be paged.
+pub(crate) const PAGING: &str = "simulated:paging";
 
 /// The limits of a listing.
 #[derive(Clone, Copy)]
@@ -37,6 +41,7 @@ pub(crate) fn page<T: Clone>(
         None => 0,
         Some(token) => token
             .as_str()
+            .map(|token| token.trim_end_matches(AGAIN))
             .and_then(|token| token.split_once('-'))
             .filter(|(of, _)| *of == fingerprint)
             .and_then(|(_, start)| start.parse().ok())
@@ -44,7 +49,33 @@ pub(crate) fn page<T: Clone>(
     };
     let end = items.len().min(start + size);
     let next = (end < items.len()).then(|| format!("{fingerprint}-{end}"));
+    let again = Some(format!("{fingerprint}-{start}{AGAIN}"));
+    let (end, next) = match paging(request) {
+        None => (end, next),
+        Some(Paging::Twice) => (end, again),
+        Some(Paging::AfterAnEmptyOne) => (start, again),
+    };
     Ok((items.get(start..end).unwrap_or_default().to_vec(), next))
+}
+
+/// What makes the token of the same page another token.
+const AGAIN: char = '~';
+
+fn paging(request: &Value) -> Option<Paging> {
+    match request.get(PAGING)?.as_str()? {
+        "twice" => Some(Paging::Twice),
+        _ => Some(Paging::AfterAnEmptyOne),
+    }
+}
+
+impl Paging {
+    /// The value of the parameter.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Twice => "twice",
+            Self::AfterAnEmptyOne => "afterAnEmptyOne",
+        }
+    }
 }
 
 /// The answer of a listing; without a token it is the last page.
@@ -61,7 +92,7 @@ pub(crate) fn listing(name: &str, items: Vec<impl Into<Value>>, next: Option<Str
 fn fingerprint(request: &Value) -> String {
     let mut request = request.clone();
     if let Some(fields) = request.as_object_mut() {
-        fields.retain(|name, _| !["nexttoken", "maxresults"].contains(&name.to_ascii_lowercase().as_str()));
+        fields.retain(|name, _| !["nexttoken", "maxresults", PAGING].contains(&name.to_ascii_lowercase().as_str()));
     }
     let mut hasher = DefaultHasher::new();
     request.to_string().hash(&mut hasher);

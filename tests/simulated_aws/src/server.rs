@@ -1,9 +1,9 @@
 //! The HTTP server: signature, fault and latency, then the service's answer.
 
-use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::server::conn::http1;
@@ -14,8 +14,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::body::{Body, Dropped};
 use crate::calls::Call;
-use crate::fault::{Effect, Fault};
+use crate::fault::{Carried, Effect, Fault};
+use crate::page::PAGING;
+use crate::quota::Quota;
 use crate::repository::Repository;
 use crate::request::{Request, ServiceError};
 use crate::world::{Cluster, Place, Shared};
@@ -107,6 +110,17 @@ impl SimulatedAws {
         self.world.lock().faults.push(fault);
     }
 
+    /// Lets these operations share a token bucket in every region of every account: so many calls at once, and so many a
+    /// second after that. What is too much is throttled.
+    pub fn set_quota(&self, operations: &[&str], burst: u32, per_second: u32) {
+        self.world.lock().quotas.push(Quota::new(operations, burst, per_second));
+    }
+
+    /// Lets something happen before every call is answered.
+    pub fn before_every_call(&self, happens: impl FnMut(&Call) + Send + 'static) {
+        self.world.lock().before_every_call = Some(Arc::new(Mutex::new(happens)));
+    }
+
     /// Ends all faults.
     pub fn heal(&self) {
         self.world.lock().faults.clear();
@@ -161,30 +175,33 @@ async fn serve(listener: TcpListener, world: Shared) {
     }
 }
 
-async fn respond(http: HttpRequest<Incoming>, world: &Shared) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(http: HttpRequest<Incoming>, world: &Shared) -> Result<Response<Body>, Dropped> {
     let (parts, body) = http.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let parsed = Request::parse(&parts.uri, header("x-amz-target"), header(AUTHORIZATION.as_str()), &body);
-    Ok(match parsed {
-        Ok(request) => answer(&request, world).await,
-        Err(error) => json_error(&error),
-    })
+    match parsed {
+        Ok(request) => answer(request, world).await,
+        Err(error) => Ok(json_error(&error)),
+    }
 }
 
-async fn answer(request: &Request, world: &Shared) -> Response<Full<Bytes>> {
-    let (place, latency, effect) = {
+async fn answer(mut request: Request, world: &Shared) -> Result<Response<Body>, Dropped> {
+    let call = Call {
+        operation: request.operation(),
+        account: request.account.clone(),
+        region: request.region.clone(),
+        request: request.body.clone(),
+        at: Instant::now(),
+        error: None,
+    };
+    let (place, latency, effect, happens) = {
         let mut world = world.lock();
-        let place = world.calls.begin(Call {
-            operation: request.operation(),
-            account: request.account.clone(),
-            region: request.region.clone(),
-            request: request.body.clone(),
-            at: Instant::now(),
-            error: None,
-        });
-        let effect = world.faults.iter_mut().find_map(|fault| fault.strikes(request).then(|| fault.effect.clone()));
-        (place, world.latency, effect)
+        let place = world.calls.begin(call.clone());
+        let effect = world.faults.iter_mut().find_map(|fault| fault.strikes(&request).then(|| fault.effect.clone()));
+        let throttled = || Effect::error(400, "ThrottlingException", "Rate exceeded");
+        let is_too_much = world.quotas.iter_mut().any(|quota| !quota.admits(&call));
+        (place, world.latency, effect.or(is_too_much.then(throttled)), world.before_every_call.clone())
     };
     let delay = match effect {
         Some(Effect::Slow(delay) | Effect::Before(delay, _)) => latency + delay,
@@ -196,17 +213,35 @@ async fn answer(request: &Request, world: &Shared) -> Response<Full<Bytes>> {
     if let Some(Effect::Before(_, happening)) = &effect {
         (happening.0)();
     }
-    if matches!(effect, Some(Effect::NoAnswer)) {
-        std::future::pending::<()>().await;
+    if let Some(happens) = happens {
+        (happens.lock().unwrap_or_else(PoisonError::into_inner))(&call);
     }
-    let answer = answer_of_service(request, world, effect.as_ref());
+    match effect {
+        Some(Effect::NoAnswer) => std::future::pending::<()>().await,
+        Some(Effect::Reset(Carried::NotOut)) => {
+            world.lock().calls.end(place, Some("Reset"));
+            return Err(Dropped);
+        }
+        Some(Effect::Garbage) => {
+            world.lock().calls.end(place, Some("Garbage"));
+            return Ok(response(200, "application/x-amz-json-1.1", "<html>come back later</html>".to_owned()));
+        }
+        Some(Effect::Paged(paging)) => request.body[PAGING] = paging.as_str().into(),
+        _ => {}
+    }
+    let answer = answer_of_service(&request, world, effect.as_ref());
     let error = answer.as_ref().err().map(|error| error.code.as_str());
     world.lock().calls.end(place, error);
-    match answer {
+    let response = match answer {
         Ok(Answer::Json(value)) => response(200, "application/x-amz-json-1.1", value.to_string()),
         Ok(Answer::Xml(text)) => response(200, "text/xml", text),
         Err(error) if request.service == "sts" => response(error.status, "text/xml", sts::error(&error)),
         Err(error) => json_error(&error),
+    };
+    match effect {
+        Some(Effect::Reset(Carried::Out)) => Err(Dropped),
+        Some(Effect::Truncated) => Ok(response.map(Body::truncated)),
+        _ => Ok(response),
     }
 }
 
@@ -218,6 +253,10 @@ enum Answer {
 fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>) -> Result<Answer, ServiceError> {
     if let Some(Effect::Error { status, code, message }) = effect {
         return Err(ServiceError::new(*status, code, message));
+    }
+    let token = request.body.get("nextToken").or_else(|| request.body.get("Marker")).filter(|token| token.is_string());
+    if matches!(effect, Some(Effect::ExpiredToken)) && token.is_some() {
+        return Err(ServiceError::new(400, "InvalidParameterException", "the token has expired"));
     }
     let mut world = world.lock();
     let enabled = world.region_statuses.get(&request.region).is_some_and(|status| status.starts_with("ENABLED"));
@@ -243,22 +282,21 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
             list.retain(|item| !item.to_string().contains(&json!(arn).to_string()));
         }
     }
-    let token = request.body.get("nextToken").filter(|token| token.is_string());
     if let (Some(Effect::RepeatToken), Some(token)) = (effect, token) {
         value["nextToken"] = token.clone();
     }
     Ok(Answer::Json(value))
 }
 
-fn json_error(error: &ServiceError) -> Response<Full<Bytes>> {
+fn json_error(error: &ServiceError) -> Response<Body> {
     let ServiceError { status, code, message } = error;
     response(*status, "application/x-amz-json-1.1", json!({ "__type": code, "message": message }).to_string())
 }
 
-fn response(status: u16, content_type: &str, body: String) -> Response<Full<Bytes>> {
+fn response(status: u16, content_type: &str, body: String) -> Response<Body> {
     Response::builder()
         .status(status)
         .header(CONTENT_TYPE, content_type)
-        .body(Full::new(Bytes::from(body)))
+        .body(Body::whole(Bytes::from(body)))
         .unwrap_or_default()
 }

@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::calls::Calls;
+use crate::calls::{Call, Calls};
 use crate::fault::Fault;
 use crate::functions::StoredFunction;
 use crate::image::Image;
+use crate::quota::Quota;
 use crate::repository::Repository;
 use crate::services::{Daemon, Service, ServiceDeployment, ServiceRevision, TaskDefinition};
+
+/// Something that happens to the account at a call.
+pub(crate) type Happens = Arc<Mutex<dyn FnMut(&Call) + Send>>;
 
 /// Everything that exists, shared by the server and the handles.
 #[derive(Clone)]
@@ -22,7 +26,10 @@ pub(crate) struct World {
     pub(crate) region_statuses: BTreeMap<String, &'static str>,
     pub(crate) calls: Calls,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) quotas: Vec<Quota>,
     pub(crate) latency: Duration,
+    /// What happens before every call is answered.
+    pub(crate) before_every_call: Option<Happens>,
     /// Who calls, where a test has said so.
     pub(crate) caller: Option<String>,
     /// The roles that may be assumed, and how long their credentials last.

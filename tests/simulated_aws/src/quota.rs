@@ -1,0 +1,41 @@
+//! Quotas as AWS publishes them: a bucket of tokens for each region of each account, which fills again at a steady rate.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::calls::Call;
+
+/// What some operations share.
+pub(crate) struct Quota {
+    operations: Vec<String>,
+    burst: f64,
+    per_second: f64,
+    buckets: BTreeMap<(String, String), Bucket>,
+}
+
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Quota {
+    pub(crate) fn new(operations: &[&str], burst: u32, per_second: u32) -> Self {
+        let operations = operations.iter().map(|operation| (*operation).to_owned()).collect();
+        Self { operations, burst: burst.into(), per_second: per_second.into(), buckets: BTreeMap::new() }
+    }
+
+    /// Whether there is a token for this call, which it takes. Calls of other operations need none.
+    pub(crate) fn admits(&mut self, call: &Call) -> bool {
+        if !self.operations.contains(&call.operation) {
+            return true;
+        }
+        let place = (call.account.clone(), call.region.clone());
+        let bucket = self.buckets.entry(place).or_insert(Bucket { tokens: self.burst, at: call.at });
+        let elapsed = call.at.saturating_duration_since(bucket.at).as_secs_f64();
+        bucket.tokens = (bucket.tokens + elapsed * self.per_second).min(self.burst);
+        bucket.at = call.at.max(bucket.at);
+        let admitted = bucket.tokens >= 1.0;
+        bucket.tokens -= f64::from(u8::from(admitted));
+        admitted
+    }
+}
