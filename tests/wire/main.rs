@@ -11,6 +11,7 @@ mod graph;
 mod main_job;
 mod permissions;
 mod policies;
+mod proof;
 mod pull_time;
 mod real_manifests;
 mod recheck;

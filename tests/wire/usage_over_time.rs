@@ -183,7 +183,10 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
                 let stretch = calls[last].at.duration_since(calls[first].at).as_secs_f64();
                 let asked = u32::try_from(last - first + 1).unwrap();
                 // A call is counted when it arrives and not when it is made, which on a busy machine is a while later.
-                assert!(f64::from(asked) <= burst + refill * (stretch + 0.4) + 1.0, "{operations:?}: {asked} in {stretch} s");
+                assert!(
+                    f64::from(asked) <= burst + refill * (stretch + 0.4) + 1.0,
+                    "{operations:?}: {asked} in {stretch} s"
+                );
             }
         }
     }

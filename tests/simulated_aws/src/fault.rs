@@ -43,8 +43,8 @@ pub(crate) enum Effect {
     Reset(Carried),
     /// The call is carried out, and its answer breaks off in the middle.
     Truncated,
-    /// The call is not carried out, and the answer is 200 with a text that no service writes.
-    Garbage,
+    /// The call is not carried out, and the answer is 200 with this text.
+    Garbage(&'static str),
     /// What names a next page is refused.
     ExpiredToken,
     /// The listing's page names itself as the next.
@@ -167,7 +167,13 @@ impl Fault {
     /// The call is not carried out, and the answer is 200 with a text that no service writes.
     #[must_use]
     pub fn garbage(operation: &str) -> Self {
-        Self::on(operation, Effect::Garbage)
+        Self::on(operation, Effect::Garbage("<html>come back later</html>"))
+    }
+
+    /// The call is not carried out, and the answer is 200 with an object in which nothing stands.
+    #[must_use]
+    pub fn blank(operation: &str) -> Self {
+        Self::on(operation, Effect::Garbage("{}"))
     }
 
     /// A call that asks for a next page is refused, since its token is too old.

@@ -222,9 +222,9 @@ async fn answer(mut request: Request, world: &Shared) -> Result<Response<Body>, 
             world.lock().calls.end(place, Some("Reset"));
             return Err(Dropped);
         }
-        Some(Effect::Garbage) => {
+        Some(Effect::Garbage(text)) => {
             world.lock().calls.end(place, Some("Garbage"));
-            return Ok(response(200, "application/x-amz-json-1.1", "<html>come back later</html>".to_owned()));
+            return Ok(response(200, "application/x-amz-json-1.1", text.to_owned()));
         }
         Some(Effect::Paged(paging)) => request.body[PAGING] = paging.as_str().into(),
         _ => {}

@@ -1,0 +1,9 @@
+//! Nothing in use is ever deleted, whatever fails, whatever moves, and whenever the time is up.
+//!
+//! Each case is a run over a world that is the same every time, but for the one thing that goes wrong. What a failure
+//! prints names the case, and the command that repeats it alone.
+
+mod deadline;
+mod moving;
+mod sweep;
+mod world;

@@ -1,0 +1,394 @@
+//! The world moves between any two calls of a run: people push, retag, deploy, scale out, stop and delete.
+//!
+//! What is promised is stated against what was in use when each delete was sent: whatever was used when usage was last
+//! read, and still is, stays. What only began to be used since then can be lost. That window can't be closed, since AWS
+//! has no way to delete on a condition; it is at most as long as usage may be old, and here it is counted.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ecr_cleanup::handler::Limits;
+use ecr_cleanup::plan::ImageResult;
+use ecr_cleanup::report::{Outcome, Report};
+use ecr_cleanup::settings::Environment;
+use ecr_cleanup::usage::FreshnessLimits;
+use fastrand::Rng;
+use futures::stream::{self, StreamExt};
+use serde_json::{Value, json};
+use simulated_aws::{Call, Image, Place, Repository, Service, SimulatedAws, Task};
+
+use super::world::{clients_in, deadline_in};
+
+/// Worlds that a test run looks at, unless `WORLDS` says otherwise.
+const WORLDS: u64 = 1_000;
+/// Worlds at a time.
+const AT_ONCE: usize = 4;
+
+/// What a workload names.
+#[derive(Clone, Debug)]
+enum Named {
+    Tag(String),
+    Digest(String),
+}
+
+/// A use of an image, by the number of the call before which it began.
+#[derive(Clone, Debug)]
+struct Use {
+    named: Named,
+    since: usize,
+}
+
+/// What an image names, and what it is about.
+type Relations = (Vec<String>, Option<String>);
+
+/// Adds what follows from a set until nothing more does.
+fn grow(set: &mut BTreeSet<String>, more: impl Fn(&BTreeSet<String>) -> Vec<String>) {
+    let mut before = usize::MAX;
+    while set.len() != before {
+        before = set.len();
+        let further = more(set);
+        set.extend(further);
+    }
+}
+
+/// What the test knows of the world, which the run must not know better.
+#[derive(Default)]
+struct Ledger {
+    /// Calls so far.
+    calls: usize,
+    /// How often each request was made, so that what happens at it does not depend on the order in which others come.
+    made: HashMap<String, u32>,
+    /// The call with which the last reading of usage began.
+    usage_read_at: usize,
+    /// When each image was described by its digest last.
+    looked_at: HashMap<String, usize>,
+    uses: BTreeMap<usize, Use>,
+    /// Where each tag is, and since when.
+    tags: BTreeMap<String, (String, usize)>,
+    /// The images, with what it names and what it is about.
+    relations: BTreeMap<String, Relations>,
+    running: Vec<(String, usize)>,
+    deleted: BTreeSet<String>,
+    broken: Vec<String>,
+    lost_in_the_window: usize,
+    log: String,
+}
+
+impl Ledger {
+    fn push(
+        &mut self,
+        repository: &Repository,
+        image: Image,
+        children: &[String],
+        subject: Option<&str>,
+        tag: Option<&str>,
+    ) {
+        let digest = repository.push(image);
+        self.relations.insert(digest.clone(), (children.to_vec(), subject.map(str::to_owned)));
+        if let Some(tag) = tag {
+            self.tags.insert(tag.to_owned(), (digest, self.calls));
+        }
+    }
+
+    fn use_it(&mut self, named: Named) -> usize {
+        let number = self.uses.len() + self.calls * 1_000;
+        self.uses.insert(number, Use { named, since: self.calls });
+        number
+    }
+
+    /// What must stay with what is used and with what a tag keeps: the indexes above what is used, all that an index names
+    /// that stays, and what is about an image that stays.
+    fn held(&self, used: Vec<String>, kept: Option<String>) -> BTreeSet<String> {
+        let exists = |digest: &String| self.relations.contains_key(digest);
+        let mut held: BTreeSet<String> = used.into_iter().filter(exists).collect();
+        let names_one = |held: &BTreeSet<String>, (_, (children, _)): &(&String, &Relations)| {
+            children.iter().any(|child| held.contains(child))
+        };
+        grow(&mut held, |held| {
+            let indexes = self.relations.iter().filter(|image| names_one(held, image));
+            indexes.map(|(digest, _)| digest.clone()).collect()
+        });
+        held.extend(kept.filter(exists));
+        grow(&mut held, |held| {
+            let of_held = self.relations.iter().flat_map(|(digest, (children, subject))| {
+                let named = held.contains(digest).then_some(children).into_iter().flatten();
+                let about = subject.as_ref().is_some_and(|subject| held.contains(subject)).then_some(digest);
+                named.chain(about)
+            });
+            of_held.cloned().collect()
+        });
+        held
+    }
+
+    /// Judges a delete that is about to be carried out.
+    fn judge(&mut self, digests: &[String]) {
+        let held = |ledger: &Self, is_known: bool| {
+            let is_here = |tag: &&(String, usize)| !is_known || ledger.is_seen(tag);
+            let image_of = |tag: &str| Some(ledger.tags.get(tag).filter(is_here)?.0.clone());
+            let uses = ledger.uses.values().filter(|usage| !is_known || usage.since <= ledger.usage_read_at);
+            let used = uses.filter_map(|usage| match &usage.named {
+                Named::Digest(digest) => Some(digest.clone()),
+                Named::Tag(tag) => image_of(tag),
+            });
+            ledger.held(used.collect(), image_of("latest"))
+        };
+        let (known, all) = (held(self, true), held(self, false));
+        for digest in digests {
+            if known.contains(digest) {
+                self.broken.push(format!("{digest} is in use, and deleted at call {}", self.calls));
+            } else if all.contains(digest) {
+                self.lost_in_the_window += 1;
+            }
+        }
+        self.deleted.extend(digests.iter().cloned());
+    }
+
+    /// Whether the run could see this tag where it is: at its last look at that image.
+    fn is_seen(&self, (digest, since): &(String, usize)) -> bool {
+        self.looked_at.get(digest).is_some_and(|looked_at| since <= looked_at)
+    }
+}
+
+/// One world: a repository, a cluster, and who changes them.
+struct Moving {
+    place: Place,
+    app: Repository,
+    seed: u64,
+}
+
+impl Moving {
+    /// Builds of all kinds, some of them used.
+    fn found(&self, ledger: &mut Ledger) {
+        let mut rng = Rng::with_seed(self.seed);
+        let builds = rng.u32(4..14);
+        for build in 0..builds {
+            let days = f64::from(builds - build) + 1.0;
+            self.build(ledger, &mut rng, &format!("v{build}"), days);
+        }
+        ledger.calls = 0;
+        for _ in 0..rng.usize(0..4) {
+            self.start(ledger, &mut rng);
+        }
+    }
+
+    /// Pushes a build: plain or an index of two platforms, signed or not, with its tag and perhaps `latest`.
+    fn build(&self, ledger: &mut Ledger, rng: &mut Rng, tag: &str, days: f64) {
+        let content = format!("{}-{tag}-{}", self.seed, ledger.relations.len());
+        let mut image = Image::built_from(&content);
+        let mut children = Vec::new();
+        if rng.u8(..) < 90 {
+            let platforms = ["amd64", "arm64"].map(|it| Image::built_from(&format!("{content}-{it}")).days_old(days));
+            image = Image::index_of(&platforms);
+            for platform in platforms {
+                children.push(platform.digest().to_owned());
+                ledger.push(&self.app, platform, &[], None, None);
+            }
+        }
+        let digest = image.digest().to_owned();
+        ledger.push(&self.app, image.and_tag(tag).days_old(days), &children, None, Some(tag));
+        if rng.u8(..) < 60 {
+            let signature = Image::built_from(&format!("{content}-signature")).about(&digest).days_old(days);
+            ledger.push(&self.app, signature, &[], Some(&digest), None);
+        }
+        if rng.u8(..) < 60 {
+            self.move_tag(ledger, &digest, "latest");
+        }
+    }
+
+    fn move_tag(&self, ledger: &mut Ledger, digest: &str, tag: &str) {
+        if self.app.digests().contains(digest) {
+            self.app.tag(digest, tag);
+            ledger.tags.insert(tag.to_owned(), (digest.to_owned(), ledger.calls));
+        }
+    }
+
+    /// Starts a task or a service from a tag or a digest that exists.
+    fn start(&self, ledger: &mut Ledger, rng: &mut Rng) {
+        let digests: Vec<String> = self.app.digests().into_iter().collect();
+        let tags: Vec<String> = self.app.tags().into_iter().collect();
+        let cluster = self.place.cluster("prod");
+        match (rng.u8(..3), rng.choice(&tags), rng.choice(&digests)) {
+            (0, Some(tag), _) => {
+                let task = cluster.runs(&self.app.uri(tag));
+                let number = ledger.use_it(Named::Tag(tag.clone()));
+                ledger.running.push((task, number));
+            }
+            (1, _, Some(digest)) => {
+                let task = cluster.start(Task::pulled(&self.app.uri("gone"), digest));
+                let number = ledger.use_it(Named::Digest(digest.clone()));
+                ledger.running.push((task, number));
+            }
+            (_, Some(tag), _) => {
+                let definition = self.place.register("web", &[&self.app.uri(tag)]);
+                cluster.create(Service::of(&definition).at_zero());
+                ledger.use_it(Named::Tag(tag.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// What somebody does before this call is answered.
+    fn happen(&self, ledger: &mut Ledger, call: &Call) {
+        ledger.calls += 1;
+        let text = format!("{} {}", call.operation, call.request);
+        let made = ledger.made.entry(text.clone()).or_default();
+        *made += 1;
+        let mut hasher = DefaultHasher::new();
+        (self.seed, *made).hash(&mut hasher);
+        // Regions are numbered by the process, and a seed is to mean the same in every one.
+        text.replace(&call.region, "").hash(&mut hasher);
+        let mut rng = Rng::with_seed(hasher.finish());
+        let what = match rng.u8(..100) {
+            0..12 => {
+                let tag = format!("n{}", ledger.calls);
+                self.build(ledger, &mut rng, &tag, 0.0);
+                "a push"
+            }
+            12..22 => {
+                let digests: Vec<String> = self.app.digests().into_iter().collect();
+                let tags: Vec<String> = ledger.tags.keys().cloned().collect();
+                if let (Some(digest), Some(tag)) = (rng.choice(&digests), rng.choice(&tags)) {
+                    self.move_tag(ledger, digest, tag);
+                }
+                "a retag"
+            }
+            22..36 => {
+                self.start(ledger, &mut rng);
+                "a start"
+            }
+            36..42 => {
+                // A stopped task is still listed, and may be replaced.
+                if let Some((task, _)) = rng.choice(&ledger.running) {
+                    self.place.cluster("prod").stop(task);
+                }
+                "a stop"
+            }
+            42..48 => {
+                let digests: Vec<String> = self.app.digests().into_iter().collect();
+                if let Some(digest) = rng.choice(&digests) {
+                    self.app.delete(digest);
+                    ledger.tags.retain(|_, (tagged, _)| tagged != digest);
+                }
+                "a deletion"
+            }
+            48..54 => {
+                let digests: Vec<String> = self.app.digests().into_iter().collect();
+                if let Some(digest) = rng.choice(&digests) {
+                    self.app.pull(digest);
+                }
+                "a pull"
+            }
+            _ => "",
+        };
+        if !what.is_empty() {
+            _ = writeln!(ledger.log, "{what} before call {}, {}", ledger.calls, call.operation);
+        }
+        match (call.operation.as_str(), digests_of(call)) {
+            ("ecs:ListClusters", _) => ledger.usage_read_at = ledger.calls,
+            ("ecr:DescribeImages", digests) => {
+                let calls = ledger.calls;
+                ledger.looked_at.extend(digests.into_iter().map(|digest| (digest, calls)));
+            }
+            ("ecr:BatchDeleteImage", digests) => {
+                // An index that is gone holds nothing any more.
+                let images = self.app.digests();
+                ledger.relations.retain(|digest, _| images.contains(digest));
+                ledger.judge(&digests);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn digests_of(call: &Call) -> Vec<String> {
+    let ids = call.request["imageIds"].as_array().into_iter().flatten();
+    ids.filter_map(|id| id["imageDigest"].as_str()).map(str::to_owned).collect()
+}
+
+fn settings(seed: u64) -> Value {
+    let mut rng = Rng::with_seed(!seed);
+    json!({
+        "dryRun": false, "imagesToKeep": rng.u32(0..3), "untaggedOlderThanDays": rng.u32(0..3),
+        "keepPulledWithinDays": rng.u32(0..2), "keepTags": ["latest"],
+    })
+}
+
+/// What a run in a world that moves came to: the images that were deleted, and those lost in the window.
+async fn run_in(seed: u64) -> Result<(usize, usize), String> {
+    let aws = SimulatedAws::start().await;
+    let region = super::world::region_of_its_own("sim-moving");
+    aws.disable_region(simulated_aws::REGION);
+    let place = aws.region(&region);
+    let world = Moving { app: place.repository("app"), place, seed };
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    world.found(&mut ledger.lock().unwrap());
+    let moved = Arc::clone(&ledger);
+    aws.before_every_call(move |call| world.happen(&mut moved.lock().unwrap(), call));
+
+    let clients = clients_in(&aws, &region).await;
+    let freshness = match seed % 2 {
+        0 => FreshnessLimits::CONTRACT,
+        // Usage is read again before each batch, which makes the window smaller.
+        _ => FreshnessLimits { max_age: Duration::ZERO, ..FreshnessLimits::CONTRACT },
+    };
+    let limits = Limits { freshness, ..Limits::until(deadline_in(Duration::from_mins(15))) };
+    let environment = Environment::new();
+    let run = ecr_cleanup::handler::run(settings(seed), &environment, &clients, limits);
+    let report = Box::pin(run).await.map_err(|error| format!("it does not start: {error}"))?;
+    let ledger = ledger.lock().unwrap();
+    let broken = ledger.broken.first().cloned().or_else(|| untold(&report, &ledger));
+    match broken {
+        None => Ok((ledger.deleted.len(), ledger.lost_in_the_window)),
+        Some(broken) => Err(format!("{broken}\n{}", ledger.log)),
+    }
+}
+
+/// What the report does not tell as it was.
+fn untold(report: &Report, ledger: &Ledger) -> Option<String> {
+    if report.outcome != Outcome::Completed {
+        return Some(format!("{:?}: {:?}", report.outcome, report.plan.errors().next()));
+    }
+    let sent =
+        |result: &ImageResult| matches!(result, ImageResult::Deleted | ImageResult::Kept | ImageResult::Failed(_));
+    let told: BTreeSet<String> =
+        report.plan.stale().filter(|image| sent(&image.result)).map(|image| image.image_digest.to_string()).collect();
+    // What was gone by then may have been sent or not.
+    let gone = |image: &&ecr_cleanup::plan::StaleImage| image.result == ImageResult::Gone;
+    let gone: BTreeSet<String> = report.plan.stale().filter(gone).map(|image| image.image_digest.to_string()).collect();
+    let unsent =
+        told.difference(&ledger.deleted).next().map(|digest| format!("{digest} is told as deleted, and was not"));
+    let untold = ledger.deleted.difference(&told).find(|digest| !gone.contains(*digest));
+    unsent.or_else(|| untold.map(|digest| format!("{digest} was deleted, and is not told so")))
+}
+
+#[tokio::test]
+async fn nothing_that_was_in_use_when_usage_was_read_is_deleted_however_the_world_moves() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("WORLD_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("WORLDS").unwrap_or(WORLDS),
+    };
+    let ends: Vec<(u64, Result<(usize, usize), String>)> = stream::iter(seeds.clone())
+        .map(async |seed| (seed, run_in(seed).await))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let (mut deleted, mut lost, mut broken) = (0, 0, Vec::new());
+    for (seed, end) in ends {
+        match end {
+            Ok((of_world, in_window)) => (deleted, lost) = (deleted + of_world, lost + in_window),
+            Err(error) => broken.push(format!(
+                "seed {seed}: {error}\n  repeat with: WORLD_SEED={seed} cargo test --test wire proof::moving -- --nocapture"
+            )),
+        }
+    }
+    println!(
+        "{} worlds: {deleted} images deleted, {lost} of them used only since usage was last read",
+        seeds.end - seeds.start
+    );
+    assert!(broken.is_empty(), "{} worlds:\n{}", broken.len(), broken.join("\n"));
+    assert!(deleted > 0 || seeds.end - seeds.start == 1, "no world had anything to delete");
+}

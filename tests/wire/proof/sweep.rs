@@ -1,0 +1,269 @@
+//! Every call, and everything that can go wrong with it, once and for good.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ecr_cleanup::handler::RunError;
+use ecr_cleanup::plan::ImageResult;
+use ecr_cleanup::report::{Outcome, Report};
+use futures::stream::{self, StreamExt};
+use serde_json::Value;
+use simulated_aws::{Call, Fault};
+
+use super::world::{Location, World};
+use crate::support::json_of;
+
+/// Runs at a time: many only wait for an answer that does not come.
+const AT_ONCE: usize = 6;
+
+/// What a fault may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// Nothing, once or for good.
+    Nothing,
+    /// Nothing, if it passes.
+    NothingOnce,
+    /// Something, and then that is told.
+    Told,
+}
+
+/// How long a fault lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lasts {
+    Once,
+    ForGood,
+}
+
+/// What a run came to.
+struct End {
+    left: BTreeSet<Location>,
+    report: Result<Report, RunError>,
+    /// The report without its times, as a run in any other world tells it.
+    told: Option<Value>,
+}
+
+async fn end_of(world: &World) -> End {
+    let report = world.run().await;
+    let told = report.as_ref().ok().map(|report| {
+        let text = world.neutral(&json_of(report).to_string());
+        let mut told: Value = serde_json::from_str(&text).unwrap();
+        forget_times(&mut told);
+        told
+    });
+    End { left: world.images(), report, told }
+}
+
+/// Worlds are founded one after the other, and their images are so many days old by then.
+fn forget_times(told: &mut Value) {
+    match told {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !["startedAt", "finishedAt", "imagePushedAt"].contains(&name.as_str()));
+            fields.values_mut().for_each(forget_times);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_times),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Every call of a run in which nothing goes wrong, each once.
+async fn calls_of_a_run() -> (World, Vec<Call>, End, BTreeSet<Location>) {
+    let world = World::found().await;
+    let before = world.images();
+    let end = end_of(&world).await;
+    let calls: BTreeMap<_, _> = world
+        .aws
+        .calls()
+        .into_iter()
+        .map(|call| {
+            ((call.operation.clone(), call.region.clone(), call.account.clone(), call.request.to_string()), call)
+        })
+        .collect();
+    (world, calls.into_values().collect(), end, before)
+}
+
+#[tokio::test]
+async fn the_world_of_the_sweep_has_something_of_everything() {
+    let (world, calls, end, before) = calls_of_a_run().await;
+    let report = end.report.unwrap();
+    assert_eq!(report.outcome, Outcome::Completed, "{:?}", report.warnings);
+    assert_eq!(end.left, world.stays);
+    assert!((80..140).contains(&calls.len()), "{} calls", calls.len());
+    assert!(before.len() - end.left.len() > 100 && calls.iter().all(|call| call.error.as_deref().is_none_or(is_fine)));
+    let operations: BTreeSet<&str> = calls.iter().map(|call| call.operation.as_str()).collect();
+    assert!(operations.len() >= 24, "{operations:?}");
+}
+
+/// What services answer where there is nothing.
+fn is_fine(code: &str) -> bool {
+    code.ends_with("PolicyNotFoundException") || code == "UnknownOperationException"
+}
+
+macro_rules! survives {
+    ($($fault:ident: $make:expr, $expected:ident;)*) => {$(
+        #[tokio::test]
+        async fn $fault() {
+            sweep(stringify!($fault), $make, Expected::$expected).await;
+        }
+    )*};
+}
+
+survives! {
+    throttling: |operation| Fault::throttled(operation), NothingOnce;
+    internal_errors: |operation| Fault::error(operation, 500, "InternalServerError"), NothingOnce;
+    unavailability: |operation| Fault::error(operation, 503, "ServiceUnavailable"), NothingOnce;
+    closed_connections: |operation| Fault::reset(operation), NothingOnce;
+    lost_answers: |operation| Fault::lost_answer(operation), NothingOnce;
+    truncated_answers: |operation| Fault::truncated(operation), NothingOnce;
+    silence: |operation| Fault::no_answer(operation), NothingOnce;
+    slowness: |operation| Fault::slow(operation, Duration::from_millis(40)), Nothing;
+    denials: |operation| Fault::denied(operation), Told;
+    garbage: |operation| Fault::garbage(operation), Told;
+    blank_answers: |operation| Fault::blank(operation), Told;
+    expired_tokens: |operation| Fault::expired_token(operation), Told;
+    repeated_tokens: |operation| Fault::repeated_token(operation), Told;
+    duplicated_pages: |operation| Fault::duplicated_page(operation), Nothing;
+    empty_pages: |operation| Fault::empty_page(operation), Nothing;
+}
+
+/// Runs once for every call, with this fault befalling it once, and once more with it befalling it for good.
+async fn sweep(name: &str, fault: fn(&str) -> Fault, expected: Expected) {
+    let (of_calls, calls, undisturbed, before) = calls_of_a_run().await;
+    // `SWEEP=17` runs the seventeenth case alone.
+    let only: Option<usize> = std::env::var("SWEEP").ok().and_then(|case| case.parse().ok());
+    let cases = calls.iter().flat_map(|call| [(call, Lasts::Once), (call, Lasts::ForGood)]).enumerate();
+    let cases = cases.filter(|(case, _)| only.is_none_or(|only| only == *case));
+    let (of_calls, undisturbed, before) = (&of_calls, &undisturbed, &before);
+    let failures: Vec<String> = stream::iter(cases)
+        .map(async |(case, (call, lasts))| {
+            let world = World::found().await;
+            let fault = fault(&call.operation).of_call(&world.own(call, of_calls));
+            world.aws.inject(match lasts {
+                Lasts::Once => fault.times(1),
+                Lasts::ForGood => fault,
+            });
+            let end = end_of(&world).await;
+            let broken = broken_promise(&world, call, lasts, expected, &end, undisturbed, before)?;
+            Some(format!(
+                "{broken}\n  {name} {lasts:?} of {} in {}: {}\n  repeat with: SWEEP={case} cargo test --test wire proof::sweep::{name}",
+                call.operation,
+                of_calls.neutral(&call.region),
+                of_calls.neutral(&call.request.to_string()),
+            ))
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(async |failure| failure)
+        .collect()
+        .await;
+    assert!(failures.is_empty(), "{} cases:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// The promise that a run broke.
+fn broken_promise(
+    world: &World,
+    call: &Call,
+    lasts: Lasts,
+    expected: Expected,
+    end: &End,
+    undisturbed: &End,
+    before: &BTreeSet<Location>,
+) -> Option<String> {
+    if let Some(lost) = world.stays.difference(&end.left).next() {
+        return Some(format!("{lost:?} is used or protected, and gone"));
+    }
+    if let Some(report) = end.report.as_ref().ok()
+        && let Some(lie) = lie(world, report, &end.left, before)
+    {
+        return Some(lie);
+    }
+    let unchanged = end.left == undisturbed.left && is_told_alike(end, undisturbed);
+    let may_change = match expected {
+        Expected::Nothing => false,
+        Expected::NothingOnce => lasts == Lasts::ForGood,
+        Expected::Told => true,
+    };
+    if !unchanged && !may_change {
+        return Some(format!("it changed the result: {}", summary(end)));
+    }
+    if !unchanged && !tells_more(end, undisturbed) {
+        return Some(format!("it changed something, and nothing tells of it: {}", summary(end)));
+    }
+    depends_on(call, end, undisturbed, before)
+}
+
+/// What is not as the report says.
+pub fn lie(world: &World, report: &Report, left: &BTreeSet<Location>, before: &BTreeSet<Location>) -> Option<String> {
+    let mut planned = BTreeSet::new();
+    for registry in &report.plan.registries {
+        for repository in registry.repositories.iter().flatten() {
+            for image in repository.decided.iter().flat_map(|decided| &decided.stale) {
+                let region = world.neutral(registry.region.as_str());
+                let location = (region, repository.repository_name.to_string(), image.image_digest.to_string());
+                let is_left = left.contains(&location);
+                let is_as_told = match &image.result {
+                    ImageResult::Deleted | ImageResult::Gone => !is_left,
+                    // Whether a call was carried out whose answer never came, nobody can know.
+                    ImageResult::Failed(_) => true,
+                    ImageResult::Archived => false,
+                    ImageResult::Planned
+                    | ImageResult::Kept
+                    | ImageResult::Skipped(_)
+                    | ImageResult::NotAttempted(_) => is_left,
+                };
+                if !is_as_told {
+                    return Some(format!("{location:?} is told as {:?}", image.result));
+                }
+                planned.insert(location);
+            }
+        }
+    }
+    let lost = before.difference(left).find(|location| !planned.contains(*location));
+    lost.map(|location| format!("{location:?} is gone, and the report does not speak of it"))
+}
+
+/// Whether two runs tell the same. Where the answer of a delete was lost, the next attempt finds the images gone.
+fn is_told_alike(end: &End, undisturbed: &End) -> bool {
+    let plain = |told: &Option<Value>| {
+        let mut told = told.clone()?;
+        let totals = told["totals"].as_object_mut()?;
+        for name in ["imagesDeleted", "bytesDeleted", "monthlySavingUsd"] {
+            totals.remove(name);
+        }
+        Some(told.to_string().replace(r#""result":"gone""#, r#""result":"deleted""#))
+    };
+    end.told == undisturbed.told || plain(&end.told) == plain(&undisturbed.told)
+}
+
+/// Whether a person is told that something went wrong.
+fn tells_more(end: &End, undisturbed: &End) -> bool {
+    let warnings = |end: &End| -> BTreeSet<String> {
+        let told = end.told.iter().flat_map(|told| told["warnings"].as_array().into_iter().flatten());
+        told.map(Value::to_string).collect()
+    };
+    match &end.report {
+        Ok(report) => report.outcome != Outcome::Completed || !warnings(end).is_subset(&warnings(undisturbed)),
+        Err(_) => true,
+    }
+}
+
+/// What a fault changed although it does not depend on the call: of a repository that repository alone, of ECR's others
+/// that region alone; and where usage is not known, nothing is deleted at all.
+fn depends_on(call: &Call, end: &End, undisturbed: &End, before: &BTreeSet<Location>) -> Option<String> {
+    if end.left == undisturbed.left {
+        return None;
+    }
+    if !call.operation.starts_with("ecr:") {
+        return (end.left != *before).then(|| "usage is not known, and something was deleted".to_owned());
+    }
+    let region = if call.region.starts_with("sim-east") { "sim-east" } else { "sim-west" };
+    let repository = call.request["repositoryName"].as_str();
+    let depends = |location: &&Location| location.0 == region && repository.is_none_or(|name| location.1 == name);
+    let stopped = end.left.difference(&undisturbed.left).find(|location| !depends(location));
+    stopped.map(|location| format!("it stopped {location:?}, which does not depend on it"))
+}
+
+fn summary(end: &End) -> String {
+    match &end.report {
+        Ok(report) => format!("{:?}, {:?}, warnings {:?}", report.outcome, report.totals, report.warnings),
+        Err(error) => error.to_string(),
+    }
+}
