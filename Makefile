@@ -5,6 +5,7 @@ EVENT ?= events/dry-run.json
 PORT ?= 4566
 INVOKE_PORT ?= 9000
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= event manifest policy reference
 # No test reaches beyond this machine; `make invoke` reaches the account of the shell's credentials.
 export AWS_EC2_METADATA_DISABLED = true
 
@@ -46,8 +47,9 @@ test-release: build target/tools/sam/bin/sam ## Run the zip under AWS's own runt
 	.venv/bin/python tests/infra/rie.py target/lambda/ecr-cleanup/bootstrap.zip \
 	  target/tools/sam/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64 target/debug/examples/demo
 
-bench: ## Measure how long the planner takes: 50 rules over 100,000 images are to take under a second.
-	cargo bench --features second-opinions --bench planner
+bench: ## Measure what the function must reach, each number beside its budget; ONLY=growth measures one part.
+	cargo bench --no-default-features --bench account -- $(if $(ONLY),--only $(ONLY))
+	$(if $(ONLY),,cargo bench --no-default-features --bench planner)
 
 build: .venv/cargo-lambda ## Build target/lambda/ecr-cleanup/bootstrap.zip for Lambda on x86_64; POLICIES=file.json goes into it.
 	$(CARGO_LAMBDA) build --release --bin ecr-cleanup --output-format zip $(if $(POLICIES),--include $(POLICIES))
@@ -98,9 +100,11 @@ destroy: target/tools/sam/bin/sam ## Delete the stack STACK= with its log. It as
 	@echo "Deletes the stack $(STACK), with profile $${AWS_PROFILE:-default}: function, schedule, alarms, role and log."
 	$(SAM) delete --stack-name $(STACK)
 
-fuzz: target/tools/bin/cargo-fuzz ## Fuzz the parser of image references for FUZZ_SECONDS=60. Needs clang's or gcc's C++ compiler.
-	RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none reference \
-	  -- -max_total_time=$(FUZZ_SECONDS) -max_len=300
+fuzz: target/tools/bin/cargo-fuzz ## Fuzz every parser of foreign text for FUZZ_SECONDS=60 each. Needs clang's or gcc's C++ compiler.
+	@for target in $(FUZZ_TARGETS); do mkdir -p tests/fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none $$target \
+	    tests/fuzz/corpus/$$target events events/policies tests/real_manifests \
+	    -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
 
 clean: ## Remove everything that was built or installed.
 	rm -rf target .venv

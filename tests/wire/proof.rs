@@ -4,6 +4,7 @@
 //! prints names the case, and the command that repeats it alone.
 
 mod deadline;
+mod extremes;
 mod moving;
 mod sweep;
 mod world;

@@ -86,7 +86,9 @@ pub(super) async fn of_services(ecs: &EcsRegion, services: &Services, caller: Ca
     while let Some(batch) = described.next().await {
         match batch {
             Ok((described, findings)) => {
-                described.iter().for_each(|revision| found.add(revision));
+                for revision in &described {
+                    found.add(revision);
+                }
                 found.findings.merge(findings);
             }
             Err(error) => found.findings.fail(Source::Services, error),

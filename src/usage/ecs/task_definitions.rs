@@ -134,7 +134,9 @@ async fn list_all(ecs: &EcsRegion, caller: Caller<'_>) -> Result<Listed, CallErr
         let page = caller.call(LIST_TASK_DEFINITIONS, request.send()).await?;
         pages += 1;
         let listed = page.task_definition_arns.ok_or_else(|| CallError::no_list(LIST_TASK_DEFINITIONS))?;
-        listed.into_iter().for_each(|arn| revisions.add(arn));
+        for arn in listed {
+            revisions.add(arn);
+        }
         match page.next_token.filter(|token| !token.is_empty()) {
             None => return Ok(Listed::All(revisions)),
             next if next == token => return Err(CallError::broke_off(LIST_TASK_DEFINITIONS)),

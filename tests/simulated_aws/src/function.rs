@@ -110,6 +110,12 @@ impl Function {
         answered.await.expect("the function answers")
     }
 
+    /// The id of its process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id().expect("it runs")
+    }
+
     /// Ends the process and returns what it logged, a line each.
     pub async fn stop(mut self) -> Vec<String> {
         self.process.kill().await.expect("the process was running");

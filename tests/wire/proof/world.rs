@@ -16,13 +16,11 @@ use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Call, Image, Place, Repository, Service, SimulatedAws, Task, access_key_of};
 
 const OTHER_ACCOUNT: &str = "210987654321";
-/// How long a simulated answer is waited for, so that one that never comes costs little.
-const PATIENCE: Patience = Patience {
-    attempt: Duration::from_millis(600),
-    operation: Duration::from_millis(2_500),
-    first_pause: Duration::from_millis(1),
-    longest_pause: Duration::from_millis(4),
-};
+/// With a simulated account, which answers when it comes to it: the machine may be busy.
+const PATIENCE: Patience =
+    Patience { first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(4), ..Patience::WITH_AWS };
+/// With answers that never come.
+const LITTLE_PATIENCE: Patience = Patience { attempt: Duration::from_secs(1), ..PATIENCE };
 
 /// An image in its place: region, repository, digest.
 pub type Location = (String, String, String);
@@ -32,6 +30,7 @@ pub struct World {
     pub aws: SimulatedAws,
     regions: [String; 2],
     role: String,
+    patience: Patience,
     /// What a run leaves when nothing goes wrong.
     pub stays: BTreeSet<Location>,
 }
@@ -44,7 +43,7 @@ impl World {
         aws.disable_region(simulated_aws::REGION);
         let role = aws.role(OTHER_ACCOUNT);
         let [east, west] = [aws.region(&regions[0]), aws.region(&regions[1])];
-        let mut world = Self { aws, regions, role, stays: BTreeSet::new() };
+        let mut world = Self { aws, regions, role, patience: PATIENCE, stays: BTreeSet::new() };
         world.found_east(&east);
         world.found_west(&west, &east);
         world
@@ -58,6 +57,11 @@ impl World {
         })
     }
 
+    /// Waits only briefly for answers.
+    pub fn with_little_patience(self) -> Self {
+        Self { patience: LITTLE_PATIENCE, ..self }
+    }
+
     /// Runs with as much time as Lambda gives.
     pub async fn run(&self) -> Result<Report, RunError> {
         self.run_until(deadline_in(Duration::from_mins(15))).await
@@ -65,7 +69,7 @@ impl World {
 
     /// Runs until this deadline.
     pub async fn run_until(&self, deadline: Deadline) -> Result<Report, RunError> {
-        let clients = clients_in(&self.aws, &self.regions[0]).await;
+        let clients = clients_in(&self.aws, &self.regions[0]).await.with_patience(self.patience);
         Box::pin(run(self.settings(), &Environment::new(), &clients, Limits::until(deadline))).await
     }
 
@@ -211,7 +215,7 @@ pub fn region_of_its_own(name: &str) -> String {
     format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The SDK's clients in a region, with little patience.
+/// The SDK's clients in a region.
 pub async fn clients_in(aws: &SimulatedAws, region: &str) -> Aws {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .endpoint_url(aws.url())

@@ -1,0 +1,50 @@
+//! What every parser of foreign text promises, whatever the text: no panic, and nothing read that is not there.
+
+use ecr_cleanup::event::Event;
+use ecr_cleanup::image::{ImageDigest, ManifestKind};
+use ecr_cleanup::manifest::Manifests;
+use ecr_cleanup::policy::Policy;
+use ecr_cleanup::reference::ImageReference;
+use ecr_cleanup::settings::{Environment, Mode, Settings};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// An event is refused by a key, or gives settings; and it takes an explicit false to let a run delete.
+pub fn event(text: &str) {
+    let Ok(payload) = serde_json::from_str::<Value>(text) else { return };
+    let Ok(event) = Event::parse(payload) else { return };
+    match Settings::resolve(&event.settings, &Environment::new()) {
+        Ok(settings) => assert!(settings.mode == Mode::DryRun || text.to_ascii_lowercase().contains("false")),
+        Err(refused) => assert!(!refused.key.is_empty() || event.settings.contains_key(""), "{refused}"),
+    }
+}
+
+/// What a workload names prints as it was given.
+pub fn reference(text: &str) {
+    if let Ok(reference) = text.parse::<ImageReference>() {
+        assert_eq!(reference.to_string(), text);
+    }
+}
+
+/// An index that is read names as many images as it lists, each of them by what stands in it.
+pub fn manifest(text: &str) {
+    let digest = ImageDigest::from_sha256(Sha256::digest(text).into());
+    for kind in [ManifestKind::Index, ManifestKind::Manifest, ManifestKind::Unknown] {
+        let mut manifests = Manifests::default();
+        let read = manifests.add(digest, kind, text);
+        let children = manifests.children_of(digest);
+        assert_eq!(read.is_ok(), children.is_some());
+        if let (ManifestKind::Index, Some(children)) = (kind, children) {
+            let listed = serde_json::from_str::<Value>(text).unwrap_or_default();
+            assert_eq!(listed["manifests"].as_array().map(Vec::len), Some(children.len()), "{text}");
+            assert!(children.iter().all(|child| text.contains(&child.to_string())), "{text}");
+        }
+    }
+}
+
+/// A lifecycle policy is refused by a place in it, or read.
+pub fn policy(text: &str) {
+    if let Err(refused) = Policy::of_repository(text) {
+        assert!(!refused.to_string().is_empty());
+    }
+}
