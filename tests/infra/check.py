@@ -1,106 +1,24 @@
-"""Checks what cfn-lint does not: what the template comes to with given parameters, and its policies against IAM's tables.
+"""Checks what cfn-lint does not: what the template comes to with given parameters, its policies against IAM's tables, and
+what is built for Lambda.
 
 Needs no network: the tables are those that policy_sentry carries along.
 """
 
 import json
+import os
 import re
+import subprocess
 import sys
-from pathlib import Path
 
-import yaml
 from aws_cron_expression_validator.validator import AWSCronExpressionValidator
 from policy_sentry.querying.actions import get_action_data
+from samtranslator.public.exceptions import InvalidDocumentException
+from samtranslator.translator.transform import transform
 
-ROOT = Path(__file__).resolve().parents[2]
-ACCOUNT = "123456789012"
+from template import ACCOUNT, ROOT, Template
 
 # Newer than the tables, or than the tables' resource types for them.
 UNKNOWN_ACTIONS = {"ecs:DescribeDaemon", "ecs:DescribeDaemonRevisions", "ecs:ListDaemons"}
-
-
-class Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms: `!Ref x` becomes `{"Ref": "x"}`."""
-
-
-def short_form(loader, suffix, node):
-    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-        return {name: value.split(".") if suffix == "GetAtt" else value}
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    return {name: loader.construct_mapping(node, deep=True)}
-
-
-Loader.add_multi_constructor("!", short_form)
-
-
-class Template:
-    """A template with parameters, which can be asked what it comes to."""
-
-    def __init__(self, name, **parameters):
-        self.document = yaml.load((ROOT / "infra" / name).read_text(), Loader)
-        declared = self.document["Parameters"]
-        unknown = parameters.keys() - declared.keys()
-        assert not unknown, f"{name} has no parameters {unknown}"
-        self.parameters = {
-            key: self.typed(spec, parameters.get(key, spec.get("Default"))) for key, spec in declared.items()
-        }
-
-    @staticmethod
-    def typed(spec, value):
-        if spec["Type"] == "CommaDelimitedList":
-            return [] if not value else value.split(",")
-        return value
-
-    def condition(self, name):
-        return self.value(self.document["Conditions"][name])
-
-    def value(self, node):
-        """What an expression comes to; None for AWS::NoValue."""
-        if isinstance(node, list):
-            return [value for value in map(self.value, node) if value is not None]
-        if not isinstance(node, dict):
-            return node
-        if len(node) == 1:
-            (name, argument), = node.items()
-            if name == "Ref":
-                pseudo = {"AWS::AccountId": ACCOUNT, "AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::StackName": "s"}
-                if argument == "AWS::NoValue":
-                    return None
-                return pseudo.get(argument, self.parameters.get(argument, f"<{argument}>"))
-            if name == "Fn::If":
-                condition, yes, no = argument
-                return self.value(yes if self.condition(condition) else no)
-            if name == "Fn::Equals":
-                one, other = (str(self.value(side)) for side in argument)
-                return one == other
-            if name == "Fn::Not":
-                return not self.value(argument[0])
-            if name == "Fn::Join":
-                separator, parts = argument
-                return separator.join(map(str, self.value(parts)))
-            if name == "Fn::Sub":
-                text, names = argument if isinstance(argument, list) else (argument, {})
-                return re.sub(r"\$\{([^}]+)\}", lambda found: self.substituted(found[1], names), text)
-            if name == "Fn::GetAtt":
-                return f"<{'.'.join(argument)}>"
-        values = {key: self.value(value) for key, value in node.items()}
-        return {key: value for key, value in values.items() if value is not None}
-
-    def substituted(self, name, names):
-        return str(self.value(names[name] if name in names else {"Ref": name}))
-
-    def resources(self):
-        """The resources whose condition holds."""
-        for name, resource in self.document["Resources"].items():
-            if "Condition" not in resource or self.condition(resource["Condition"]):
-                yield name, self.value({key: value for key, value in resource.items() if key != "Condition"})
-
-    def statements(self, role):
-        policies = dict(self.resources())[role]["Properties"]["Policies"]
-        return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
 def actions(statements):
@@ -157,6 +75,33 @@ def check_policies():
         assert granted(plain) == granted(template.statements(role)), name
 
 
+def check_transform():
+    """CloudFormation carries out SAM's transform, and refuses what that refuses. cfn-lint does not notice all of it."""
+    document = Template("template.yaml").document
+    document["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/key"
+    # It looks for a region, and takes none from the template.
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    try:
+        transformed = transform(document, {}, NoManagedPolicies())
+    except InvalidDocumentException as invalid:
+        raise AssertionError([cause.message for cause in invalid.causes]) from invalid
+    declared = Template("template.yaml").document["Resources"].keys()
+    assert transformed["Resources"].keys() == declared, "SAM adds nothing that the template does not name"
+
+
+class NoManagedPolicies:
+    """The template names none of AWS's own policies."""
+
+    def load(self):
+        return {}
+
+
+def check_questions():
+    """`sam deploy --guided` asks for every parameter: Enter must do everywhere, which it does not where input is hidden."""
+    for name, parameter in Template("template.yaml").document["Parameters"].items():
+        assert "Default" in parameter and "NoEcho" not in parameter, name
+
+
 def check_settings():
     """What the schedule sends: nothing but what was given, and only settings that there are."""
     def sent(resource="ScheduledRun", **parameters):
@@ -210,8 +155,37 @@ def check_alarms_and_dashboard():
         assert f'("{metric}",' in telemetry, f"the function has no metric {metric}"
 
 
+def cargo(*arguments):
+    return subprocess.run(["cargo", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def check_lambda_build():
+    """What is for the terminal alone stays out of the function, and a panic unwinds, so that it can be told."""
+    def crates(*features):
+        tree = cargo("tree", "--locked", "--edges", "normal", "--prefix", "none", *features)
+        return {line.split()[0] for line in tree.splitlines() if line}
+
+    terminal = {"clap", "clap_complete", "indicatif", "comfy-table", "crossterm", "aws-sdk-sso", "aws-sdk-ssooidc"}
+    assert terminal <= crates(), "what the terminal needs has other names by now"
+    assert not terminal & crates("--no-default-features"), terminal & crates("--no-default-features")
+    package, = (
+        package for package in json.loads(cargo("metadata", "--no-deps", "--format-version", "1"))["packages"] if package["name"] == "ecr-cleanup"
+    )
+    assert package["metadata"]["lambda"]["build"] == {"no_default_features": True}
+    assert not re.search(r"^\s*panic\s*=", (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+
+
 def main():
-    for check in (check_policies, check_settings, check_schedules, check_alarms_and_dashboard):
+    checks = (
+        check_policies,
+        check_transform,
+        check_questions,
+        check_settings,
+        check_schedules,
+        check_alarms_and_dashboard,
+        check_lambda_build,
+    )
+    for check in checks:
         check()
         print(f"{check.__name__}: ok", file=sys.stderr)
 
