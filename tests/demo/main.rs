@@ -1,8 +1,10 @@
 //! `make demo`: the real function cleans a simulated company, dry, then live, then once more.
 //!
-//! With `--serve PORT` the company is only put up, for tools that take an endpoint.
+//! With `--serve PORT` the company is only put up, for tools that take an endpoint; `--serve PORT large` puts up an account
+//! with more stale images than a response holds.
 
 mod company;
+mod large;
 mod table;
 
 use std::io::Write;
@@ -19,8 +21,9 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let shown = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => demonstrate().await,
-        ["--serve", port] => serve(port).await,
-        _ => Err("usage: demo [--serve PORT]".to_owned()),
+        ["--serve", port] | ["--serve", port, "company"] => serve(port, company::found).await,
+        ["--serve", port, "large"] => serve(port, large::found).await,
+        _ => Err("usage: demo [--serve PORT [company|large]]".to_owned()),
     };
     match shown {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,10 +92,10 @@ fn binary() -> Result<PathBuf, String> {
     if binary.exists() { Ok(binary) } else { Err(format!("{} is not built; run make demo", binary.display())) }
 }
 
-async fn serve(port: &str) -> Result<(), String> {
+async fn serve(port: &str, found: fn(&SimulatedAws)) -> Result<(), String> {
     let port = port.parse().map_err(|_| format!("`{port}` is not a port"))?;
     let aws = SimulatedAws::start_on(port).await;
-    company::found(&aws);
+    found(&aws);
     say("# A simulated account, until Ctrl-C. What is deleted stays deleted. For another shell:")?;
     say(&format!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION} AWS_EC2_METADATA_DISABLED=true", aws.url()))?;
     say(&format!("export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY=simulated", access_key_of(ACCOUNT)))?;

@@ -61,6 +61,11 @@ def check_policies():
     deleting, = (statement for statement in team if writes & set(as_list(statement["Action"])))
     assert deleting["Resource"] == f"arn:aws:ecr:*:{ACCOUNT}:repository/team/*" and "Condition" not in deleting
 
+    roles = ["arn:aws:iam::111111111111:role/r", "arn:aws:iam::222222222222:role/r"]
+    several = Template("template.yaml", UsageRoleArns=",".join(roles)).statements("Role")
+    assert [statement["Resource"] for statement in several if statement["Action"] == "sts:AssumeRole"] == [roles]
+    assert "sts:AssumeRole" not in actions(live.statements("Role"))
+
     usage = Template("usage-role.yaml", FunctionRoleArn="arn:aws:iam::1:role/r")
     check_statements("usage-role.yaml", usage.statements("UsageRole"))
     # What stands in plain JSON is what the templates come to, but for the log group, which is not made there.
@@ -135,6 +140,18 @@ def check_settings():
     assert not names & {"ScheduledRun", "SchedulerRole", "Rule", "RulePermission"}
 
 
+def check_the_function():
+    def properties(resource, **parameters):
+        return dict(Template("template.yaml", **parameters).resources())[resource]["Properties"]
+
+    assert properties("Function")["ReservedConcurrentExecutions"] == 1
+    assert "ReservedConcurrentExecutions" not in properties("Function", OneRunAtATime="false")
+    told = {"OnFailure": {"Destination": "<Topic>"}}
+    assert properties("InvokeConfig")["DestinationConfig"] == told
+    told["OnSuccess"] = told["OnFailure"]
+    assert properties("InvokeConfig", NotifyOnSuccess="true")["DestinationConfig"] == told
+
+
 def check_schedules():
     plain = json.loads((ROOT / "infra/plain/schedule.json").read_text())
     template = Template("template.yaml")
@@ -168,11 +185,11 @@ def check_lambda_build():
     terminal = {"clap", "clap_complete", "indicatif", "comfy-table", "crossterm", "aws-sdk-sso", "aws-sdk-ssooidc"}
     assert terminal <= crates(), "what the terminal needs has other names by now"
     assert not terminal & crates("--no-default-features"), terminal & crates("--no-default-features")
-    package, = (
-        package for package in json.loads(cargo("metadata", "--no-deps", "--format-version", "1"))["packages"] if package["name"] == "ecr-cleanup"
-    )
+    packages = json.loads(cargo("metadata", "--no-deps", "--format-version", "1"))["packages"]
+    package, = (package for package in packages if package["name"] == "ecr-cleanup")
     assert package["metadata"]["lambda"]["build"] == {"no_default_features": True}
-    assert not re.search(r"^\s*panic\s*=", (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+    # Where the profile says nothing, cargo lambda has it abort.
+    assert re.findall(r"^\s*panic\s*=.*", (ROOT / "Cargo.toml").read_text(), re.MULTILINE) == ['panic = "unwind"']
 
 
 def main():
@@ -181,6 +198,7 @@ def main():
         check_transform,
         check_questions,
         check_settings,
+        check_the_function,
         check_schedules,
         check_alarms_and_dashboard,
         check_lambda_build,

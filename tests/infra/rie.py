@@ -1,12 +1,12 @@
-"""Runs the release bootstrap under AWS's own runtime interface emulator: cold start, error contract, deadline, response.
+"""Runs the release bootstrap under AWS's own runtime interface emulator: cold start, errors, deadline, response, panic.
 
-    rie.py BOOTSTRAP_ZIP EMULATOR SIMULATED_AWS
+    rie.py BOOTSTRAP_ZIP EMULATOR DEMO
 
-The last is the demo's binary, which serves a simulated account.
+The last is the demo's binary, which serves simulated accounts.
 """
 
 import json
-import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -17,90 +17,126 @@ import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from processes import ACCOUNT, free_port, running, simulated_account, wait_for
+
 LAMBDA_RESPONSE_BYTES = 6_000_000
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+class Emulator:
+    """Runs a bootstrap as Lambda would."""
+
+    def __init__(self, stack, emulator, bootstrap):
+        self.stack, self.emulator, self.bootstrap = stack, emulator, bootstrap
+
+    def function(self, endpoint, timeout, bootstrap=None, log=subprocess.DEVNULL):
+        """A cold function of this timeout in seconds; what invokes it."""
+        port, runtime_port = free_port(), free_port()
+        environment = {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_REGION": "us-west-2",
+            "AWS_ACCESS_KEY_ID": f"AKIASIM{ACCOUNT}",
+            "AWS_SECRET_ACCESS_KEY": "simulated",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout),
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        }
+        address, runtime_api = f"127.0.0.1:{port}", f"127.0.0.1:{runtime_port}"
+        addresses = ["--runtime-interface-emulator-address", address, "--runtime-api-address", runtime_api]
+        bootstrap = bootstrap or self.bootstrap
+        running(self.stack, [self.emulator, *addresses, bootstrap], environment, bootstrap.parent, log)
+        wait_for(port)
+
+        def invoke(event):
+            url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+            begun = time.monotonic()
+            with urllib.request.urlopen(urllib.request.Request(url, json.dumps(event).encode()), timeout=120) as answer:
+                body = answer.read()
+            assert len(body) < LAMBDA_RESPONSE_BYTES, len(body)
+            return json.loads(body), time.monotonic() - begun
+
+        return invoke
 
 
-def wait_for(port):
-    for _ in range(200):
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"nothing listens on port {port}")
+def check_cold_start_and_errors(emulator, demo):
+    invoke = emulator.function(simulated_account(emulator.stack, demo), 900)
+    report, cold = invoke({"dryRun": True})
+    assert report["outcome"] == "planned" and report["totals"]["imagesStale"] > 1_000, report["outcome"]
+    again, warm = invoke({"dryRun": True})
+    assert again["totals"] == report["totals"]
+    print(f"a dry run: {cold:.2f} s cold, {warm:.2f} s warm")
+
+    error, _ = invoke({"imagesToKeep": "ten"})
+    assert error["errorType"] == "InvalidSettings" and "imagesToKeep" in error["errorMessage"], error
+    error, _ = invoke({"dryRun": False, "maxDeletions": 1})
+    assert error["errorType"] == "TooManyDeletions", error
+    report, _ = invoke({"dryRun": True})
+    assert report["outcome"] == "planned", "it serves on after an error"
 
 
-def running(stack, command, environment=None, folder=None):
-    process = subprocess.Popen(
-        command, env={**os.environ, **(environment or {})}, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    stack.callback(process.wait)
-    stack.callback(process.kill)
-    return process
+def check_deadline(emulator, demo):
+    # Less than the margin that is kept for the report.
+    hurried = emulator.function(simulated_account(emulator.stack, demo), 8)
+    report, took = hurried({"dryRun": True, "region": "us-west-2"})
+    assert report["outcome"] == "deadlineReached" and took < 8, (report["outcome"], took)
+
+    # An endpoint that takes every connection and never answers.
+    silent = emulator.stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
+    stuck = emulator.function(f"http://127.0.0.1:{silent.getsockname()[1]}", 5)
+    error, took = stuck({"dryRun": False})
+    assert error.get("errorType") == "UsageIncomplete" and "more time" in error["errorMessage"], error
+    assert took < 5, took
+    print(f"nothing answers, and {took:.1f} s into its 5 s the function does")
 
 
-def emulated(stack, bootstrap, emulator, endpoint, timeout):
-    """A cold function of this timeout in seconds; what invokes it."""
-    port, runtime_port = free_port(), free_port()
-    environment = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_REGION": "us-west-2",
-        "AWS_ACCESS_KEY_ID": "AKIASIM123456789012",
-        "AWS_SECRET_ACCESS_KEY": "simulated",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout),
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
-    }
-    addresses = ["--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{runtime_port}"]
-    running(stack, [emulator, *addresses, str(bootstrap)], environment, bootstrap.parent)
-    wait_for(port)
+def check_response(emulator, demo):
+    """More stale images than a response holds: its lists are cut, its totals are not."""
+    invoke = emulator.function(simulated_account(emulator.stack, demo, "large"), 900)
+    report, took = invoke({"dryRun": True})
+    listed = sum(len(repository["stale"]) for region in report["regions"] for repository in region["repositories"])
+    stale = report["totals"]["imagesStale"]
+    assert report["truncatedImages"] > 0 and listed + report["truncatedImages"] == stale, (listed, stale)
+    print(f"{stale} stale images in {took:.1f} s, of which the response lists {listed}")
 
-    def invoke(event):
-        url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
-        begun = time.monotonic()
-        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(event).encode()), timeout=120) as answer:
-            body = answer.read()
-        assert len(body) < LAMBDA_RESPONSE_BYTES, len(body)
-        return json.loads(body), time.monotonic() - begun
 
-    return invoke
+def check_panic(emulator, demo, folder):
+    """A panic fails the invocation with an error document, and the process lives on.
+
+    Nothing in the function panics when asked to, so its clock is set before 1970, where the first look at it does.
+    """
+    before_1970 = folder / "clock-before-1970"
+    library = folder / "clock.so"
+    source = Path(__file__).with_name("clock_before_1970.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    start = folder / "start"
+    process_ids = folder / "process-ids"
+    environment = shlex.join([f"LD_PRELOAD={library}", f"CLOCK_BEFORE_1970_WHILE={before_1970}"])
+    bootstrap = shlex.quote(str(emulator.bootstrap))
+    start.write_text(f"#!/bin/sh\necho $$ >> {shlex.quote(str(process_ids))}\nexec env {environment} {bootstrap}\n")
+    start.chmod(0o755)
+    log = emulator.stack.enter_context((folder / "log").open("w"))
+    invoke = emulator.function(simulated_account(emulator.stack, demo), 60, start, log)
+    assert invoke({"dryRun": True})[0]["outcome"] == "planned"
+    before_1970.touch()
+    error, _ = invoke({"dryRun": True})
+    assert error["errorType"] and "panicked" in error["errorMessage"], error
+    before_1970.unlink()
+    assert invoke({"dryRun": True})[0]["outcome"] == "planned", "it serves on after a panic"
+    assert len(process_ids.read_text().split()) == 1, "and it is the same process"
+    print(f"a panic is told as {error}")
 
 
 def main():
-    archive, emulator, simulated_aws = (Path(argument).resolve() for argument in sys.argv[1:])
+    archive, emulator, demo = (Path(argument).resolve() for argument in sys.argv[1:])
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         zipfile.ZipFile(archive).extractall(folder)
         bootstrap = folder / "bootstrap"
         bootstrap.chmod(0o755)
-        aws_port = free_port()
-        running(stack, [simulated_aws, "--serve", str(aws_port)])
-        wait_for(aws_port)
-        endpoint = f"http://127.0.0.1:{aws_port}"
-
-        invoke = emulated(stack, bootstrap, emulator, endpoint, 900)
-        report, cold = invoke({"dryRun": True})
-        assert report["outcome"] == "planned" and report["totals"]["imagesStale"] > 1_000, report["outcome"]
-        again, warm = invoke({"dryRun": True})
-        assert again["totals"] == report["totals"]
-        print(f"a dry run: {cold:.2f} s cold, {warm:.2f} s warm")
-
-        error, _ = invoke({"imagesToKeep": "ten"})
-        assert error["errorType"] == "InvalidSettings" and "imagesToKeep" in error["errorMessage"], error
-        error, _ = invoke({"dryRun": False, "maxDeletions": 1})
-        assert error["errorType"] == "TooManyDeletions", error
-        report, _ = invoke({"dryRun": True})
-        assert report["outcome"] == "planned", "it serves on after an error"
-
-        # Less than the margin that is kept for the report.
-        hurried = emulated(stack, bootstrap, emulator, endpoint, 8)
-        report, took = hurried({"dryRun": True, "region": "us-west-2"})
-        assert report["outcome"] == "deadlineReached" and took < 8, (report["outcome"], took)
+        emulator = Emulator(stack, emulator, bootstrap)
+        check_cold_start_and_errors(emulator, demo)
+        check_deadline(emulator, demo)
+        check_response(emulator, demo)
+        check_panic(emulator, demo, folder)
     print("the runtime interface emulator: ok")
 
 
