@@ -9,6 +9,8 @@ FUZZ_TARGETS ?= event manifest policy reference
 # No test reaches beyond this machine; `make invoke` reaches the account of the shell's credentials.
 export AWS_EC2_METADATA_DISABLED = true
 
+ZIP = target/lambda/ecr-cleanup/bootstrap.zip
+
 STACK ?= ecr-cleanup
 FUNCTION ?= ecr-cleanup
 
@@ -18,7 +20,7 @@ CARGO_LAMBDA = PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" target/tools/sam/bin/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint validate test-release bench build invoke simulated-aws fuzz clean
+.PHONY: help demo test lint validate test-release bench build build-stack invoke simulated-aws fuzz clean
 .PHONY: deploy deploy-cargo-lambda invoke-remote logs destroy
 
 help: ## List the targets.
@@ -41,11 +43,13 @@ lint: ## Check formatting, lints and documentation.
 validate: target/tools/sam/bin/sam ## Let SAM check the template; it asks no AWS.
 	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint --template infra/template.yaml
 
-test-release: build target/tools/sam/bin/sam ## Run the zip under AWS's own runtime interface emulator, on a simulated account.
+test-release: build-stack build .venv/tools target/tools/ministack/bin/ministack ## Run the zip under AWS's own emulator, and deploy, fire and destroy the stack on MiniStack.
 	@cargo build --quiet --features second-opinions --example demo
-	@test $$(stat -c %s target/lambda/ecr-cleanup/bootstrap.zip) -lt 4718592 || { echo "the zip is over 4.5 MB"; exit 1; }
-	.venv/bin/python tests/infra/rie.py target/lambda/ecr-cleanup/bootstrap.zip \
+	@test $$(stat -c %s $(ZIP)) -lt 4718592 || { echo "the zip is over 4.5 MB"; exit 1; }
+	.venv/bin/python tests/infra/rie.py $(ZIP) \
 	  target/tools/sam/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64 target/debug/examples/demo
+	.venv/bin/python tests/infra/ministack_stack.py $(ZIP) target/tools/sam/bin/sam target/tools/ministack/bin/ministack \
+	  target/debug/examples/demo
 
 bench: ## Measure what the function must reach, each number beside its budget; ONLY=growth measures one part.
 	cargo bench --no-default-features --bench account -- $(if $(ONLY),--only $(ONLY))
@@ -53,7 +57,12 @@ bench: ## Measure what the function must reach, each number beside its budget; O
 
 build: .venv/cargo-lambda ## Build target/lambda/ecr-cleanup/bootstrap.zip for Lambda on x86_64; POLICIES=file.json goes into it.
 	$(CARGO_LAMBDA) build --release --bin ecr-cleanup --output-format zip $(if $(POLICIES),--include $(POLICIES))
-	@ls -l target/lambda/ecr-cleanup/bootstrap.zip
+	@ls -l $(ZIP)
+
+# SAM calls cargo lambda, for which it wants the flag, and shares the folder of `make build`: one of them does the work.
+build-stack: target/tools/sam/bin/sam .venv/cargo-lambda ## Build the stack into .aws-sam, for SAM to deploy; POLICIES=file.json goes into it.
+	$(SAM) build --beta-features --template infra/template.yaml
+	$(if $(POLICIES),cp $(POLICIES) .aws-sam/build/Function/)
 
 invoke: .venv/cargo-lambda ## Run the function here on EVENT=events/dry-run.json, in the account of the shell's credentials.
 	@test -f "$(EVENT)" || { echo "there is no $(EVENT); try EVENT= one of:" events/*.json events/policies/*.json; exit 2; }
@@ -72,11 +81,11 @@ simulated-aws: ## Put the demo's company up on PORT=4566, and print the variable
 	@cargo build --quiet --features second-opinions --example demo
 	@cargo run --quiet --features second-opinions --example demo -- --serve $(PORT)
 
-deploy: target/tools/sam/bin/sam .venv/cargo-lambda ## Deploy STACK=ecr-cleanup with SAM. As it comes it deletes nothing.
+deploy: ## Deploy STACK=ecr-cleanup with SAM. As it comes it deletes nothing.
 	@echo "Builds the function and deploys it as the stack $(STACK), with profile $${AWS_PROFILE:-default}."
 	@echo "SAM asks for every parameter, and before it changes anything. With DryRun true nothing is ever deleted."
-	$(SAM) build --beta-features --template infra/template.yaml
-	$(SAM) deploy --guided --stack-name $(STACK) --capabilities CAPABILITY_IAM
+	@$(MAKE) --no-print-directory build-stack
+	$(SAM) deploy --guided --confirm-changeset --stack-name $(STACK) --capabilities CAPABILITY_IAM
 
 deploy-cargo-lambda: .venv/cargo-lambda ## Deploy FUNCTION=ecr-cleanup alone with cargo lambda, with the role ROLE_ARN=.
 	@test -n "$(ROLE_ARN)" || { echo "ROLE_ARN= is missing: a role with infra/plain/trust-policy.json and policy-dry-run.json"; exit 2; }
@@ -112,6 +121,11 @@ clean: ## Remove everything that was built or installed.
 target/tools/sam/bin/sam: tests/requirements-deploy.txt
 	@$(PYTHON) -m venv target/tools/sam >&2
 	@target/tools/sam/bin/python -m pip install --quiet --requirement tests/requirements-deploy.txt >&2
+	@touch $@
+
+target/tools/ministack/bin/ministack: tests/requirements-ministack.txt
+	@$(PYTHON) -m venv target/tools/ministack >&2
+	@target/tools/ministack/bin/python -m pip install --quiet --requirement tests/requirements-ministack.txt >&2
 	@touch $@
 
 target/tools/bin/cargo-fuzz:
