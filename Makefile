@@ -116,7 +116,7 @@ fuzz: target/tools/bin/cargo-fuzz ## Fuzz every parser of foreign text for FUZZ_
 	    -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
 
 clean: ## Remove everything that was built or installed.
-	rm -rf target .venv
+	rm -rf target .venv .aws-sam
 
 target/tools/sam/bin/sam: tests/requirements-deploy.txt
 	@$(PYTHON) -m venv target/tools/sam >&2
