@@ -2,6 +2,7 @@
 //!
 //! An account may hold a million images, so they are handed on a repository at a time and never gathered here.
 
+mod blobs;
 mod manifests;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
 use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesOutput;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageStatusFilter};
 
+pub use blobs::read_exact_sizes;
 pub use manifests::{IndexContents, read_index_pulls, read_manifests};
 
 use crate::account::Region;

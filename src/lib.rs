@@ -20,6 +20,7 @@ pub mod lambda;
 
 pub mod apply;
 pub mod event;
+pub mod exact_sizes;
 pub mod inventory;
 pub mod plan;
 pub mod policy;

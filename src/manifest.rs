@@ -1,4 +1,4 @@
-//! What the manifest of an image index says: which images it names as its children.
+//! What a manifest says: of an index which images it names as its children, of an image which blobs it is made of.
 //!
 //! Pure, and strict: a manifest that is not what its digest says, or not what the specification says, is not read.
 
@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 use sha2::{Digest, Sha256};
 
+use crate::exact_sizes::Blob;
 use crate::image::{Image, ImageDigest, ManifestKind};
 
 /// The indexes of a repository whose manifests were read, each with its children. An index that is not here has
@@ -30,9 +31,15 @@ pub enum UnreadableManifest {
     /// It is not as the OCI image specification, or Docker's for manifest lists, has it.
     #[error("its manifest is not an index: {0}")]
     NotAnIndex(String),
+    /// It is not as the OCI image specification, or Docker's for images, has it.
+    #[error("its manifest is not that of an image: {0}")]
+    NotAnImage(String),
     /// It names an image in a way that ECR does not.
     #[error("its manifest names `{0}`, which is no digest of ECR's")]
     UnknownDigest(String),
+    /// It has a layer that is fetched from elsewhere, so that ECR may store it or not.
+    #[error("its layer {0} may be stored elsewhere")]
+    ForeignLayer(ImageDigest),
 }
 
 impl Manifests {
@@ -67,10 +74,7 @@ impl Manifests {
         kind: ManifestKind,
         manifest: &str,
     ) -> Result<(), UnreadableManifest> {
-        // What decides over other images is not taken on trust.
-        if ImageDigest::from_sha256(Sha256::digest(manifest).into()) != image_digest {
-            return Err(UnreadableManifest::AnotherDigest);
-        }
+        check_digest(image_digest, manifest)?;
         let children = match kind {
             ManifestKind::Manifest => Box::default(),
             ManifestKind::Index => children_named_in(manifest)?,
@@ -87,6 +91,45 @@ impl Manifests {
     #[must_use]
     pub fn children_of(&self, index: ImageDigest) -> Option<&[ImageDigest]> {
         self.children.get(&index).map(|children| &**children)
+    }
+}
+
+/// The blobs that an image's manifest names: its configuration and its layers. Of an index there are none: what it names
+/// are images.
+///
+/// # Errors
+/// When the text is not that image's manifest, or not one that the specifications know, or it names what may be stored
+/// elsewhere.
+pub fn blobs_of(
+    image_digest: ImageDigest,
+    kind: ManifestKind,
+    manifest: &str,
+) -> Result<Vec<Blob>, UnreadableManifest> {
+    check_digest(image_digest, manifest)?;
+    let image = match (serde_json::from_str::<ImageManifest>(manifest), kind) {
+        (_, ManifestKind::Index) => return Ok(Vec::new()),
+        (Ok(image), ManifestKind::Manifest | ManifestKind::Unknown) => image,
+        (Err(_), ManifestKind::Unknown) => return children_named_in(manifest).map(|_| Vec::new()),
+        (Err(error), ManifestKind::Manifest) => return Err(UnreadableManifest::NotAnImage(error.to_string())),
+    };
+    let blob = |descriptor: &Descriptor| {
+        let digest = descriptor.digest();
+        let digest: ImageDigest =
+            digest.as_ref().parse().map_err(|_| UnreadableManifest::UnknownDigest(digest.to_string()))?;
+        if descriptor.urls().as_ref().is_some_and(|urls| !urls.is_empty()) {
+            return Err(UnreadableManifest::ForeignLayer(digest));
+        }
+        Ok(Blob { digest, bytes: descriptor.size() })
+    };
+    std::iter::once(image.config()).chain(image.layers()).map(blob).collect()
+}
+
+/// What decides over other images, or is counted, is not taken on trust.
+fn check_digest(image_digest: ImageDigest, manifest: &str) -> Result<(), UnreadableManifest> {
+    if ImageDigest::from_sha256(Sha256::digest(manifest).into()) == image_digest {
+        Ok(())
+    } else {
+        Err(UnreadableManifest::AnotherDigest)
     }
 }
 
@@ -160,6 +203,48 @@ mod tests {
         assert_eq!(read(ManifestKind::Unknown, &index_of(&[CHILD])), Ok(vec![CHILD.parse().unwrap()]));
         assert!(read(ManifestKind::Unknown, "{}").is_err());
         assert!(read(ManifestKind::Index, &manifest).is_err());
+    }
+
+    fn blobs(kind: ManifestKind, manifest: &str) -> Result<Vec<u64>, UnreadableManifest> {
+        let digest = ImageDigest::from_sha256(Sha256::digest(manifest).into());
+        Ok(blobs_of(digest, kind, manifest)?.iter().map(|blob| blob.bytes).collect())
+    }
+
+    fn image_of(layers: &[String]) -> String {
+        format!(r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#, descriptor(CHILD), layers.join(","))
+    }
+
+    #[test]
+    fn an_image_is_made_of_its_configuration_and_its_layers() {
+        let image = image_of(&[descriptor(CHILD).replace("\"size\":7", "\"size\":900")]);
+        for kind in [ManifestKind::Manifest, ManifestKind::Unknown] {
+            assert_eq!(blobs(kind, &image), Ok(vec![7, 900]), "{kind:?}");
+        }
+        assert_eq!(blobs(ManifestKind::Index, &index_of(&[CHILD])), Ok(vec![]), "whose children are images");
+        assert_eq!(blobs(ManifestKind::Unknown, &index_of(&[CHILD])), Ok(vec![]));
+    }
+
+    #[test]
+    fn blobs_that_can_not_be_counted_are_not_guessed() {
+        let foreign = descriptor(CHILD).replace('}', r#","urls":["https://example.com/layer"]}"#);
+        let sha512 = descriptor(&format!("sha512:{}", "0".repeat(128)));
+        let of_schema_1 = r#"{"schemaVersion":1,"fsLayers":[{"blobSum":"sha256:0"}]}"#;
+        let negative = descriptor(CHILD).replace("\"size\":7", "\"size\":-7");
+        for manifest in [
+            &image_of(&[foreign]),
+            &image_of(&[sha512]),
+            &image_of(&[negative]),
+            &image_of(&["{}".to_owned()]),
+            of_schema_1,
+            "",
+        ] {
+            for kind in [ManifestKind::Manifest, ManifestKind::Unknown] {
+                assert!(blobs(kind, manifest).is_err(), "{kind:?} {manifest}");
+            }
+        }
+        assert!(blobs(ManifestKind::Manifest, &index_of(&[CHILD])).is_err());
+        let of_another = blobs_of(CHILD.parse().unwrap(), ManifestKind::Manifest, &image_of(&[]));
+        assert_eq!(of_another, Err(UnreadableManifest::AnotherDigest));
     }
 
     #[test]

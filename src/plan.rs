@@ -3,6 +3,8 @@
 //! The plan is also what the report shows: each stale image carries its reason and, once applied, its result. Only
 //! [`Plan::approve`] makes an [`ApprovedPlan`], and only an approved plan can be applied.
 
+mod bytes;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use serde::Serialize;
 
 use crate::account::{AccountId, Region};
 use crate::aws::CallError;
+use crate::exact_sizes::ExactSizes;
 use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName};
 use crate::policy::{Action, RuleName};
 use crate::pull_time::IndexPulls;
@@ -57,8 +60,16 @@ pub struct Decided {
     pub images_in_use: u64,
     /// How many stay, under the first reason of each.
     pub kept_because: KeptBecause,
+    /// The bytes of what is in use, and of what that names: an index is used by its platforms. An upper bound, too.
+    pub bytes_in_use: u64,
+    /// The bytes of all that stays.
+    pub bytes_kept: u64,
+    /// What is stored, each layer counted once, where that was asked for and could be told.
+    pub exact: Option<ExactSizes>,
     /// Those that only a workload holds, oldest first.
     pub held: Vec<HeldImage>,
+    /// The others in use, which something else keeps as well, oldest first.
+    pub also_in_use: Vec<HeldImage>,
     /// Those that go, oldest first.
     pub stale: Vec<StaleImage>,
     /// The policy that decided, where policies do.
@@ -91,7 +102,7 @@ pub struct Unfetched {
     pub error: CallError,
 }
 
-/// An image that would go if no workload used it.
+/// An image in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldImage {
     /// What names it.
@@ -308,21 +319,28 @@ impl Decided {
     ) -> Self {
         let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
         decided.kept_because.add(KeepReason::Unknown, unnamed);
+        let mut in_use = Vec::new();
         for (place, decision) in decisions.each().iter().enumerate() {
             let Image { image_digest, image_pushed_at, image_size_in_bytes, image_status, manifest, .. } =
                 images[place];
             let image_tags = std::mem::take(&mut images[place].image_tags);
-            decided.bytes += manifest.own_bytes(image_size_in_bytes);
+            let own_bytes = manifest.own_bytes(image_size_in_bytes);
+            decided.bytes += own_bytes;
             let holder = usage.holder(image_digest, &image_tags);
             decided.images_in_use += u64::from(holder.is_some());
-            match (decision, holder) {
-                (Decision::Keep { reasons, .. }, Some(holder)) if only_in_use.contains(&image_digest) => {
+            match decision {
+                Decision::Keep { reasons, .. } => {
                     decided.kept_because.add(reasons.first(), 1);
-                    let held_by = Arc::clone(holder);
-                    decided.held.push(HeldImage { image_digest, image_tags, image_pushed_at, held_by });
+                    decided.bytes_kept += own_bytes;
+                    if let Some(holder) = holder {
+                        in_use.push(place);
+                        let held_by = Arc::clone(holder);
+                        let image = HeldImage { image_digest, image_tags, image_pushed_at, held_by };
+                        let by_use_alone = only_in_use.contains(&image_digest);
+                        if by_use_alone { &mut decided.held } else { &mut decided.also_in_use }.push(image);
+                    }
                 }
-                (Decision::Keep { reasons, .. }, _) => decided.kept_because.add(reasons.first(), 1),
-                (Decision::Delete(reason) | Decision::Archive(reason), _) => decided.stale.push(StaleImage {
+                Decision::Delete(reason) | Decision::Archive(reason) => decided.stale.push(StaleImage {
                     image_digest,
                     image_tags,
                     image_pushed_at,
@@ -340,7 +358,11 @@ impl Decided {
                 }),
             }
         }
-        decided.held.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
+        decided.bytes_in_use = bytes::in_use(&in_use, &images, decisions).min(decided.bytes_kept);
+        for held in [&mut decided.held, &mut decided.also_in_use] {
+            held.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
+            held.shrink_to_fit();
+        }
         decided.stale.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
         decided.stale.shrink_to_fit();
         if decided.stale.iter().any(|image| !image.children().is_empty()) {

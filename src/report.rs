@@ -7,7 +7,7 @@ mod json;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use json::{RESPONSE_BYTES, StaleJson};
 
@@ -74,8 +74,8 @@ pub struct UsageSummary {
 }
 
 /// Sums over repositories, of one region or of all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Totals {
     /// Repositories that were read.
     pub repositories: u64,
@@ -85,6 +85,10 @@ pub struct Totals {
     pub bytes: u64,
     /// What these bytes cost.
     pub monthly_cost_usd: f64,
+    /// Those of them that are in use.
+    pub bytes_in_use: u64,
+    /// Those of them that stay.
+    pub bytes_kept: u64,
     /// Images in use that ECR's own lifecycle policies would take.
     pub images_at_risk: u64,
     /// Images that a workload uses itself.
@@ -115,6 +119,15 @@ pub struct Totals {
     pub bytes_deleted: u64,
     /// What the deleted bytes cost; in a dry run, the stale ones.
     pub monthly_saving_usd: f64,
+    /// What deleting all stale images frees, where that is known of every repository that has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_bytes_stale: Option<u64>,
+    /// What a live run freed, where that is known of every repository that it deleted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_bytes_deleted: Option<u64>,
+    /// What the freed bytes cost; in a dry run, those that deleting all stale images frees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_monthly_saving_usd: Option<f64>,
 }
 
 /// What a report is made of.
@@ -215,14 +228,24 @@ impl Totals {
         price_per_gb_month: f64,
     ) -> Self {
         let mut totals = Self::default();
+        let mut exact = Some((0_u64, Some(0_u64)));
         for repository in decided {
             totals.repositories += 1;
             totals.images += repository.images;
             totals.bytes += repository.bytes;
+            totals.bytes_in_use += repository.bytes_in_use;
+            totals.bytes_kept += repository.bytes_kept;
             totals.images_in_use += repository.images_in_use;
             totals.images_at_risk += repository.at_risk.len() as u64;
             totals.images_kept += repository.kept_because.total();
             totals.images_stale += repository.stale.len() as u64;
+            if repository.is_deleted_from() {
+                exact = exact.zip(repository.exact).map(|((stale, deleted), sizes)| {
+                    let of_repository = repository.exact_bytes_deleted();
+                    let deleted = deleted.zip(of_repository).map(|(sum, more)| sum.saturating_add(more));
+                    (stale.saturating_add(sizes.bytes_stale), deleted)
+                });
+            }
             for image in &repository.stale {
                 totals.bytes_stale += image.freed_bytes();
                 totals.images_to_archive += u64::from(image.action == Action::Archive);
@@ -246,6 +269,15 @@ impl Totals {
         };
         totals.monthly_cost_usd = usd(totals.bytes, price_per_gb_month);
         totals.monthly_saving_usd = usd(saved, price_per_gb_month);
+        if let Some((stale, deleted)) = exact.filter(|_| totals.images_stale > totals.images_to_archive) {
+            let (deleted, saved) = match mode {
+                Mode::DryRun => (None, Some(stale)),
+                Mode::Live => (deleted, deleted),
+            };
+            totals.exact_bytes_stale = Some(stale);
+            totals.exact_bytes_deleted = deleted;
+            totals.exact_monthly_saving_usd = saved.map(|bytes| usd(bytes, price_per_gb_month));
+        }
         totals
     }
 }
@@ -256,8 +288,9 @@ fn is_zero(number: &u64) -> bool {
 }
 
 /// What bytes cost a month, in whole cents.
+#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "sizes beyond 2^53 bytes are rounded to cents anyway")]
-fn usd(bytes: u64, price_per_gb_month: f64) -> f64 {
+pub fn usd(bytes: u64, price_per_gb_month: f64) -> f64 {
     (bytes as f64 / GB * price_per_gb_month * 100.0).round() / 100.0
 }
 

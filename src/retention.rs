@@ -189,6 +189,29 @@ impl Decisions {
         self.each.iter().any(|decision| matches!(decision, Decision::Delete(_) | Decision::Archive(_)))
     }
 
+    /// Whether anything is to be deleted.
+    #[must_use]
+    pub fn any_is_deleted(&self) -> bool {
+        self.each.iter().any(|decision| matches!(decision, Decision::Delete(_)))
+    }
+
+    /// The places of these images and of all that they name, over any number of steps, as far as that is known.
+    #[must_use]
+    pub fn with_what_they_name(&self, places: &[usize]) -> HashSet<usize> {
+        let mut reached: HashSet<usize> = places.iter().copied().collect();
+        let mut left = places.to_vec();
+        while let Some(place) = left.pop() {
+            left.extend(self.graph.children(place).iter().copied().filter(|child| reached.insert(*child)));
+        }
+        reached
+    }
+
+    /// Whether the image at a place is known to name others of its repository.
+    #[must_use]
+    pub fn names_others(&self, place: usize) -> bool {
+        !self.graph.children(place).is_empty()
+    }
+
     /// The rule that speaks of the image at a place without taking it, so that no other rule may.
     #[must_use]
     pub fn shielded_by(&self, place: usize) -> Option<&Arc<RuleName>> {

@@ -65,6 +65,8 @@ pub struct Settings {
     pub candidates: Candidates,
     /// Whether the repositories' own lifecycle policies are held against what is in use.
     pub audit_lifecycle_policies: bool,
+    /// Whether manifests are read to count every layer once.
+    pub exact_sizes: bool,
     /// A setting that was given and has no effect, and the one that makes it so.
     pub unused: Option<(&'static str, &'static str)>,
     /// The most images that a live run may delete or archive.
@@ -147,30 +149,11 @@ pub struct Key {
     pub also: &'static [&'static str],
     /// The environment variable.
     pub environment: Option<&'static str>,
-    available: Available,
-}
-
-/// Whether a setting has its effect in this version.
-#[derive(Debug, PartialEq, Eq)]
-enum Available {
-    Now,
-    /// Refused rather than ignored: whoever sets it relies on it.
-    Later,
 }
 
 impl Key {
     const fn new(name: &'static str, also: &'static [&'static str], environment: &'static str) -> Self {
-        Self { name, also, environment: Some(environment), available: Available::Now }
-    }
-
-    const fn later(name: &'static str, environment: &'static str) -> Self {
-        Self { name, also: &[], environment: Some(environment), available: Available::Later }
-    }
-
-    /// Whether the setting has its effect in this version.
-    #[must_use]
-    pub fn is_available(&self) -> bool {
-        self.available == Available::Now
+        Self { name, also, environment: Some(environment) }
     }
 
     /// Whether `name` is this key in one of its spellings.
@@ -201,8 +184,8 @@ const USAGE_EXTERNAL_ID: Key = Key::new("usageExternalId", &[], "USAGE_EXTERNAL_
 const TASK_DEFINITIONS_TO_KEEP: Key = Key::new("taskDefinitionsToKeep", &[], "TASK_DEFINITIONS_TO_KEEP");
 const LAMBDA_VERSIONS_TO_KEEP: Key = Key::new("lambdaVersionsToKeep", &[], "LAMBDA_VERSIONS_TO_KEEP");
 const MAX_DELETIONS: Key = Key::new("maxDeletions", &[], "MAX_DELETIONS");
-const PRICE_PER_GB_MONTH: Key =
-    Key { name: "pricePerGbMonth", also: &[], environment: None, available: Available::Now };
+const EXACT_SIZES: Key = Key::new("exactSizes", &[], "EXACT_SIZES");
+const PRICE_PER_GB_MONTH: Key = Key { name: "pricePerGbMonth", also: &[], environment: None };
 
 /// Every setting.
 pub const KEYS: &[Key] = &[
@@ -225,7 +208,7 @@ pub const KEYS: &[Key] = &[
     USAGE_EXTERNAL_ID,
     TASK_DEFINITIONS_TO_KEEP,
     LAMBDA_VERSIONS_TO_KEEP,
-    Key::later("exactSizes", "EXACT_SIZES"),
+    EXACT_SIZES,
     MAX_DELETIONS,
     PRICE_PER_GB_MONTH,
 ];
@@ -282,6 +265,7 @@ impl Settings {
                 (None, untagged_older_than_days) => Candidates::NumberAndAge { untagged_older_than_days },
             },
             audit_lifecycle_policies: given.boolean(&AUDIT_LIFECYCLE_POLICIES)?.unwrap_or(true),
+            exact_sizes: given.boolean(&EXACT_SIZES)?.unwrap_or(false),
             unused: (given.is_given(&POLICIES) && given.is_given(&UNTAGGED_OLDER_THAN_DAYS))
                 .then_some((UNTAGGED_OLDER_THAN_DAYS.name, POLICIES.name)),
             max_deletions: given.integer(&MAX_DELETIONS)?.map(u64::from),

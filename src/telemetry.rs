@@ -23,7 +23,7 @@ pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
     let RepositoryPlan { repository_name, decided } = repository;
     match decided {
         Ok(decided) => {
-            let Decided { images, bytes, images_in_use, kept_because, held: _, stale, .. } = decided;
+            let Decided { images, bytes, images_in_use, kept_because, exact, stale, .. } = decided;
             tracing::info!(
                 %region,
                 %repository_name,
@@ -32,6 +32,7 @@ pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
                 images_in_use,
                 images_kept = kept_because.total(),
                 images_stale = stale.len(),
+                exact_bytes_stale = exact.map(|sizes| sizes.bytes_stale),
                 "repository {repository_name} in {region}: {} of {images} images are stale",
                 stale.len(),
             );

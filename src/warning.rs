@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::account::{AccountId, Region};
 use crate::aws::CallError;
+use crate::exact_sizes::NotExact;
 use crate::image::{ImageDigest, RepositoryName};
 use crate::inventory::IndexContents;
 use crate::manifest::UnreadableManifest;
@@ -38,6 +39,10 @@ pub enum Warning {
     IndexPullsIgnored(Region, Option<RegisterCommand>),
     /// The same, since it can't be told.
     IndexPullsUnknown(Region, CallError, Option<RegisterCommand>),
+    /// Exact sizes are left out, since reading for them counts as pulling every image; with an error, since that isn't known.
+    ExactSizesRefused(Region, Option<CallError>, Option<RegisterCommand>),
+    /// The exact sizes of a repository could not be told.
+    NotExact(Region, RepositoryName, NotExact),
     /// The lifecycle policies of so many repositories could not be read, so they were not held against what is in use.
     NotAudited(Region, u64, RepositoryName, CallError),
     /// The entry of the policies at this place applies to no repository.
@@ -55,6 +60,7 @@ pub enum Warning {
 }
 
 impl fmt::Display for Warning {
+    #[expect(clippy::too_many_lines, reason = "an arm a warning, and nothing else")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UsageIncomplete(cause) => write!(f, "usage incomplete, so a live run would delete nothing: {cause}"),
@@ -137,6 +143,25 @@ impl fmt::Display for Warning {
                     None => f.write_str(")"),
                 }
             }
+            Self::ExactSizesRefused(region, unknown, command) => {
+                write!(f, "exactSizes is left out in {region}, and sizes stay upper bounds: ")?;
+                match unknown {
+                    None => f.write_str("this function's reading would count as pulling every image")?,
+                    Some(error) => write!(
+                        f,
+                        "whether this function's reading would count as pulling every image is not known: {error} ({})",
+                        error.remedy()
+                    )?,
+                }
+                match command {
+                    Some(command) => write!(f, "; to have them, run `{command}` (a role's path belongs into the ARN)"),
+                    None => f.write_str("; run as a role or user that can be registered as a pull-time exclusion"),
+                }
+            }
+            Self::NotExact(region, repository, why) => write!(
+                f,
+                "the exact sizes of {repository} in {region} are not known, and what is told of it stays an upper bound: {why}"
+            ),
             Self::CleanedUnseen(regions) => {
                 let regions = regions.iter().map(Region::as_str).collect::<Vec<_>>().join(",");
                 write!(

@@ -2,6 +2,7 @@
 //! stays in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use futures::future::join;
@@ -11,13 +12,14 @@ use futures::stream::{self, StreamExt};
 use crate::account::{AccountId, Region};
 use crate::aws::{Aws, CallError};
 use crate::deadline::Deadline;
+use crate::exact_sizes::{ExactSizes, Fate};
 use crate::image::{Image, RepositoryName};
 use crate::inventory::{self, Contents, IndexContents, Registry};
 use crate::manifest::Manifests;
 use crate::plan::{AppliedPolicy, Decided, ImageAtRisk, Plan, RegistryPlan, RepositoryPlan};
 use crate::policy::{Applicable, Policy};
 use crate::pull_time::{IndexPulls, Principal};
-use crate::retention::{self, KeepReason, Known, Takes};
+use crate::retention::{self, Decision, Decisions, KeepReason, Known, Takes};
 use crate::settings::{Candidates, Settings};
 use crate::sharing::Pullers;
 use crate::telemetry;
@@ -41,6 +43,12 @@ struct RegionalEcr<'a> {
     region: &'a Region,
     pullers: Mutex<Option<Result<Pullers, CallError>>>,
     index_pulls: Mutex<Option<Result<IndexPulls, CallError>>>,
+    /// Whether exact sizes were left out, since reading for them would count as pulling, or might.
+    exact_sizes_refused: AtomicBool,
+    /// Whether any index was read.
+    indexes_read: AtomicBool,
+    /// Held by the one repository whose blobs are being counted, so that those of one are in memory.
+    counting: Mutex<()>,
     /// How many lifecycle policies could not be read for the audit, and why the first could not.
     not_audited: Mutex<Option<(u64, RepositoryName, CallError)>>,
 }
@@ -64,6 +72,9 @@ impl Planner<'_> {
             region: &region,
             pullers: Mutex::default(),
             index_pulls: Mutex::default(),
+            exact_sizes_refused: AtomicBool::default(),
+            indexes_read: AtomicBool::default(),
+            counting: Mutex::default(),
             not_audited: Mutex::default(),
         };
         let mut warnings = Vec::new();
@@ -122,6 +133,7 @@ impl Planner<'_> {
         let unread = Known { images: &images, manifests: &unread, index_pulls, usage: &usage, takes, now };
         let (indexes, known);
         if retention::needs_manifests(&unread, rules) {
+            ecr.indexes_read.store(true, Ordering::Relaxed);
             let index_pulls = ecr.index_pulls(self.principal, self.deadline);
             let read = inventory::read_manifests(&ecr.client, repository_name, &images, self.deadline);
             let (read, index_pulls) = join(read, index_pulls).await;
@@ -159,8 +171,47 @@ impl Planner<'_> {
             Takes::Policy(policy) => Some(policy.number().map_or(AppliedPolicy::OfRepository, AppliedPolicy::Given)),
             Takes::Nothing => Some(AppliedPolicy::None),
         };
+        let exact = match self.exact_sizes(ecr, repository_name, &images, unnamed, &decisions).await {
+            Ok(exact) => exact,
+            Err(warning) => {
+                warnings.push(warning);
+                None
+            }
+        };
         let decided = Decided::gather(images, unnamed, &decisions, &usage, &only_in_use);
-        Ok((Decided { policy, at_risk, unfetched, ..decided }, warnings))
+        Ok((Decided { exact, policy, at_risk, unfetched, ..decided }, warnings))
+    }
+
+    /// What the repository stores, each layer counted once, where that is asked for, something is to be deleted, and
+    /// reading for it leaves no trace.
+    async fn exact_sizes(
+        &self,
+        ecr: &RegionalEcr<'_>,
+        repository_name: &RepositoryName,
+        images: &[Image],
+        unnamed: u64,
+        decisions: &Decisions,
+    ) -> Result<Option<ExactSizes>, Warning> {
+        if !self.settings.exact_sizes || !decisions.any_is_deleted() {
+            return Ok(None);
+        }
+        match ecr.index_pulls(self.principal, self.deadline).await {
+            IndexPulls::OfOthers => {}
+            // Reading would make every image look pulled, and keep it.
+            IndexPulls::MayBeOwn => {
+                ecr.exact_sizes_refused.store(true, Ordering::Relaxed);
+                return Ok(None);
+            }
+        }
+        let _one_at_a_time = ecr.counting.lock().await;
+        let fate = |place: usize| match decisions.each()[place] {
+            Decision::Delete(_) => Fate::Goes,
+            Decision::Archive(_) | Decision::Keep { .. } => Fate::Stays,
+        };
+        inventory::read_exact_sizes(&ecr.client, repository_name, images, unnamed, fate, self.deadline)
+            .await
+            .map(Some)
+            .map_err(|why| Warning::NotExact(ecr.region.clone(), repository_name.clone(), why))
     }
 
     /// The policy that decides on a repository, and the one that ECR has for it, read where either is asked for.
@@ -215,22 +266,24 @@ impl RegionalEcr<'_> {
     /// Whether pulls of indexes tell anything, and what should be known of the region.
     fn conclude(self, principal: &Principal) -> (IndexPulls, Vec<Warning>) {
         let region = self.region;
-        let (index_pulls, of_pulls) = match self.index_pulls.into_inner() {
+        let command = principal.register_command(region);
+        let (index_pulls, unknown) = match self.index_pulls.into_inner() {
             // No manifest was read.
             None => (IndexPulls::default(), None),
-            Some(Ok(IndexPulls::OfOthers)) => (IndexPulls::OfOthers, None),
-            Some(Ok(IndexPulls::MayBeOwn)) => {
-                let command = principal.register_command(region);
-                (IndexPulls::MayBeOwn, Some(Warning::IndexPullsIgnored(region.clone(), command)))
-            }
-            Some(Err(error)) => {
-                let command = principal.register_command(region);
-                (IndexPulls::MayBeOwn, Some(Warning::IndexPullsUnknown(region.clone(), error, command)))
-            }
+            Some(Ok(index_pulls)) => (index_pulls, None),
+            Some(Err(error)) => (IndexPulls::MayBeOwn, Some(error)),
+        };
+        let refused = self.exact_sizes_refused.into_inner();
+        let refused = refused.then(|| Warning::ExactSizesRefused(region.clone(), unknown.clone(), command.clone()));
+        let of_pulls = match (index_pulls, unknown) {
+            _ if !self.indexes_read.into_inner() => None,
+            (IndexPulls::OfOthers, _) => None,
+            (IndexPulls::MayBeOwn, None) => Some(Warning::IndexPullsIgnored(region.clone(), command)),
+            (IndexPulls::MayBeOwn, Some(error)) => Some(Warning::IndexPullsUnknown(region.clone(), error, command)),
         };
         let not_audited = self.not_audited.into_inner();
         let not_audited = not_audited
             .map(|(repositories, first, error)| Warning::NotAudited(region.clone(), repositories, first, error));
-        (index_pulls, of_pulls.into_iter().chain(not_audited).collect())
+        (index_pulls, of_pulls.into_iter().chain(refused).chain(not_audited).collect())
     }
 }

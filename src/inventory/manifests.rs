@@ -18,9 +18,9 @@ use crate::pull_time::{IndexPulls, Principal};
 
 /// The most images that `BatchGetImage` takes.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>.
-const IMAGES_PER_CALL: usize = 100;
+pub(super) const IMAGES_PER_CALL: usize = 100;
 
-const BATCH_GET_IMAGE: &str = "ecr:BatchGetImage";
+pub(super) const BATCH_GET_IMAGE: &str = "ecr:BatchGetImage";
 const LIST_PULL_TIME_UPDATE_EXCLUSIONS: &str = "ecr:ListPullTimeUpdateExclusions";
 
 /// The media types of manifests that name no other. They are asked for too, since an image's may not be told.
@@ -57,7 +57,8 @@ pub async fn read_manifests(
     contents
 }
 
-async fn get_images(
+/// Asks for the manifests of at most [`IMAGES_PER_CALL`] images.
+pub(super) async fn get_images(
     ecr: &Client,
     name: &RepositoryName,
     batch: &[&Image],
@@ -110,7 +111,7 @@ impl IndexContents {
     }
 }
 
-fn digest_of(id: &ImageIdentifier) -> Option<ImageDigest> {
+pub(super) fn digest_of(id: &ImageIdentifier) -> Option<ImageDigest> {
     id.image_digest()?.parse().ok()
 }
 

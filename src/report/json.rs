@@ -4,6 +4,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::Report;
+use crate::exact_sizes::ExactSizes;
 use crate::plan::{
     AppliedPolicy, Decided, Failure, HeldImage, ImageAtRisk, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan,
     SkipReason, StaleImage, Unattempted,
@@ -23,7 +24,16 @@ const WARNINGS: usize = 1_000;
 struct Cut {
     repositories: usize,
     images: usize,
+    in_use: InUse,
     warnings: usize,
+}
+
+/// Which of the images in use are listed.
+#[derive(Clone, Copy, Debug)]
+enum InUse {
+    All,
+    /// Those that nothing else keeps. They may be many, and the others are many more.
+    HeldByUseAlone,
 }
 
 impl Report {
@@ -32,25 +42,25 @@ impl Report {
     /// # Errors
     /// None that its own values could cause.
     pub fn to_json(&self) -> serde_json::Result<String> {
-        serde_json::to_string(&self.with(Cut { repositories: usize::MAX, images: usize::MAX, warnings: usize::MAX }))
+        let all = usize::MAX;
+        serde_json::to_string(&self.with(Cut { repositories: all, images: all, in_use: InUse::All, warnings: all }))
     }
 
     /// The report in at most `limit` bytes, as far as its lists can be cut. Images go first, then repositories; totals
-    /// are always whole.
+    /// are always whole. Of the images in use it lists those that nothing else keeps.
     ///
     /// # Errors
     /// None that its own values could cause.
     pub fn to_json_within(&self, limit: usize) -> serde_json::Result<String> {
-        let repositories = self.repositories().count();
-        let without_images =
-            serde_json::to_string(&self.with(Cut { repositories, images: 0, warnings: WARNINGS }))?.len();
-        let cut = if let Some(left) = limit.checked_sub(without_images) {
-            Cut { repositories, images: how_many_fit(self.plan.stale().map(StaleJson), left)?, warnings: WARNINGS }
+        let in_use = InUse::HeldByUseAlone;
+        let nothing = Cut { repositories: 0, images: 0, in_use, warnings: WARNINGS };
+        let without_images = Cut { repositories: self.repositories().count(), ..nothing };
+        let bytes = |cut: Cut| serde_json::to_string(&self.with(cut)).map(|json| json.len());
+        let cut = if let Some(left) = limit.checked_sub(bytes(without_images)?) {
+            Cut { images: how_many_fit(self.plan.stale().map(StaleJson), left)?, ..without_images }
         } else {
-            let frame =
-                serde_json::to_string(&self.with(Cut { repositories: 0, images: 0, warnings: WARNINGS }))?.len();
-            let lists = self.repositories().map(|repository| RepositoryJson { repository, images: 0 });
-            Cut { repositories: how_many_fit(lists, limit.saturating_sub(frame))?, images: 0, warnings: WARNINGS }
+            let lists = self.repositories().map(|repository| RepositoryJson { repository, images: 0, in_use });
+            Cut { repositories: how_many_fit(lists, limit.saturating_sub(bytes(nothing)?))?, ..nothing }
         };
         serde_json::to_string(&self.with(cut))
     }
@@ -84,7 +94,7 @@ struct ReportJson<'a> {
 
 impl Serialize for ReportJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Report { outcome, mode, started_at, finished_at, totals, price_per_gb_month: _, usage, plan, warnings } =
+        let Report { outcome, mode, started_at, finished_at, totals, price_per_gb_month, usage, plan, warnings } =
             self.report;
         let mut report = serializer.serialize_map(None)?;
         report.serialize_entry("outcome", outcome.as_str())?;
@@ -92,6 +102,7 @@ impl Serialize for ReportJson<'_> {
         report.serialize_entry("startedAt", &rfc3339(started_at))?;
         report.serialize_entry("finishedAt", &rfc3339(finished_at))?;
         report.serialize_entry("totals", totals)?;
+        report.serialize_entry("pricePerGbMonth", price_per_gb_month)?;
         report.serialize_entry("usage", usage)?;
         report.serialize_entry("regions", &RegistriesJson { registries: &plan.registries, cut: self.cut })?;
         report.serialize_entry("truncatedImages", &plan.stale().count().saturating_sub(self.cut.images))?;
@@ -145,7 +156,7 @@ impl Serialize for RegistryJson<'_> {
                     .iter()
                     .take(self.cut.repositories)
                     .map(|repository| {
-                        let listed = RepositoryJson { repository, images };
+                        let listed = RepositoryJson { repository, images, in_use: self.cut.in_use };
                         images = images.saturating_sub(stale_images_of(repository));
                         listed
                     })
@@ -168,6 +179,7 @@ fn stale_images_of(repository: &RepositoryPlan) -> usize {
 struct RepositoryJson<'a> {
     repository: &'a RepositoryPlan,
     images: usize,
+    in_use: InUse,
 }
 
 impl Serialize for RepositoryJson<'_> {
@@ -176,18 +188,23 @@ impl Serialize for RepositoryJson<'_> {
         let mut repository = serializer.serialize_map(None)?;
         repository.serialize_entry("repositoryName", repository_name)?;
         match decided {
-            Ok(Decided {
-                images,
-                bytes,
-                images_in_use,
-                kept_because,
-                held,
-                stale,
-                kept_indexes: _,
-                policy,
-                at_risk,
-                unfetched,
-            }) => {
+            Ok(decided) => {
+                let Decided {
+                    images,
+                    bytes,
+                    images_in_use,
+                    kept_because,
+                    bytes_in_use,
+                    bytes_kept,
+                    exact,
+                    held,
+                    also_in_use,
+                    stale,
+                    kept_indexes: _,
+                    policy,
+                    at_risk,
+                    unfetched,
+                } = decided;
                 match policy {
                     Some(AppliedPolicy::Given(number)) => repository.serialize_entry("policy", number)?,
                     Some(AppliedPolicy::OfRepository) => repository.serialize_entry("policy", "ecr")?,
@@ -199,8 +216,17 @@ impl Serialize for RepositoryJson<'_> {
                 repository.serialize_entry("imagesInUse", images_in_use)?;
                 repository.serialize_entry("imagesKept", &kept_because.total())?;
                 repository.serialize_entry("keptBecause", &KeptBecauseJson(kept_because))?;
+                repository.serialize_entry("bytesInUse", bytes_in_use)?;
+                repository.serialize_entry("bytesKept", bytes_kept)?;
                 if !held.is_empty() {
                     repository.serialize_entry("onlyInUse", &held.iter().map(HeldJson).collect::<Vec<_>>())?;
+                }
+                match self.in_use {
+                    InUse::All if !also_in_use.is_empty() => {
+                        let listed: Vec<_> = also_in_use.iter().map(HeldJson).collect();
+                        repository.serialize_entry("alsoInUse", &listed)?;
+                    }
+                    InUse::All | InUse::HeldByUseAlone => {}
                 }
                 if !at_risk.is_empty() {
                     repository.serialize_entry("atRisk", &at_risk.iter().map(AtRiskJson).collect::<Vec<_>>())?;
@@ -211,6 +237,18 @@ impl Serialize for RepositoryJson<'_> {
                 let bytes_stale: u64 = stale.iter().map(StaleImage::freed_bytes).sum();
                 repository.serialize_entry("imagesStale", &stale.len())?;
                 repository.serialize_entry("bytesStale", &bytes_stale)?;
+                if let Some(ExactSizes { bytes, bytes_stale }) = exact {
+                    repository.serialize_entry("exactBytes", bytes)?;
+                    repository.serialize_entry("exactBytesStale", bytes_stale)?;
+                }
+                let is_deleted = |image: &&StaleImage| image.result == ImageResult::Deleted;
+                let bytes_deleted: u64 = stale.iter().filter(is_deleted).map(StaleImage::freed_bytes).sum();
+                if bytes_deleted > 0 {
+                    repository.serialize_entry("bytesDeleted", &bytes_deleted)?;
+                }
+                if let Some(exact) = exact.and_then(|_| decided.exact_bytes_deleted()) {
+                    repository.serialize_entry("exactBytesDeleted", &exact)?;
+                }
                 let listed: Vec<_> = stale.iter().take(self.images).map(StaleJson).collect();
                 repository.serialize_entry("stale", &listed)?;
             }

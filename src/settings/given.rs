@@ -6,7 +6,7 @@ use std::fmt;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::{Available, Environment, InvalidSettings, KEYS, Key, REGION};
+use super::{Environment, InvalidSettings, KEYS, Key, REGION};
 use crate::account::{AccountId, ExternalId, NotAName, Region, RoleArn};
 use crate::pattern::{Pattern, UnusablePattern};
 use crate::policy::{InvalidPolicy, Policies};
@@ -43,7 +43,7 @@ impl<'a> Given<'a> {
     pub(super) fn new(event: &'a Map<String, Value>, environment: &'a Environment) -> Result<Self, InvalidSettings> {
         for name in event.keys() {
             if !KEYS.iter().any(|key| key.is_spelled(name)) {
-                let names: Vec<_> = KEYS.iter().filter(|key| key.is_available()).map(|key| key.name).collect();
+                let names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
                 let accepted = format!("only the settings {}", names.join(", "));
                 return Err(InvalidSettings::without_value(name, "a setting", &accepted));
             }
@@ -54,13 +54,6 @@ impl<'a> Given<'a> {
             if let (Some((first, _)), Some((second, value))) = (spellings.next(), spellings.next()) {
                 let accepted = format!("one spelling of the setting, and `{first}` is given too");
                 return Err(InvalidSettings::new(second, value, &accepted));
-            }
-            if key.available == Available::Later
-                && let Some(raw) = given.find(key)
-            {
-                return Err(raw.refuse(
-                    "nothing yet: this version does not have the setting, and ignoring it could delete too much",
-                ));
             }
         }
         Ok(given)

@@ -7,6 +7,7 @@ mod archiving;
 mod audit;
 mod binary;
 mod deadline;
+mod exact_sizes;
 mod fuzzing;
 mod graph;
 mod main_job;

@@ -10,16 +10,17 @@ use simulated_aws::{Image, Repository, SimulatedAws};
 use crate::support::{merciless, run_on, set, with};
 
 /// The images as the registry told them.
-fn images() -> Vec<Value> {
+pub fn images() -> Vec<Value> {
     serde_json::from_str(&read("images.json")).unwrap()
 }
 
-fn read(file: &str) -> String {
+/// The text of one of the files.
+pub fn read(file: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real_manifests").join(file)).unwrap()
 }
 
 /// Pushes them all, each so many days ago.
-fn push_all(repository: &Repository) {
+pub fn push_all(repository: &Repository) {
     for image in images() {
         let media_type = image["mediaType"].as_str().unwrap().to_owned().leak();
         let tags = image["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap());
@@ -36,7 +37,8 @@ fn left_in(repository: &Repository) -> BTreeSet<String> {
     images.map(|image| image["name"].as_str().unwrap().to_owned()).collect()
 }
 
-fn digest_of(name: &str) -> String {
+/// The digest of the image of this name.
+pub fn digest_of(name: &str) -> String {
     images().iter().find(|image| image["name"] == name).unwrap()["digest"].as_str().unwrap().to_owned()
 }
 

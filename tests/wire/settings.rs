@@ -20,7 +20,7 @@ async fn bad_input_is_refused_by_its_key_before_any_call() {
         (json!({ "detail-type": "x", "source": "x", "detail": { "region": "x" } }), "region"),
         (json!({ "detail-type": "x", "source": "x", "detail": "{" }), "detail"),
         (json!({ "policies": [{ "repositories": ["*"], "rules": "ECR" }] }), "policies[0].rules"),
-        (json!({ "exactSizes": true }), "exactSizes"),
+        (json!({ "exactSizes": "maybe" }), "exactSizes"),
     ] {
         match try_run(&aws, event.clone()).await {
             Err(RunError::InvalidSettings(error)) => assert_eq!(error.key, named, "{event}"),
@@ -70,7 +70,7 @@ fn the_readme_has_a_row_for_every_setting_and_names_every_spelling() {
     for key in KEYS {
         let variable = key.environment.map_or(String::new(), |variable| format!("`{variable}` "));
         let row = format!("| `{}` | {variable}|", key.name);
-        assert_eq!(readme.contains(&row), key.is_available(), "{row}");
+        assert!(readme.contains(&row), "{row}");
         for spelling in key.also {
             assert!(readme.contains(&format!("`{spelling}`")), "{spelling}");
         }

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 
 pub(crate) const SECONDS_PER_DAY: f64 = 86_400.0;
 
+/// The size of an image's configuration.
+pub const CONFIG_SIZE: u64 = 2;
+
 /// An image as it stands in a repository.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -40,10 +43,24 @@ impl Image {
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(content), "size": 2 },
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json", "digest": sha256(content), "size": CONFIG_SIZE,
+            },
             "layers": [],
         });
         Self::of_manifest("application/vnd.oci.image.manifest.v1+json", &manifest.to_string())
+    }
+
+    /// An image for one platform, made of a configuration of its own and of these layers, each known by its content. As
+    /// in ECR, its size is the sum of theirs.
+    #[must_use]
+    pub fn of_layers(layers: &[(&str, u64)]) -> Self {
+        let plain = Self::untagged();
+        let mut manifest: Value = serde_json::from_str(&plain.manifest).expect("a manifest of this builder");
+        let layer = |(content, size): &(&str, u64)| json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": sha256(content), "size": size });
+        manifest["layers"] = layers.iter().map(layer).collect();
+        let size = layers.iter().map(|(_, size)| size).sum::<u64>() + CONFIG_SIZE;
+        Self::of_manifest(plain.media_type, &manifest.to_string()).size(size)
     }
 
     /// An image for one platform, with a tag.

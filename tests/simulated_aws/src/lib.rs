@@ -44,7 +44,7 @@ pub use calls::Call;
 pub use fault::Fault;
 pub use function::{Function, FunctionError};
 pub use functions::LambdaFunction;
-pub use image::Image;
+pub use image::{CONFIG_SIZE, Image};
 pub use repository::Repository;
 pub use server::SimulatedAws;
 pub use services::Service;
