@@ -17,6 +17,8 @@
 
 pub mod handler;
 pub mod lambda;
+#[cfg(feature = "cli")]
+pub mod terminal;
 
 pub mod apply;
 pub mod event;
