@@ -73,9 +73,9 @@ fn figures(view: &View) -> String {
         view.finished_at.format("%Y-%m-%d %H:%M"),
         counted(totals.repositories, "repository", "repositories"),
     );
-    let frees = match view.mode {
-        Mode::DryRun => "Deleting what is stale frees",
-        Mode::Live => "That freed",
+    let (frees, hold) = match view.mode {
+        Mode::DryRun => ("Deleting what is stale frees", "The registries hold"),
+        Mode::Live => ("That freed", "Before, the registries held"),
     };
     _ = write!(text, "- {frees} **{}**: **{}** a month", freed(view.freed()), view.saving());
     if let Freed::Exactly(_) = view.freed() {
@@ -83,7 +83,7 @@ fn figures(view: &View) -> String {
     }
     _ = writeln!(
         text,
-        "\n- The registries hold up to {}, which cost up to {} a month",
+        "\n- {hold} up to {}, which cost up to {} a month",
         bytes(totals.bytes),
         usd(totals.monthly_cost_usd)
     );

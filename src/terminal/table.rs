@@ -143,12 +143,12 @@ fn left_out(view: &View) -> Option<String> {
 fn footer(view: &View) -> String {
     let totals = &view.totals;
     let mut text = String::new();
-    let (frees, saves) = match view.mode {
-        Mode::DryRun => ("Deleting them frees", "saves"),
-        Mode::Live => ("That freed", "saves"),
+    let (frees, hold) = match view.mode {
+        Mode::DryRun => ("Deleting them frees", "The registries hold"),
+        Mode::Live => ("That freed", "Before, the registries held"),
     };
     if totals.images_stale > 0 {
-        _ = write!(text, "{frees} {} and {saves} {} a month", freed(view.freed()), view.saving());
+        _ = write!(text, "{frees} {} and saves {} a month", freed(view.freed()), view.saving());
         if let Freed::Exactly(_) = view.freed() {
             _ = write!(text, " (by the sum of the images' sizes {})", bytes(view.sum_of_sizes()));
         }
@@ -156,7 +156,7 @@ fn footer(view: &View) -> String {
     }
     _ = writeln!(
         text,
-        "The registries hold up to {}, which cost up to {} a month; {} in use, {} kept in all.",
+        "{hold} up to {}, which cost up to {} a month; {} in use, {} kept in all.",
         bytes(totals.bytes),
         usd(totals.monthly_cost_usd),
         counted(totals.images_in_use, "image is", "images are"),
