@@ -20,7 +20,7 @@ CARGO_LAMBDA = PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" target/tools/sam/bin/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint validate test-release bench build build-stack invoke simulated-aws fuzz clean
+.PHONY: help demo test lint validate test-pages test-release bench build build-stack invoke simulated-aws fuzz clean
 .PHONY: deploy deploy-cargo-lambda invoke-remote logs destroy
 
 help: ## List the targets.
@@ -42,6 +42,13 @@ lint: ## Check formatting, lints and documentation.
 
 validate: target/tools/sam/bin/sam ## Let SAM check the template; it asks no AWS.
 	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint --template infra/template.yaml
+
+test-pages: .venv/pages ## Try the pages of reports in Chromium, which Debian's chromium and chromium-driver bring; pictures in target/pages.
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	  { echo "there is no browser here to try them in: apt-get install chromium chromium-driver"; exit 2; }
+	@cargo build --quiet --features second-opinions --example demo
+	@cargo run --quiet --features second-opinions --example demo -- --pages target/pages
+	.venv/bin/python tests/pages/check.py target/pages
 
 test-release: build-stack build .venv/tools target/tools/ministack/bin/ministack ## Run the zip under AWS's own emulator, and deploy, fire and destroy the stack on MiniStack.
 	@cargo build --quiet --features second-opinions --example demo
@@ -136,6 +143,10 @@ target/tools/bin/cargo-fuzz:
 
 .venv/tools: tests/requirements.txt | .venv/bin/python
 	@.venv/bin/python -m pip install --quiet --requirement tests/requirements.txt >&2
+	@touch $@
+
+.venv/pages: tests/requirements-pages.txt | .venv/bin/python
+	@.venv/bin/python -m pip install --quiet --requirement tests/requirements-pages.txt >&2
 	@touch $@
 
 .venv/cargo-lambda: tests/requirements-build.txt | .venv/bin/python

@@ -125,16 +125,31 @@ fn build_images(history: &History, build: u32, builds: u32) -> Vec<Image> {
     let named =
         |image: Image| if newest { image.and_tag(&tag(build)).and_tag("latest") } else { image.and_tag(&tag(build)) };
     match history.kind {
-        Kind::Numbered => vec![named(Image::untagged()).days_old(days).size(size)],
+        Kind::Numbered => vec![named(built(history, build, size, "")).days_old(days)],
         Kind::MultiArch => {
-            let platforms = [size, size - size / 20].map(|size| Image::untagged().days_old(days).size(size));
+            let platforms = [("amd64", size), ("arm64", size - size / 20)]
+                .map(|(platform, size)| built(history, build, size, platform).days_old(days));
             let index = named(Image::index_of(&platforms)).days_old(days);
             let signature = Image::tagged(&Image::tag_about(index.digest(), ".sig")).days_old(days).size(MB / 256);
             platforms.into_iter().chain([index, signature]).collect()
         }
-        Kind::Moving if newest => vec![Image::tagged("latest").days_old(days).size(size)],
-        Kind::Moving => vec![Image::untagged().days_old(days).size(size)],
+        Kind::Moving if newest => vec![built(history, build, size, "").and_tag("latest").days_old(days)],
+        Kind::Moving => vec![built(history, build, size, "").days_old(days)],
     }
+}
+
+/// An image of the layers that builds have: a base that all of them share for a while, dependencies that change now and
+/// then, and the build itself.
+fn built(history: &History, build: u32, size: u64, platform: &str) -> Image {
+    let layer = |what: &str, every: u32| format!("{} {platform} {what} {}", history.name, build / every);
+    // Of one size for all who share it.
+    let base = history.size / 2;
+    let dependencies = history.size / 4;
+    Image::of_layers(&[
+        (&layer("base", 120), base),
+        (&layer("dependencies", 12), dependencies),
+        (&layer("build", 1), size - base - dependencies),
+    ])
 }
 
 fn tag(build: u32) -> String {

@@ -1,20 +1,26 @@
 //! `make demo`: the real function cleans a simulated company, dry, then live, then once more.
 //!
 //! With `--serve PORT` the company is only put up, for tools that take an endpoint; `--serve PORT large` puts up an account
-//! with more stale images than a response holds.
+//! with more stale images than a response holds; with `--pages FOLDER` it writes reports as pages, for browsers to be
+//! tried on.
 
 mod company;
 mod large;
-mod table;
+mod pages;
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::table::{draw, list, text};
+use ecr_cleanup::terminal::table::{Colours, Details, Look, table_of};
+use ecr_cleanup::terminal::view::View;
+use serde::Deserialize;
 use serde_json::Value;
 use simulated_aws::{ACCOUNT, Function, REGION, SimulatedAws, access_key_of};
+
+/// The width of what is no terminal: what fits into a README.
+const WIDTH: u16 = 116;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -23,7 +29,8 @@ async fn main() -> ExitCode {
         [] => demonstrate().await,
         ["--serve", port] | ["--serve", port, "company"] => serve(port, company::found).await,
         ["--serve", port, "large"] => serve(port, large::found).await,
-        _ => Err("usage: demo [--serve PORT [company|large]]".to_owned()),
+        ["--pages", folder] => pages::write(Path::new(folder)).await,
+        _ => Err("usage: demo [--serve PORT [company|large] | --pages FOLDER]".to_owned()),
     };
     match shown {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,13 +60,9 @@ async fn demonstrate() -> Result<(), String> {
         return Err(format!("{name}:{tag} is in use, and gone"));
     }
     say("\nFar from the newest, and kept because something uses them:")?;
-    for registry in list(&again["regions"]) {
-        for repository in list(&registry["repositories"]) {
-            for image in list(&repository["onlyInUse"]) {
-                let name = text(&repository["repositoryName"]);
-                let tag = list(&image["imageTags"]).first().map_or("<untagged>".to_owned(), text);
-                say(&format!("  {} {name}:{tag} by {}", text(&registry["region"]), text(&image["heldBy"])))?;
-            }
+    for repository in view(&again)?.repositories {
+        for image in &repository.only_in_use {
+            say(&format!("  {} {}:{} by {}", repository.region, repository.name, image.name(), image.held_by))?;
         }
     }
     Ok(())
@@ -74,9 +77,20 @@ async fn invoke(function: &Function, aws: &SimulatedAws, title: &str, event: &st
     let begun = Instant::now();
     let report = function.invoke(&payload).await.map_err(|error| format!("{error:?}"))?;
     let took = begun.elapsed();
-    say(&draw(&report))?;
+    let terminal = std::io::stdout().is_terminal();
+    let look = Look {
+        width: comfy_table::Table::new().width().or(Some(WIDTH)),
+        colours: if terminal { Colours::Ansi } else { Colours::None },
+        details: Details::Repositories,
+    };
+    say(&table_of(&view(&report)?, &look))?;
     say(&format!("{} calls to AWS in {:.1} s.", aws.calls().len(), took.as_secs_f64()))?;
     Ok(report)
+}
+
+/// The report as people see it.
+fn view(report: &Value) -> Result<View, String> {
+    View::deserialize(report).map_err(|error| format!("the report is not what it should be: {error}"))
 }
 
 /// Prints a line. Where the reader has gone away there is nobody to tell.

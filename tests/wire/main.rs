@@ -17,6 +17,7 @@ mod proof;
 mod pull_time;
 mod real_manifests;
 mod recheck;
+mod reports;
 mod settings;
 mod support;
 mod usage;

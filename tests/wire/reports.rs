@@ -1,0 +1,108 @@
+//! A report is shown alike, whether it comes from the run itself or from the JSON that the run returned.
+
+use ecr_cleanup::report::Report;
+use ecr_cleanup::terminal::html::html;
+use ecr_cleanup::terminal::markdown::{markdown, markdown_of};
+use ecr_cleanup::terminal::table::{Colours, Details, Look, table, table_of};
+use ecr_cleanup::terminal::view::{Images, View};
+use serde_json::{Value, json};
+use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws};
+
+use crate::support::{json_of, merciless, push_multi_arch, run_on, with};
+
+/// Something of everything: multi-arch images, what a policy archives, what fails, what is at risk, and what can't be read.
+async fn eventful(dry_run: bool) -> Report {
+    let aws = SimulatedAws::start().await;
+    aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
+    let app = aws.repository("app").daily_builds(7);
+    push_multi_arch(&app, "multi", 9.0);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    aws.cluster("prod").runs(&app.uri("v7"));
+    app.set_lifecycle_policy(&json!({ "rules": [{
+        "rulePriority": 1,
+        "selection": { "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1 },
+        "action": { "type": "expire" },
+    }] }));
+    let web = aws.repository("web");
+    web.push(Image::tagged("to-the-archive").days_old(90.0));
+    aws.repository("locked").push(Image::tagged("v1").days_old(90.0));
+    aws.region("eu-central-1").repository("app").push(Image::tagged("old").days_old(90.0));
+    aws.inject(Fault::denied("ecr:DescribeImages").for_repository("locked"));
+    aws.inject(Fault::denied("ecr:DescribeRepositories").in_region("eu-central-1"));
+    aws.inject(Fault::image_failures([
+        (app.digest_of("v1").as_str(), "KmsError"),
+        (app.digest_of("v2").as_str(), "ImageReferencedByManifestList"),
+    ]));
+    let rule = |action: Value| {
+        let selection =
+            json!({ "tagStatus": "any", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 3 });
+        json!([{ "rulePriority": 1, "selection": selection, "action": action }])
+    };
+    let archive = json!({ "type": "transition", "targetStorageClass": "archive" });
+    let policies = json!([
+        { "repositories": ["app"], "rules": rule(json!({ "type": "expire" })) },
+        { "repositories": ["web"], "rules": rule(archive) },
+    ]);
+    let event = json!({ "policies": policies, "exactSizes": true });
+    let mut event = with(merciless(dry_run), &event);
+    event.as_object_mut().unwrap().remove("untaggedOlderThanDays");
+    run_on(&aws, event).await
+}
+
+#[tokio::test]
+async fn from_a_run_and_from_its_json_a_report_is_seen_alike() {
+    for dry_run in [true, false] {
+        let report = eventful(dry_run).await;
+        let of_run = View::of(&report, Images::Listed);
+        let of_json: View = serde_json::from_value(json_of(&report)).unwrap();
+        assert_eq!(of_run, of_json);
+        assert_eq!(of_run.unread.len(), 2, "{:?}", of_run.unread);
+        assert!(of_run.totals.images_to_archive == 1 && of_run.totals.images_at_risk > 0 && of_run.any_is_exact());
+        let undone: u64 = of_run.repositories.iter().flat_map(|it| it.undone.values()).sum();
+        assert_eq!(undone, if dry_run { 0 } else { 2 });
+
+        let look = Look { width: Some(140), colours: Colours::None, details: Details::Images };
+        assert_eq!(table(&report, &look), table_of(&of_json, &look));
+        assert_eq!(markdown(&report), markdown_of(&of_json));
+        // What Lambda returns lacks some of the images in use, of which neither speaks.
+        let returned: View = serde_json::from_str(&report.to_json_within(usize::MAX).unwrap()).unwrap();
+        assert_eq!(returned, of_json);
+    }
+}
+
+#[tokio::test]
+async fn a_page_carries_all_that_the_report_has() {
+    let report = eventful(true).await;
+    let page = html(&report);
+    let (_, from) = page.split_once(r#"<script type="application/json" id="report">"#).unwrap();
+    let on_page: Value = serde_json::from_str(from.split_once("</script>").unwrap().0).unwrap();
+    assert_eq!(on_page, json_of(&report));
+    let repository = &on_page["regions"][1]["repositories"][0];
+    let names = |list: &str| -> Vec<&str> {
+        repository[list].as_array().into_iter().flatten().map(|image| image["imageTags"][0].as_str().unwrap()).collect()
+    };
+    assert_eq!(repository["repositoryName"], "app");
+    assert_eq!(
+        [names("onlyInUse"), names("alsoInUse")],
+        [vec!["v3"], vec!["v7"]],
+        "who holds each image in use is told"
+    );
+    assert!(repository["alsoInUse"][0]["heldBy"].as_str().unwrap().contains("ECS task"));
+}
+
+#[tokio::test]
+async fn in_use_counts_what_an_index_names() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(2);
+    push_multi_arch(&app, "multi", 9.0);
+    aws.cluster("prod").runs(&app.uri("multi"));
+    // With something stale the index is read; without, its size stands for its largest platform.
+    for (event, images) in
+        [(merciless(true), 2), (with(merciless(true), &json!({ "imagesToKeep": 9, "untaggedOlderThanDays": null })), 1)]
+    {
+        let report = run_on(&aws, event).await;
+        let decided = report.plan.decided().next().unwrap();
+        assert_eq!(decided.bytes_in_use, images * 50_000_000);
+        assert_eq!(decided.bytes, decided.bytes_kept + report.totals.bytes_stale);
+    }
+}
