@@ -1,7 +1,8 @@
 //! What deleting images really frees: every blob of a repository counted once.
 //!
 //! The size that ECR tells of an image includes layers that it shares with others, so the sum over stale images is an
-//! upper bound. Their deletion frees the blobs (layers and configurations) that no image which stays refers to.
+//! upper bound. Their deletion frees the blobs (layers and configurations) that no image which stays refers to. The
+//! manifests themselves, some kilobytes each, are not counted.
 //!
 //! Pure, and exact or nothing: with one image whose blobs aren't known, no size of its repository is.
 

@@ -17,6 +17,7 @@ mod proof;
 mod pull_time;
 mod real_manifests;
 mod recheck;
+#[cfg(feature = "cli")]
 mod reports;
 mod settings;
 mod support;
