@@ -77,13 +77,18 @@ fn figures(view: &View) -> String {
         Mode::DryRun => ("Deleting what is stale frees", "The registries hold"),
         Mode::Live => ("That freed", "Before, the registries held"),
     };
-    _ = write!(text, "- {frees} **{}**: **{}** a month", freed(view.freed()), view.saving());
-    if let Freed::Exactly(_) = view.freed() {
-        _ = write!(text, " (by the sum of the images' sizes {})", bytes(view.sum_of_sizes()));
+    if view.deleted_nothing() {
+        text.push_str("- **Nothing was deleted**\n");
+    } else {
+        _ = write!(text, "- {frees} **{}**: **{}** a month", freed(view.freed()), view.saving());
+        if let Freed::Exactly(_) = view.freed() {
+            _ = write!(text, " (by the sum of the images' sizes {})", bytes(view.sum_of_sizes()));
+        }
+        text.push('\n');
     }
     _ = writeln!(
         text,
-        "\n- {hold} up to {}, which cost up to {} a month",
+        "- {hold} up to {}, which cost up to {} a month",
         bytes(totals.bytes),
         usd(totals.monthly_cost_usd)
     );
@@ -219,12 +224,9 @@ impl Bounded {
         }
         let shown = items.iter().take(most).take_while(|item| self.add(&row(item))).count();
         self.add("\n");
-        if shown < items.len() {
-            self.add(&format!(
-                "{} more {of} are not listed; the totals include them.\n\n",
-                count((items.len() - shown) as u64)
-            ));
-        }
+        self.tell_of_more(items.len() - shown, |more| {
+            format!("{more} more {of} are not listed; the totals include them.\n\n")
+        });
     }
 
     fn list(&mut self, title: &str, of: &str, items: impl Iterator<Item = String>) {
@@ -237,8 +239,14 @@ impl Bounded {
             return;
         }
         let shown = items.iter().take(LINES).take_while(|item| self.add(&format!("- {item}\n"))).count();
-        if shown < items.len() {
-            self.add(&format!("- {} more {of}\n", count((items.len() - shown) as u64)));
+        self.tell_of_more(items.len() - shown, |more| format!("- {more} more {of}\n"));
+    }
+
+    /// Says how many were left out, at the end if there is no room for that here.
+    fn tell_of_more(&mut self, left_out: usize, told: impl Fn(&str) -> String) {
+        let left_out = left_out as u64;
+        if left_out > 0 && !self.add(&told(&count(left_out))) {
+            self.others_left_out += left_out;
         }
     }
 
@@ -345,6 +353,26 @@ mod tests {
             assert_eq!(rows + told, view.totals.images_stale, "{repositories}");
             assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
         }
+    }
+
+    #[test]
+    fn lists_that_leave_no_room_are_counted() {
+        let mut view = crowd(3_000, 3_000);
+        view.warnings = (0..5_000).map(|number| format!("warning {number}: {}", "x".repeat(2_000))).collect();
+        view.unread = (0..5_000).map(|number| (format!("app-{number}"), "y".repeat(2_000))).collect();
+        view.repositories[0].undone =
+            (0..5_000).map(|number| (format!("failed: {number} {}", "z".repeat(390)), 1)).collect();
+        let text = markdown_of(&view);
+        assert!(text.chars().count() <= MOST_CHARACTERS, "{}", text.chars().count());
+        for told in ["2,800 more repositories", "4,950 more errors", "4,950 more reasons", "3,000 stale images"] {
+            assert!(text.contains(told), "{told}");
+        }
+        let shown = text.matches("- warning ").count() as u64;
+        let told = format!("{} other lines", count(5_000 - shown));
+        assert!(
+            text.contains(&told) || text.contains(&format!("{} more warnings", count(5_000 - shown))),
+            "{shown} of 5,000"
+        );
     }
 
     #[test]

@@ -147,7 +147,9 @@ fn footer(view: &View) -> String {
         Mode::DryRun => ("Deleting them frees", "The registries hold"),
         Mode::Live => ("That freed", "Before, the registries held"),
     };
-    if totals.images_stale > 0 {
+    if view.deleted_nothing() {
+        text.push_str("Nothing was deleted.\n");
+    } else if totals.images_stale > 0 {
         _ = write!(text, "{frees} {} and saves {} a month", freed(view.freed()), view.saving());
         if let Freed::Exactly(_) = view.freed() {
             _ = write!(text, " (by the sum of the images' sizes {})", bytes(view.sum_of_sizes()));

@@ -201,6 +201,13 @@ impl View {
         }
     }
 
+    /// Whether it was a live run in which there was something to delete, and nothing was.
+    #[must_use]
+    pub fn deleted_nothing(&self) -> bool {
+        let Totals { images_stale, images_to_archive, images_deleted, .. } = self.totals;
+        self.mode == Mode::Live && images_deleted == 0 && images_stale > images_to_archive
+    }
+
     /// What other tools show for that: the sum of the images' sizes.
     #[must_use]
     pub fn sum_of_sizes(&self) -> u64 {

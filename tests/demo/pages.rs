@@ -1,5 +1,5 @@
 //! Reports as pages, each with its JSON beside it: the company's with layers counted once, a live run in which not
-//! everything works out, and an account of a hundred thousand stale images some of whose names are markup.
+//! everything works out, one that is refused, and an account of a hundred thousand stale images some of whose names are markup.
 
 use std::path::Path;
 
@@ -29,6 +29,8 @@ pub async fn write(folder: &Path) -> Result<(), String> {
     aws.inject(Fault::image_failures(failing.iter().map(|(digest, code)| (digest.as_str(), *code))));
     aws.inject(Fault::denied("ecr:DescribeImages").for_repository("tools/migrations"));
     page(&aws, json!({ "dryRun": false, "exactSizes": true }), &folder.join("live")).await?;
+
+    page(&aws, json!({ "dryRun": false, "imagesToKeep": 20, "maxDeletions": 1 }), &folder.join("refused")).await?;
 
     let aws = SimulatedAws::start().await;
     crowd(&aws);

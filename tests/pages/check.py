@@ -311,6 +311,12 @@ def check_live(page):
     page.contrast()
 
 
+def check_refused(page):
+    assert page.report["outcome"] == "refused" and page.report["totals"]["imagesStale"] > 1
+    assert page.one("h1").text == "Nothing was deleted"
+    assert "refused" in page.one("#notices").text
+
+
 def check_crowd(page):
     check_numbers(page)
     assert len(page.stale) == 100_000
@@ -359,6 +365,7 @@ def main(folder):
             check(page)
         check_live(Page(browser, folder, "live"))
         page.picture("live")
+        check_refused(Page(browser, folder, "refused"))
         check_crowd(Page(browser, folder, "crowd"))
     finally:
         browser.quit()

@@ -70,7 +70,9 @@ function drawSummary() {
   const exactSaving = totals.exactMonthlySavingUsd;
   const saving = upTo(usd(exactSaving ?? totals.monthlySavingUsd), exactSaving !== undefined);
   const capital = saving[0].toUpperCase() + saving.slice(1);
+  const deletedNothing = isLive && totals.imagesDeleted === 0 && totals.imagesStale > (totals.imagesToArchive ?? 0);
   const headline = totals.imagesStale === 0 ? 'Nothing is stale'
+    : deletedNothing ? 'Nothing was deleted'
     : isLive ? `${capital} a month saved` : `${capital} a month can be saved`;
   byId('headline').replaceChildren(figure('saving', headline));
   byId('outcome').replaceChildren(
@@ -113,6 +115,12 @@ function drawNotices() {
   const tell = (kind, text, items = []) => notices.append(make('div', { class: `notice ${kind}` }, text,
     items.length ? make('ul', {}, items.slice(0, 20).map((item) => make('li', {}, item)),
       items.length > 20 ? make('li', {}, `and ${count(items.length - 20)} more`) : null) : null));
+  const ending = {
+    refused: 'The run was refused, and nothing more was deleted. The error that it ended with says why.',
+    deadlineReached: 'There was no time for everything. What is left is for the next run.',
+    partial: 'Not everything could be read or done.',
+  }[report.outcome];
+  if (ending) tell('bad', ending);
   if (!report.usage.complete) tell('bad', 'What is in use is not known in full, so a live run would delete nothing. See the warnings.');
   if (unread.length) {
     tell('bad', 'Could not be read:', unread.map(([what, { api, code, message }]) => `${what}: ${api}: ${code}: ${message}`));

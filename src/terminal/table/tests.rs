@@ -72,3 +72,11 @@ fn an_account_without_anything_stale_needs_no_table() {
          The registries hold up to 0 B, which cost up to $0.00 a month; 0 images are in use, 0 kept in all.\n"
     );
 }
+
+#[test]
+fn a_refused_run_does_not_speak_of_savings() {
+    let mut view = company(Mode::Live);
+    view.totals.images_deleted = 0;
+    let text = table_of(&view, &plain(Some(120), Details::Repositories));
+    assert!(text.contains("\nNothing was deleted.\n") && !text.contains("That freed"), "{text}");
+}
