@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use super::figures::{age, bytes, count, counted, freed, short_digests, usd};
 use super::view::{Freed, HeldView, Images, RepositoryView, View};
+use crate::plan::ImageResult;
 use crate::report::Report;
 use crate::settings::Mode;
 
@@ -107,25 +108,33 @@ fn figures(view: &View) -> String {
     text
 }
 
-fn head_of_repositories(view: &View) -> String {
-    let (frees, deleted) = match view.mode {
-        Mode::DryRun => ("frees", ""),
-        Mode::Live => ("freed", " deleted |"),
+/// The columns that not every report has.
+fn deleted_and_sum(view: &View, deleted: &str, sum: &str) -> (String, String) {
+    let deleted = match view.mode {
+        Mode::DryRun => String::new(),
+        Mode::Live => format!(" {deleted} |"),
     };
-    let line = if deleted.is_empty() { "" } else { "---:|" };
+    (deleted, if view.any_is_exact() { format!(" {sum} |") } else { String::new() })
+}
+
+fn head_of_repositories(view: &View) -> String {
+    let frees = match view.mode {
+        Mode::DryRun => "frees",
+        Mode::Live => "freed",
+    };
+    let (deleted, sum) = deleted_and_sum(view, "deleted", "sum of sizes");
+    let (line_of_deleted, line_of_sum) = deleted_and_sum(view, "---:", "---:");
     format!(
-        "| region | repository | images | in use | kept | stale |{deleted} {frees} | oldest stale |\n\
-         |---|---|---:|---:|---:|---:|{line}---:|---:|\n"
+        "| region | repository | images | in use | kept | stale |{deleted} {frees} |{sum} oldest stale |\n\
+         |---|---|---:|---:|---:|---:|{line_of_deleted} ---: |{line_of_sum} ---: |\n"
     )
 }
 
 fn row(view: &View, repository: &RepositoryView) -> String {
-    let deleted = match view.mode {
-        Mode::DryRun => String::new(),
-        Mode::Live => format!(" {} |", count(repository.results.get("deleted").copied().unwrap_or_default())),
-    };
+    let deleted = count(repository.results.get(ImageResult::Deleted.as_str()).copied().unwrap_or_default());
+    let (deleted, sum) = deleted_and_sum(view, &deleted, &bytes(repository.sum_of_sizes(view.mode)));
     format!(
-        "| {} | {} | {} | {} | {} | {} |{deleted} {} | {} |\n",
+        "| {} | {} | {} | {} | {} | {} |{deleted} {} |{sum} {} |\n",
         plain(&repository.region),
         code(&repository.name),
         count(repository.images),

@@ -283,6 +283,15 @@ impl RepositoryView {
         Freed::of(self.exact_bytes_stale, self.bytes_stale)
     }
 
+    /// What other tools show for what a run of this mode frees: the sum of the images' sizes.
+    #[must_use]
+    pub fn sum_of_sizes(&self, mode: Mode) -> u64 {
+        match mode {
+            Mode::DryRun => self.bytes_stale,
+            Mode::Live => self.bytes_deleted,
+        }
+    }
+
     /// What is freed in a run of this mode.
     #[must_use]
     pub fn freed(&self, mode: Mode) -> Freed {

@@ -242,10 +242,7 @@ fn layout_text(view: &View, column: Column, repository: &RepositoryView) -> Stri
         Column::NotDone => count(not_done(repository)),
         Column::Size => bytes(repository.bytes),
         Column::Frees => figures::freed(freed),
-        Column::SumOfSizes => bytes(match view.mode {
-            Mode::DryRun => repository.bytes_stale,
-            Mode::Live => repository.bytes_deleted,
-        }),
+        Column::SumOfSizes => bytes(repository.sum_of_sizes(view.mode)),
         Column::Saves => match freed {
             Freed::Exactly(bytes) => figures::usd(usd(bytes, view.price_per_gb_month)),
             Freed::AtMost(bytes) => format!("≤ {}", figures::usd(usd(bytes, view.price_per_gb_month))),
