@@ -355,7 +355,7 @@ fn planned_as(result: &str, action: Action) -> &str {
 /// Why an image did not go, where that is a question.
 fn why(result: &ImageResult) -> Option<String> {
     match result {
-        ImageResult::Failed { code, reason } => Some(format!("{code}: {reason}")),
+        ImageResult::Failed(failure) => Some(format!("{}: {}", failure.code, failure.reason)),
         ImageResult::Skipped(because) => Some(because.as_str().to_owned()),
         ImageResult::NotAttempted(because) => Some(because.as_str().to_owned()),
         ImageResult::Kept => Some("ECR refused, since an index names it".to_owned()),
