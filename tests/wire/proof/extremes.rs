@@ -79,8 +79,9 @@ async fn what_others_leave_of_the_quotas_is_enough() {
     }
     let haste = Haste::times(NonZeroU32::new(FASTER).unwrap());
     let clients = clients_in(&aws, &region).await.with_haste(haste);
-    let report = Box::pin(run(json!({}), &Environment::new(), &clients, Limits::until(Deadline::unknown())));
-    let report = report.await.unwrap();
+    let environment = Environment::new();
+    let report = run(json!({}), &environment, &clients, Limits::until(Deadline::unknown()));
+    let report = Box::pin(report).await.unwrap();
     assert!(report.usage.complete, "{:?}", report.warnings);
     assert_eq!(report.usage.accounts.iter().map(ToString::to_string).collect::<Vec<_>>(), [ACCOUNT]);
     let calls = aws.calls();
