@@ -17,6 +17,8 @@
 
 pub mod handler;
 pub mod lambda;
+#[cfg(feature = "cli")]
+pub mod terminal;
 
 pub mod apply;
 pub mod event;
@@ -25,6 +27,7 @@ pub mod plan;
 pub mod policy;
 pub mod report;
 pub mod retention;
+pub mod review;
 pub mod settings;
 pub mod sharing;
 pub mod telemetry;
@@ -37,6 +40,7 @@ pub mod deadline;
 pub mod image;
 pub mod manifest;
 pub mod pattern;
+pub mod progress;
 pub mod pull_time;
 pub mod reference;
 
