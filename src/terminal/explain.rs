@@ -1,30 +1,97 @@
 //! `ecr-cleanup explain IMAGE`: all there is to say of what becomes of one image.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::WrongUsage;
+use super::given::Given;
+use super::session::Session;
+use super::{Done, Undone, WrongUsage, done, no_region, print, tell, trouble};
 use crate::account::Region;
-use crate::handler::{ExplainedImage, ImageName, WantedImage};
-use crate::image::{Image, ImageStatus};
+use crate::deadline::Deadline;
+use crate::handler::{self, Attendance, Attended, ExplainedImage, ImageName, Limits, WantedImage};
+use crate::image::{Image, ImageStatus, RepositoryName};
 use crate::reference::{EcrReference, ImageReference};
+use crate::report::Report;
 use crate::retention::{Explanation, Fate, Relations, Relative, Standing};
-use crate::settings::Settings;
+use crate::settings::{Environment, Mode, Settings};
 
 /// A registry for an image that comes without one, so that it is read as every reference is. It is never asked.
 const ANY_REGISTRY: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
 
 /// The image that is asked about, and the region where that is told.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) wanted: WantedImage,
-    pub(super) region: Option<Region>,
+struct Asked {
+    wanted: WantedImage,
+    region: Option<Region>,
+}
+
+/// Runs a dry plan of the image's repository, and tells what was decided on it.
+pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
+    let given = Given::gather(matches, Mode::DryRun, environment)?;
+    let asked = asked(matches.get_one::<String>("image").map_or("", String::as_str))?;
+    let session = Session::begin(matches, &given).await?;
+    let region = match (&asked.region, &given.settings.regions) {
+        (Some(region), _) => region.clone(),
+        (None, Some(regions)) if regions.len() == 1 => regions.iter().next().cloned().ok_or_else(no_region)?,
+        (None, regions) => {
+            let own: Region = session.aws.region().and_then(|region| region.parse().ok()).ok_or_else(no_region)?;
+            if regions.as_ref().is_some_and(|regions| !regions.contains(&own)) {
+                return Err(Undone::WrongUsage("several regions are given: name the image's with --region".to_owned()));
+            }
+            own
+        }
+    };
+    let mut event = given.event();
+    event.settings.retain(|name, _| !["region", "regions", "excludeRepositories"].contains(&name.as_str()));
+    event.settings.insert("region".to_owned(), json!(region));
+    event.settings.insert("repositories".to_owned(), json!([asked.wanted.repository_name]));
+    event.settings.insert("excludeRepositories".to_owned(), json!([]));
+    let attendance = Attendance { progress: &session.shown, reviewed: None, wanted: Some(&asked.wanted) };
+    let limits = Limits::until(Deadline::unknown());
+    let attended = handler::attended(event, &given.environment, &session.aws, limits, &attendance).await;
+    session.shown.end();
+    let Attended { report, explained } = attended.map_err(|error| session.undone(&error))?;
+    let Some(explained) = explained else {
+        return Err(Undone::Failed(not_found(&asked, &region, &report, &session.shown.passed_over())));
+    };
+    let left_out = is_left_out(&asked, &given.settings);
+    match session.format.as_str() {
+        "json" => print(&format!("{}\n", json(&explained, left_out)))?,
+        _ => print(&text(&explained, left_out, Utc::now()))?,
+    }
+    for warning in &report.warnings {
+        tell(&format!("warning: {warning}"));
+    }
+    Ok(done(&report))
+}
+
+fn not_found(
+    Asked { wanted, region: _ }: &Asked,
+    region: &Region,
+    report: &Report,
+    others: &BTreeSet<RepositoryName>,
+) -> String {
+    let repository = &wanted.repository_name;
+    if let Some(error) = report.plan.errors().next() {
+        return format!("{repository} in {region} could not be read: {error}\n  {}", error.remedy());
+    }
+    if report.totals.repositories == 0 {
+        let nearest = trouble::nearest(repository.as_str(), others);
+        let meant = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+        return format!("there is no repository {repository} in {region}{meant}");
+    }
+    match &wanted.name {
+        ImageName::Tag(tag) => format!("no image of {repository} in {region} has the tag {tag}"),
+        ImageName::Digest(digest) => format!("{repository} in {region} has no image {digest}"),
+    }
 }
 
 /// Reads an image as a person writes it.
-pub(super) fn asked(text: &str) -> Result<Asked, WrongUsage> {
+fn asked(text: &str) -> Result<Asked, WrongUsage> {
     let (reference, is_local) = match text.parse() {
         Ok(ImageReference::Ecr(reference)) => (reference, false),
         Err(error) => return Err(WrongUsage(error.to_string())),
@@ -47,12 +114,12 @@ pub(super) fn asked(text: &str) -> Result<Asked, WrongUsage> {
 }
 
 /// What the settings leave out is never touched, whatever else is said of it.
-pub(super) fn is_left_out(asked: &Asked, settings: &Settings) -> bool {
+fn is_left_out(asked: &Asked, settings: &Settings) -> bool {
     !settings.repositories.contains(&asked.wanted.repository_name)
 }
 
 /// For people. `now` is what ages are told by.
-pub(super) fn text(explained: &ExplainedImage, left_out: bool, now: DateTime<Utc>) -> String {
+fn text(explained: &ExplainedImage, left_out: bool, now: DateTime<Utc>) -> String {
     let ExplainedImage { region, repository_name, users, explanation } = explained;
     let Explanation { image, pulled_at, fate: _, rank, shielded_by, parents, children, subjects, referrers, relations } =
         explanation;
@@ -106,7 +173,7 @@ pub(super) fn text(explained: &ExplainedImage, left_out: bool, now: DateTime<Utc
 }
 
 /// As JSON.
-pub(super) fn json(explained: &ExplainedImage, left_out: bool) -> Value {
+fn json(explained: &ExplainedImage, left_out: bool) -> Value {
     let ExplainedImage { region, repository_name, users, explanation } = explained;
     let Explanation { image, pulled_at, fate, rank, shielded_by, parents, children, subjects, referrers, relations } =
         explanation;

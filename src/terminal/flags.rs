@@ -29,12 +29,15 @@ struct Flag {
     help: &'static str,
 }
 
+/// The variable that a command stands for.
+pub(super) const DRY_RUN_VARIABLE: &str = "DRYRUN";
+
 /// What a key that this does not know yet has for help.
 const UNDESCRIBED: &str = "A setting; see the README";
 
 fn flag_of(key: &Key) -> Flag {
     let (form, value, help) = match key.name {
-        "dryRun" => (Form::Switch, "BOOL", "Has to agree with the command: only delete deletes"),
+        "dryRun" => (Form::Switch, "BOOL", "Has to agree with the command, which decides: only delete deletes"),
         "region" => {
             (Form::List, "REGION", "The registries to clean [default: usage-regions, else all enabled regions]")
         }
@@ -95,7 +98,8 @@ pub(super) fn name_of(key: &Key) -> String {
 pub(super) fn all() -> impl Iterator<Item = Arg> {
     KEYS.iter().map(|key| {
         let Flag { form, value, help } = flag_of(key);
-        let environment = key.environment.map_or_else(String::new, |variable| format!(" [env: {variable}]"));
+        let variable = key.environment.filter(|variable| *variable != DRY_RUN_VARIABLE);
+        let environment = variable.map_or_else(String::new, |variable| format!(" [env: {variable}]"));
         let flag = Arg::new(key.name)
             .long(name_of(key))
             .value_name(value)
@@ -181,7 +185,7 @@ mod tests {
         for key in KEYS.iter().filter(|key| key.is_available()) {
             assert!(help.contains(&format!("--{} ", name_of(key)).replace(" ", "")), "{}", key.name);
             assert_ne!(flag_of(key).help, UNDESCRIBED, "{}", key.name);
-            for variable in key.environment {
+            for variable in key.environment.filter(|variable| *variable != DRY_RUN_VARIABLE) {
                 assert!(help.contains(&format!("[env: {variable}]")), "{variable}");
             }
         }

@@ -11,8 +11,6 @@ use crate::event::Event;
 use crate::reference::ImageReference;
 use crate::settings::{Environment, InvalidSettings, KEYS, Key, Mode, Settings};
 
-/// The variable that a command stands for.
-const DRY_RUN_VARIABLE: &str = "DRYRUN";
 const DRY_RUN: &str = "dryRun";
 const IN_USE_IMAGES: &str = "inUseImages";
 const MAX_DELETIONS: &str = "maxDeletions";
@@ -42,7 +40,7 @@ impl Given {
         event.retain(|name, _| !flags.keys().any(|flag| key(flag).is_some_and(|key| key.is_spelled(name))));
         event.extend(flags.clone());
         let mut environment = environment.clone();
-        environment.remove(DRY_RUN_VARIABLE);
+        environment.remove(flags::DRY_RUN_VARIABLE);
         if let Some(pattern) = matches.get_one::<String>("tags") {
             take_tags(&mut event, pattern)?;
         }

@@ -148,12 +148,12 @@ impl Progress for Shown {
         match step {
             Step::Settling => self.say("asking for the account and its regions"),
             Step::ReadingUsage { regions } => {
-                let regions_counted = if regions == 1 { "1 region".to_owned() } else { format!("{regions} regions") };
-                self.count(Stage::Usage, regions, &format!("reading what is in use in {regions_counted}"));
+                let text = format!("reading what is in use in {}", counted(regions, "region", "regions"));
+                self.count(Stage::Usage, regions, &text);
             }
             Step::UsageRead { region: _, clusters } => {
                 self.state.lock().unwrap_or_else(PoisonError::into_inner).clusters += clusters;
-                self.advance(Stage::Usage, 1, "regions");
+                self.advance(Stage::Usage, 1, "regions read");
             }
             Step::PassedOver { repository } => {
                 let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,12 +161,19 @@ impl Progress for Shown {
             }
             Step::ReadingRepositories { repositories } => {
                 let clusters = self.state.lock().unwrap_or_else(PoisonError::into_inner).clusters;
-                let text = format!("{clusters} ECS clusters read; reading {repositories} repositories");
+                let clusters = counted(clusters, "ECS cluster", "ECS clusters");
+                let text = format!("{clusters} read; reading {}", counted(repositories, "repository", "repositories"));
                 self.count(Stage::Repositories, repositories, &text);
             }
-            Step::RepositoryRead { .. } => self.advance(Stage::Repositories, 1, "repositories"),
-            Step::Deleting { images } => self.count(Stage::Images, images, &format!("deleting {images} images")),
-            Step::Done { images } => self.advance(Stage::Images, images, "images"),
+            Step::RepositoryRead { .. } => self.advance(Stage::Repositories, 1, "repositories read"),
+            Step::Deleting { images } => {
+                self.count(Stage::Images, images, &format!("deleting {}", counted(images, "image", "images")));
+            }
+            Step::Done { images } => self.advance(Stage::Images, images, "images done"),
         }
     }
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }

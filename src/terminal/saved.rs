@@ -28,6 +28,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 
 use super::WrongUsage;
@@ -42,27 +43,27 @@ pub const SCHEMA_VERSION: u64 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PlanFile {
+struct PlanFile<Image> {
     schema_version: u64,
     created_at: DateTime<Utc>,
     created_by: String,
     account: String,
     settings: Map<String, Value>,
-    regions: Vec<RegionEntry>,
+    regions: Vec<RegionEntry<Image>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RegionEntry {
+struct RegionEntry<Image> {
     region: String,
-    repositories: Vec<RepositoryEntry>,
+    repositories: Vec<RepositoryEntry<Image>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RepositoryEntry {
+struct RepositoryEntry<Image> {
     repository_name: String,
-    images: Vec<ImageEntry>,
+    images: Vec<Image>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -104,22 +105,28 @@ pub fn to_json(
     settings: Map<String, Value>,
     created_at: DateTime<Utc>,
 ) -> serde_json::Result<String> {
-    let regions =
-        plan.registries.iter().map(|RegistryPlan { registry_id: _, region, index_pulls: _, repositories }| {
-            let repositories = repositories.iter().flatten().map(|RepositoryPlan { repository_name, decided }| {
-                let images = decided.iter().flat_map(|decided| &decided.stale).map(entry).collect();
-                RepositoryEntry { repository_name: repository_name.to_string(), images }
-            });
-            let repositories = repositories.filter(|repository| !repository.images.is_empty()).collect();
-            RegionEntry { region: region.to_string(), repositories }
-        });
+    let mut regions = Vec::new();
+    for RegistryPlan { registry_id: _, region, index_pulls: _, repositories } in &plan.registries {
+        let mut entries = Vec::new();
+        for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
+            // A line an image, so that a review sees what is taken out.
+            let images = decided.iter().flat_map(|decided| &decided.stale).map(|image| to_raw_value(&entry(image)));
+            let images = images.collect::<serde_json::Result<Vec<_>>>()?;
+            if !images.is_empty() {
+                entries.push(RepositoryEntry { repository_name: repository_name.to_string(), images });
+            }
+        }
+        if !entries.is_empty() {
+            regions.push(RegionEntry { region: region.to_string(), repositories: entries });
+        }
+    }
     let file = PlanFile {
         schema_version: SCHEMA_VERSION,
         created_at,
         created_by: format!("ecr-cleanup {}", env!("CARGO_PKG_VERSION")),
         account: account.to_string(),
         settings,
-        regions: regions.filter(|region| !region.repositories.is_empty()).collect(),
+        regions,
     };
     serde_json::to_string_pretty(&file).map(|text| text + "\n")
 }
@@ -165,7 +172,7 @@ impl SavedPlan {
             None => return Err(format!("this is not a plan: it has no schemaVersion; {REMEDY}")),
         }
         let broken = |error: &dyn std::fmt::Display| format!("this plan is broken: {error}; {REMEDY}");
-        let PlanFile { account, settings, regions, created_at, schema_version: _, created_by: _ } =
+        let PlanFile::<ImageEntry> { account, settings, regions, created_at, schema_version: _, created_by: _ } =
             serde_json::from_value(value).map_err(|error| broken(&error))?;
         let mut reviewed =
             ReviewedPlan { registry_id: account.parse().map_err(|error| broken(&error))?, regions: [].into() };

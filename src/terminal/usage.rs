@@ -1,22 +1,44 @@
 //! `ecr-cleanup usage`: what is in use, and by whom.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
+use clap::ArgMatches;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
+use super::given::Given;
+use super::session::Session;
+use super::{Done, Undone, print, unwritten, width};
 use crate::account::AccountId;
+use crate::deadline::Deadline;
+use crate::handler;
 use crate::image::ImageDigest;
 use crate::reference::ImageReference;
+use crate::settings::{Environment, Mode};
 use crate::usage::{Discovery, Holder};
 
 /// So many holders of an image are named in the table; the JSON has all.
 const HOLDERS_SHOWN: usize = 5;
 /// So many digits of a digest tell images apart for people.
 const DIGEST_SHOWN: usize = "sha256:".len() + 12;
+
+/// Finds what is in use, and tells it.
+pub(super) async fn usage(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
+    let given = Given::gather(matches, Mode::DryRun, environment)?;
+    let session = Session::begin(matches, &given).await?;
+    let (event, deadline) = (given.event(), Deadline::unknown());
+    let found = handler::usage_alone(event, &given.environment, &session.aws, deadline, &session.shown).await;
+    session.shown.end();
+    let (account, discovery) = found.map_err(|error| session.undone(&error))?;
+    match session.format.as_str() {
+        "json" => print(&(json(&account, &discovery).map_err(|error| unwritten(&error))? + "\n"))?,
+        _ => print(&table(&discovery, width()))?,
+    }
+    Ok(if discovery.incomplete.is_none() { Done::Wholly } else { Done::InPart })
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +71,7 @@ struct HolderJson {
 ///
 /// # Errors
 /// None that its own values could cause.
-pub(super) fn json(account: &AccountId, discovery: &Discovery) -> serde_json::Result<String> {
+fn json(account: &AccountId, discovery: &Discovery) -> serde_json::Result<String> {
     let references = discovery.usage.references().iter().map(|(reference, holders)| ReferenceJson {
         reference: reference.to_string(),
         image_digests: discovery.usage.digests_of(reference).map(|(digest, _)| digest).collect(),
@@ -70,19 +92,25 @@ pub(super) fn json(account: &AccountId, discovery: &Discovery) -> serde_json::Re
 }
 
 /// As a table: images of ECR by registry and repository first, then what comes from elsewhere.
-pub(super) fn table(discovery: &Discovery, width: Option<u16>) -> String {
+fn table(discovery: &Discovery, width: Option<u16>) -> String {
     let references = discovery.usage.references();
-    let mut drawn = Table::new();
-    drawn.load_style(UTF8_FULL_CONDENSED).set_header(["image", "digest", "used by"]);
-    match width {
-        Some(width) => drawn.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
-        None => drawn.set_content_arrangement(ContentArrangement::Disabled),
-    };
+    let mut registries: BTreeMap<String, Vec<[String; 3]>> = BTreeMap::new();
     for (reference, holders) in references {
         let digests = discovery.usage.digests_of(reference).map(|(digest, _)| short(digest));
-        drawn.add_row([without_digest(reference), digests.collect::<Vec<_>>().join("\n"), named(holders)]);
+        let (registry, image) = parts(reference);
+        let row = [image, digests.collect::<Vec<_>>().join("\n"), named(holders)];
+        registries.entry(registry).or_default().push(row);
     }
-    let mut text = if references.is_empty() { String::new() } else { format!("{drawn}\n") };
+    let mut text = String::new();
+    for (registry, rows) in registries {
+        let mut drawn = Table::new();
+        drawn.load_style(UTF8_FULL_CONDENSED).set_header(["image", "digest", "used by"]).add_rows(rows);
+        match width {
+            Some(width) => drawn.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
+            None => drawn.set_content_arrangement(ContentArrangement::Disabled),
+        };
+        _ = writeln!(text, "{registry}\n{drawn}\n");
+    }
     let foreign = references.keys().filter(|reference| matches!(reference, ImageReference::Foreign(_))).count();
     let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
     _ = writeln!(
@@ -118,12 +146,16 @@ fn named(holders: &BTreeSet<Arc<Holder>>) -> String {
     lines.join("\n")
 }
 
-/// The reference as far as it is not in the column beside it.
-fn without_digest(reference: &ImageReference) -> String {
+/// The registry, and the rest of the reference as far as it is not in the column beside it.
+fn parts(reference: &ImageReference) -> (String, String) {
     let text = reference.to_string();
-    match (reference.image_digest(), text.rsplit_once('@')) {
+    let text = match (reference.image_digest(), text.rsplit_once('@')) {
         (Some(_), Some((name, _))) => name.to_owned(),
         _ => text,
+    };
+    match (reference, text.split_once('/')) {
+        (ImageReference::Ecr(_), Some((registry, image))) => (registry.to_owned(), image.to_owned()),
+        (ImageReference::Ecr(_), None) | (ImageReference::Foreign(_), _) => ("not in ECR".to_owned(), text),
     }
 }
 

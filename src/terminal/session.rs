@@ -1,0 +1,114 @@
+//! What a command that talks to AWS has at hand: clients, progress, and the way in which its report is printed.
+
+use std::io::IsTerminal;
+
+use clap::ArgMatches;
+
+use super::given::Given;
+use super::progress::{Loudness, Shown};
+use super::table::{Colours, Details, Look};
+use super::{Undone, html, markdown, no_region, table, tell, trouble, unwritten, width};
+use crate::aws::Aws;
+use crate::deadline::Deadline;
+use crate::event::Event;
+use crate::handler::{self, Attendance, Attended, Limits, RunError};
+use crate::report::{Outcome, Report};
+use crate::review::ReviewedPlan;
+use crate::warning::Warning;
+
+/// What a command that talks to AWS has at hand.
+pub(super) struct Session {
+    pub(super) aws: Aws,
+    pub(super) shown: Shown,
+    pub(super) format: String,
+    details: Details,
+    profile: Option<String>,
+}
+
+impl Session {
+    /// Says at once that something goes on, then finds credentials and a region.
+    pub(super) async fn begin(matches: &ArgMatches, given: &Given) -> Result<Self, Undone> {
+        let shown = Shown::begin(if matches.get_flag("quiet") { Loudness::Quiet } else { Loudness::Normal });
+        let profile = matches.get_one::<String>("profile").cloned();
+        let mut aws = Aws::from_profile(profile.as_deref()).await;
+        if aws.region().is_none() {
+            let first = given.settings.regions.as_ref().and_then(|regions| regions.first());
+            let Some(first) = first else {
+                shown.end();
+                return Err(no_region());
+            };
+            aws = aws.at_home_in(first);
+        }
+        let has_details = matches.try_get_one::<bool>("details").ok().flatten().copied().unwrap_or_default();
+        Ok(Self {
+            aws,
+            shown,
+            format: matches.get_one::<String>("format").cloned().unwrap_or_default(),
+            details: if has_details { Details::Images } else { Details::Repositories },
+            profile: profile.or_else(|| std::env::var("AWS_PROFILE").ok()).filter(|profile| !profile.is_empty()),
+        })
+    }
+
+    pub(super) async fn run(
+        &self,
+        event: Event,
+        given: &Given,
+        reviewed: Option<&ReviewedPlan>,
+    ) -> Result<Attended, Undone> {
+        let attendance = Attendance { progress: &self.shown, reviewed, wanted: None };
+        let limits = Limits::until(Deadline::unknown());
+        let attended = handler::attended(event, &given.environment, &self.aws, limits, &attendance).await;
+        self.shown.end();
+        attended.map_err(|error| self.undone(&error))
+    }
+
+    pub(super) fn undone(&self, error: &RunError) -> Undone {
+        let text = trouble::of_run(error, self.profile.as_deref());
+        match error {
+            RunError::InvalidSettings(_) => Undone::WrongUsage(text),
+            RunError::RegionsUnavailable(_) | RunError::AccountUnknown(_) | RunError::OtherAccount { .. } => {
+                Undone::Failed(text)
+            }
+        }
+    }
+
+    pub(super) fn look(&self, is_terminal: bool) -> Look {
+        let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Look {
+            width: if is_terminal { width() } else { None },
+            colours: if is_coloured { Colours::Coloured } else { Colours::Plain },
+            details: self.details,
+        }
+    }
+
+    pub(super) fn print(&self, report: &Report) -> Result<(), Undone> {
+        let mut text = match self.format.as_str() {
+            "json" => report.to_json().map_err(|error| unwritten(&error))?,
+            "markdown" => markdown::markdown(report),
+            "html" => html::html(report),
+            _ => table::table(report, &self.look(std::io::stdout().is_terminal())),
+        };
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        super::print(&text)?;
+        if let Outcome::Refused(refusal) = &report.outcome {
+            tell(&format!("error: {refusal}"));
+        }
+        Ok(())
+    }
+
+    /// Where no repository is selected, tells which was probably meant.
+    pub(super) fn hint(&self, report: &Report, given: &Given) {
+        if !report.warnings.contains(&Warning::NoRepository) {
+            return;
+        }
+        let others = self.shown.passed_over();
+        let patterns = given.settings.repositories.patterns();
+        for pattern in patterns.map(ToString::to_string) {
+            if let Some(nearest) = trouble::nearest(&pattern, &others) {
+                tell(&format!("--repositories {pattern} matches nothing; did you mean {nearest}?"));
+            }
+        }
+    }
+}
