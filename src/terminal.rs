@@ -190,8 +190,25 @@ fn tell(text: &str) {
     _ = writeln!(std::io::stderr(), "{text}");
 }
 
-fn width() -> Option<u16> {
-    Some(comfy_table::Table::new().width()?).filter(|width| *width > 0)
+/// Where something is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// The columns of the terminal that a stream is; `None` where it is none.
+fn width(stream: Stream) -> Option<u16> {
+    let mut measured = comfy_table::Table::new();
+    if stream == Stream::Stderr {
+        measured.use_stderr();
+    }
+    measured.width().filter(|width| *width > 0)
+}
+
+/// A number with its noun.
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use clap::ArgMatches;
 use super::given::Given;
 use super::saved::SavedPlan;
 use super::session::Session;
-use super::{Done, Undone, account_of, done, table, tell};
+use super::{Done, Stream, Undone, account_of, counted, done, table, tell};
 use crate::account::AccountId;
 use crate::image::ImageDigest;
 use crate::plan::{ImageResult, Refusal, SkipReason};
 use crate::report::Report;
-use crate::review::{ReviewedPlan, Spared};
+use crate::review::{ReviewedPlan, Spared, SparedImage};
 use crate::settings::{Environment, Mode};
 
 /// More changes than these are counted, and not told one by one.
@@ -51,7 +51,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     let planned = session.run(dry, &given, None).await?.report;
     session.hint(&planned, &given);
     // The question is a dialogue, and stdout is for what comes of it.
-    tell(&table::table(&planned, &session.look(std::io::stderr().is_terminal())));
+    tell(&table::table(&planned, &session.look(Stream::Stderr)));
     let (Some(account), images) = (account_of(&planned), planned.totals.images_stale) else {
         return Ok(done(&planned));
     };
@@ -99,7 +99,7 @@ fn is_agreed(planned: &Report, account: &AccountId) -> bool {
 /// Tells what is not any more as it was when the plan was reviewed.
 fn tell_changes(report: &Report, title: &str) {
     let mut changes = Vec::new();
-    let (mut new, mut others) = (0_u64, 0_u64);
+    let mut new = 0;
     for registry in &report.plan.registries {
         for repository in registry.repositories.iter().flatten() {
             let Ok(decided) = &repository.decided else { continue };
@@ -107,58 +107,58 @@ fn tell_changes(report: &Report, title: &str) {
                 let tags = if tags.is_empty() { String::new() } else { format!(":{}", tags.join(",")) };
                 format!("{} {}{tags}@{digest}", registry.region, repository.repository_name)
             };
-            for image in &decided.spared {
-                let why = match &image.why {
-                    Spared::Gone => "is gone".to_owned(),
-                    Spared::Kept(_, Some(holder)) => format!("is in use: {holder}"),
-                    Spared::Kept(reason, None) => format!("stays: {}", reason.as_str()),
-                };
-                changes.push(format!("{} {why}", name(&image.image_tags, image.image_digest)));
-            }
+            changes.extend(decided.spared.iter().map(|SparedImage { image_digest, image_tags, why }| {
+                format!("{} {}", name(image_tags, *image_digest), why_spared(why))
+            }));
             for image in &decided.stale {
-                match &image.result {
-                    ImageResult::Skipped(SkipReason::NotReviewed) => new += 1,
-                    ImageResult::Skipped(why) => {
-                        changes.push(format!(
-                            "{} stays: {}",
-                            name(&image.image_tags, image.image_digest),
-                            why.as_str()
-                        ));
-                    }
-                    ImageResult::Gone => {
-                        changes.push(format!("{} is gone", name(&image.image_tags, image.image_digest)))
-                    }
-                    ImageResult::Planned
-                    | ImageResult::Deleted
-                    | ImageResult::Archived
-                    | ImageResult::Kept
-                    | ImageResult::Failed { .. }
-                    | ImageResult::NotAttempted(_) => {}
+                if image.result == ImageResult::Skipped(SkipReason::NotReviewed) {
+                    new += 1;
+                } else if let Some(change) = change(&image.result) {
+                    changes.push(format!("{} {change}", name(&image.image_tags, image.image_digest)));
                 }
             }
         }
     }
-    if changes.len() > CHANGES_SHOWN {
-        others = (changes.len() - CHANGES_SHOWN) as u64;
-        changes.truncate(CHANGES_SHOWN);
-    }
     if changes.is_empty() && new == 0 {
         return;
     }
+    changes.sort_unstable();
     tell(title);
-    for change in changes {
+    for change in changes.iter().take(CHANGES_SHOWN) {
         tell(&format!("  {change}"));
     }
-    if others > 0 {
-        tell(&format!("  and so did {} more; --format json has them all", images(others)));
+    if let Some(others) = changes.len().checked_sub(CHANGES_SHOWN).filter(|others| *others > 0) {
+        tell(&format!("  and {others} more; --format json has them all"));
     }
     if new > 0 {
-        tell(&format!("  {} came to be stale that the plan does not have; they stay until a new plan", images(new)));
+        tell(&format!("  not in the plan, though stale now, and not touched: {}", images(new)));
+    }
+}
+
+fn why_spared(why: &Spared) -> String {
+    match why {
+        Spared::Gone => "is gone".to_owned(),
+        Spared::Kept(_, Some(holder)) => format!("is in use: {holder}"),
+        Spared::Kept(reason, None) => format!("stays: {}", reason.as_str()),
+    }
+}
+
+/// What an image's result tells of what it was before.
+fn change(result: &ImageResult) -> Option<String> {
+    match result {
+        ImageResult::Gone => Some("is gone".to_owned()),
+        ImageResult::Skipped(because) => Some(format!("stays: {}", because.as_str())),
+        ImageResult::Planned
+        | ImageResult::Deleted
+        | ImageResult::Archived
+        | ImageResult::Kept
+        | ImageResult::Failed { .. }
+        | ImageResult::NotAttempted(_) => None,
     }
 }
 
 fn images(number: u64) -> String {
-    format!("{number} {}", if number == 1 { "image" } else { "images" })
+    counted(number, "image", "images")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]

@@ -58,10 +58,10 @@ pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> 
     let Some(explained) = explained else {
         return Err(Undone::Failed(not_found(&asked, &region, &report, &session.shown.passed_over())));
     };
-    let left_out = is_left_out(&asked, &given.settings);
+    let selection = Selection::of(&asked, &given.settings);
     match session.format.as_str() {
-        "json" => print(&format!("{}\n", json(&explained, left_out)))?,
-        _ => print(&text(&explained, left_out, Utc::now()))?,
+        "json" => print(&format!("{}\n", json(&explained, selection)))?,
+        _ => print(&text(&explained, selection, Utc::now()))?,
     }
     for warning in &report.warnings {
         tell(&format!("warning: {warning}"));
@@ -113,13 +113,22 @@ fn asked(text: &str) -> Result<Asked, WrongUsage> {
     Ok(Asked { wanted: WantedImage { registry_id, repository_name, name }, region: (!is_local).then_some(region) })
 }
 
-/// What the settings leave out is never touched, whatever else is said of it.
-fn is_left_out(asked: &Asked, settings: &Settings) -> bool {
-    !settings.repositories.contains(&asked.wanted.repository_name)
+/// Whether the settings let a repository be cleaned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Selection {
+    Cleaned,
+    /// It is never touched, whatever else is said of it.
+    LeftOut,
+}
+
+impl Selection {
+    fn of(asked: &Asked, settings: &Settings) -> Self {
+        if settings.repositories.contains(&asked.wanted.repository_name) { Self::Cleaned } else { Self::LeftOut }
+    }
 }
 
 /// For people. `now` is what ages are told by.
-fn text(explained: &ExplainedImage, left_out: bool, now: DateTime<Utc>) -> String {
+fn text(explained: &ExplainedImage, selection: Selection, now: DateTime<Utc>) -> String {
     let ExplainedImage { region, repository_name, users, explanation } = explained;
     let Explanation { image, pulled_at, fate: _, rank, shielded_by, parents, children, subjects, referrers, relations } =
         explanation;
@@ -163,7 +172,7 @@ fn text(explained: &ExplainedImage, left_out: bool, now: DateTime<Utc>) -> Strin
     }
     text.push_str(&explanation.sentence());
     text.push('\n');
-    if left_out {
+    if selection == Selection::LeftOut {
         _ = writeln!(
             text,
             "But repositories and excludeRepositories leave {repository_name} out, so nothing of it is ever touched."
@@ -173,7 +182,7 @@ fn text(explained: &ExplainedImage, left_out: bool, now: DateTime<Utc>) -> Strin
 }
 
 /// As JSON.
-fn json(explained: &ExplainedImage, left_out: bool) -> Value {
+fn json(explained: &ExplainedImage, selection: Selection) -> Value {
     let ExplainedImage { region, repository_name, users, explanation } = explained;
     let Explanation { image, pulled_at, fate, rank, shielded_by, parents, children, subjects, referrers, relations } =
         explanation;
@@ -181,13 +190,13 @@ fn json(explained: &ExplainedImage, left_out: bool) -> Value {
         let relative = |Relative { image_digest, image_tags, standing }: &Relative| json!({ "imageDigest": image_digest, "imageTags": image_tags, "decision": stays(*standing) });
         relatives.iter().map(relative).collect()
     };
-    let (decision, because, reason) = match fate {
+    let (decision, because, reason, otherwise) = match fate {
         Fate::Stays { because, otherwise } => {
             let because: Vec<_> = because.iter().map(|(reason, _)| reason).collect();
-            ("stays", json!(because), json!(otherwise))
+            ("stays", json!(because), json!(null), json!(otherwise))
         }
-        Fate::Goes(reason) => ("goes", json!([]), json!(reason)),
-        Fate::IsArchived(reason) => ("isArchived", json!([]), json!(reason)),
+        Fate::Goes(reason) => ("goes", json!([]), json!(reason), json!(null)),
+        Fate::IsArchived(reason) => ("isArchived", json!([]), json!(reason), json!(null)),
     };
     let used_by = users.iter().map(
         |(holder, references)| json!({ "kind": holder.kind.as_str(), "name": holder.name, "references": references }),
@@ -195,7 +204,7 @@ fn json(explained: &ExplainedImage, left_out: bool) -> Value {
     json!({
         "region": region,
         "repositoryName": repository_name,
-        "isLeftOut": left_out,
+        "isLeftOut": selection == Selection::LeftOut,
         "imageDigest": image.image_digest,
         "imageTags": image.image_tags,
         "imagePushedAt": image.image_pushed_at.map(rfc3339),
@@ -216,6 +225,7 @@ fn json(explained: &ExplainedImage, left_out: bool) -> Value {
         "decision": decision,
         "keptBecause": because,
         "staleBecause": reason,
+        "otherwiseStaleBecause": otherwise,
         "sentence": explanation.sentence(),
     })
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::counted;
 use crate::image::RepositoryName;
 use crate::progress::{Progress, Step};
 
@@ -74,7 +75,7 @@ impl Shown {
 
     /// Shows it once more, after something else was printed.
     pub(super) fn restart(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
+        *self.lock() = State::default();
         if let Look::Bar(bar) = &self.look {
             bar.reset();
             bar.enable_steady_tick(TICK);
@@ -90,7 +91,11 @@ impl Shown {
 
     /// The repositories that the settings left out.
     pub(super) fn passed_over(&self) -> BTreeSet<RepositoryName> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).passed_over.clone()
+        self.lock().passed_over.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn say(&self, text: &str) {
@@ -105,8 +110,8 @@ impl Shown {
     /// Begins a stage of so many things.
     fn count(&self, stage: Stage, of: usize, text: &str) {
         {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            (state.stage, state.done, state.of) = (stage, 0, of);
+            let mut counted = self.lock();
+            (counted.stage, counted.done, counted.of) = (stage, 0, of);
         }
         if let Look::Bar(bar) = &self.look
             && let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len}")
@@ -121,14 +126,14 @@ impl Shown {
     /// So many more of a stage's things are done.
     fn advance(&self, stage: Stage, more: usize, name: &str) {
         let (before, done, of) = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.stage != stage {
+            let mut counted = self.lock();
+            if counted.stage != stage {
                 // What is read while repositories are listed is over when they are read.
                 return;
             }
-            let before = state.done;
-            state.done += more;
-            (before, state.done, state.of)
+            let before = counted.done;
+            counted.done += more;
+            (before, counted.done, counted.of)
         };
         match &self.look {
             Look::Quiet => {}
@@ -148,32 +153,29 @@ impl Progress for Shown {
         match step {
             Step::Settling => self.say("asking for the account and its regions"),
             Step::ReadingUsage { regions } => {
-                let text = format!("reading what is in use in {}", counted(regions, "region", "regions"));
+                let text = format!("reading what is in use in {}", counted(regions as u64, "region", "regions"));
                 self.count(Stage::Usage, regions, &text);
             }
             Step::UsageRead { region: _, clusters } => {
-                self.state.lock().unwrap_or_else(PoisonError::into_inner).clusters += clusters;
+                self.lock().clusters += clusters;
                 self.advance(Stage::Usage, 1, "regions read");
             }
             Step::PassedOver { repository } => {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut state = self.lock();
                 state.passed_over.insert(repository.clone());
             }
             Step::ReadingRepositories { repositories } => {
-                let clusters = self.state.lock().unwrap_or_else(PoisonError::into_inner).clusters;
-                let clusters = counted(clusters, "ECS cluster", "ECS clusters");
-                let text = format!("{clusters} read; reading {}", counted(repositories, "repository", "repositories"));
+                let clusters = self.lock().clusters;
+                let clusters = counted(clusters as u64, "ECS cluster", "ECS clusters");
+                let text =
+                    format!("{clusters} read; reading {}", counted(repositories as u64, "repository", "repositories"));
                 self.count(Stage::Repositories, repositories, &text);
             }
             Step::RepositoryRead { .. } => self.advance(Stage::Repositories, 1, "repositories read"),
             Step::Deleting { images } => {
-                self.count(Stage::Images, images, &format!("deleting {}", counted(images, "image", "images")));
+                self.count(Stage::Images, images, &format!("deleting {}", counted(images as u64, "image", "images")));
             }
             Step::Done { images } => self.advance(Stage::Images, images, "images done"),
         }
     }
-}
-
-fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }

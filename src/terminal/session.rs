@@ -7,11 +7,12 @@ use clap::ArgMatches;
 use super::given::Given;
 use super::progress::{Loudness, Shown};
 use super::table::{Colours, Details, Look};
-use super::{Undone, html, markdown, no_region, table, tell, trouble, unwritten, width};
+use super::{Stream, Undone, html, markdown, no_region, table, tell, trouble, unwritten, width};
 use crate::aws::Aws;
 use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::handler::{self, Attendance, Attended, Limits, RunError};
+use crate::plan::Refusal;
 use crate::report::{Outcome, Report};
 use crate::review::ReviewedPlan;
 use crate::warning::Warning;
@@ -72,10 +73,15 @@ impl Session {
         }
     }
 
-    pub(super) fn look(&self, is_terminal: bool) -> Look {
+    /// How a table looks on a stream.
+    pub(super) fn look(&self, stream: Stream) -> Look {
+        let is_terminal = match stream {
+            Stream::Stdout => std::io::stdout().is_terminal(),
+            Stream::Stderr => std::io::stderr().is_terminal(),
+        };
         let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Look {
-            width: if is_terminal { width() } else { None },
+            width: width(stream),
             colours: if is_coloured { Colours::Coloured } else { Colours::Plain },
             details: self.details,
         }
@@ -86,14 +92,22 @@ impl Session {
             "json" => report.to_json().map_err(|error| unwritten(&error))?,
             "markdown" => markdown::markdown(report),
             "html" => html::html(report),
-            _ => table::table(report, &self.look(std::io::stdout().is_terminal())),
+            _ => table::table(report, &self.look(Stream::Stdout)),
         };
         if !text.ends_with('\n') {
             text.push('\n');
         }
         super::print(&text)?;
-        if let Outcome::Refused(refusal) = &report.outcome {
-            tell(&format!("error: {refusal}"));
+        match &report.outcome {
+            // The report's warnings name each cause.
+            Outcome::Refused(Refusal::UsageIncomplete { images_done, .. }) => {
+                let more = if *images_done > 0 { " more" } else { "" };
+                tell(&format!(
+                    "error: nothing{more} was deleted, since what is in use is not known in full; see the warnings"
+                ));
+            }
+            Outcome::Refused(refusal @ Refusal::TooManyDeletions { .. }) => tell(&format!("error: {refusal}")),
+            Outcome::Planned | Outcome::Completed | Outcome::Partial | Outcome::DeadlineReached => {}
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! A report as a table that fits the terminal.
 
+use std::fmt::Write;
+
 use crate::report::Report;
 
 /// How the table is to look.
@@ -44,7 +46,7 @@ pub fn table(report: &Report, _: &Look) -> String {
         totals.images_skipped,
     );
     for warning in &report.warnings {
-        text.push_str(&format!("warning: {warning}\n"));
+        _ = writeln!(text, "warning: {warning}");
     }
     text
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::given::Given;
 use super::session::Session;
-use super::{Done, Undone, print, unwritten, width};
+use super::{Done, Stream, Undone, counted, print, unwritten, width};
 use crate::account::AccountId;
 use crate::deadline::Deadline;
 use crate::handler;
@@ -35,7 +35,7 @@ pub(super) async fn usage(matches: &ArgMatches, environment: &Environment) -> Re
     let (account, discovery) = found.map_err(|error| session.undone(&error))?;
     match session.format.as_str() {
         "json" => print(&(json(&account, &discovery).map_err(|error| unwritten(&error))? + "\n"))?,
-        _ => print(&table(&discovery, width()))?,
+        _ => print(&table(&discovery, width(Stream::Stdout)))?,
     }
     Ok(if discovery.incomplete.is_none() { Done::Wholly } else { Done::InPart })
 }
@@ -112,14 +112,13 @@ fn table(discovery: &Discovery, width: Option<u16>) -> String {
         _ = writeln!(text, "{registry}\n{drawn}\n");
     }
     let foreign = references.keys().filter(|reference| matches!(reference, ImageReference::Foreign(_))).count();
-    let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
     _ = writeln!(
         text,
         "{} in use, {} of them in ECR; looked for in {} of {}.",
-        count(references.len(), "image", "images"),
+        counted(references.len() as u64, "image", "images"),
         references.len() - foreign,
-        count(discovery.regions.len(), "region", "regions"),
-        count(discovery.accounts.len(), "account", "accounts"),
+        counted(discovery.regions.len() as u64, "region", "regions"),
+        counted(discovery.accounts.len() as u64, "account", "accounts"),
     );
     for problem in problems(discovery) {
         _ = writeln!(text, "warning: {problem}");

@@ -80,11 +80,11 @@ async fn what_comes_into_use_while_somebody_thinks_stays() {
     let (aws, moved) = (Arc::new(aws), app.clone());
     let cluster = aws.cluster("prod");
     // The second run begins once the question is answered.
-    let moves = move || {
+    let happens = move || {
         cluster.runs(&moved.uri("v2"));
         moved.push(simulated_aws::Image::tagged("v6"));
     };
-    aws.inject(Fault::before("sts:GetCallerIdentity", Duration::ZERO, moves).after(1).times(1));
+    aws.inject(Fault::before("sts:GetCallerIdentity", Duration::ZERO, happens).after(1).times(1));
     let ran = on_a_terminal(&aws, &DELETE, "yes\n").await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(app.tags(), set(["v2", "v5", "v6"]), "v5 runs; and it was not shown");

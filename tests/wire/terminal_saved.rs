@@ -140,7 +140,7 @@ async fn the_settings_travel_with_the_plan_but_for_what_is_nobodys_business() {
         finish(command).await
     };
     let refused = delete(&[]).await;
-    assert!(refused.code == 1 && refused.stderr.contains("999999999999"), "{}", refused.stderr);
+    assert!(refused.code == 1 && refused.stdout.contains("999999999999"), "{}", refused.stdout);
     changed(&plan, |plan| plan["settings"]["keepTags"] = json!(["v3"]));
     let ran = delete(&[("USAGE_EXTERNAL_ID", "registry-cleaning"), ("IMAGES_TO_KEEP", "1")]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
