@@ -44,6 +44,7 @@ async fn in_a_terminal(environment: &Environment) -> ExitCode {
 
 /// Without the terminal's dependencies there is nothing to do there.
 #[cfg(not(feature = "cli"))]
+#[expect(clippy::unused_async, reason = "it is called as the other is")]
 async fn in_a_terminal(_: &Environment) -> ExitCode {
     eprintln!(
         "this ecr-cleanup was built for Lambda, without the feature `cli`. Try it on a simulated account with `make demo`, or locally with `make invoke`."

@@ -51,7 +51,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     let planned = session.run(dry, &given, None).await?.report;
     session.hint(&planned, &given);
     // The question is a dialogue, and stdout is for what comes of it.
-    tell(&table::table(&planned, &session.look(Stream::Stderr)));
+    tell(table::table(&planned, &session.look(Stream::Stderr)).trim_end());
     let (Some(account), images) = (account_of(&planned), planned.totals.images_stale) else {
         return Ok(done(&planned));
     };

@@ -80,7 +80,7 @@ fn not_found(
         return format!("{repository} in {region} could not be read: {error}\n  {}", error.remedy());
     }
     if report.totals.repositories == 0 {
-        let nearest = trouble::nearest(repository.as_str(), others);
+        let nearest = trouble::nearest(repository.as_str(), others.iter());
         let meant = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
         return format!("there is no repository {repository} in {region}{meant}");
     }

@@ -77,6 +77,8 @@ impl Shown {
     pub(super) fn restart(&self) {
         *self.lock() = State::default();
         if let Look::Bar(bar) = &self.look {
+            bar.set_style(ProgressStyle::default_spinner());
+            bar.set_message("looking once more");
             bar.reset();
             bar.enable_steady_tick(TICK);
         }
@@ -116,11 +118,13 @@ impl Shown {
         if let Look::Bar(bar) = &self.look
             && let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len}")
         {
-            bar.set_style(style);
-            bar.set_length(of as u64);
+            bar.set_message(text.to_owned());
             bar.set_position(0);
+            bar.set_length(of as u64);
+            bar.set_style(style);
+        } else {
+            self.say(text);
         }
-        self.say(text);
     }
 
     /// So many more of a stage's things are done.

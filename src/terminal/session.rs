@@ -1,5 +1,6 @@
 //! What a command that talks to AWS has at hand: clients, progress, and the way in which its report is printed.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
 use clap::ArgMatches;
@@ -12,10 +13,10 @@ use crate::aws::Aws;
 use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::handler::{self, Attendance, Attended, Limits, RunError};
+use crate::image::RepositoryName;
 use crate::plan::Refusal;
 use crate::report::{Outcome, Report};
 use crate::review::ReviewedPlan;
-use crate::warning::Warning;
 
 /// What a command that talks to AWS has at hand.
 pub(super) struct Session {
@@ -112,17 +113,23 @@ impl Session {
         Ok(())
     }
 
-    /// Where no repository is selected, tells which was probably meant.
+    /// Names the patterns that match no repository, with the one that was probably meant.
     pub(super) fn hint(&self, report: &Report, given: &Given) {
-        if !report.warnings.contains(&Warning::NoRepository) {
+        let registries = &report.plan.registries;
+        if registries.iter().any(|registry| registry.repositories.is_err()) {
             return;
         }
         let others = self.shown.passed_over();
-        let patterns = given.settings.repositories.patterns();
-        for pattern in patterns.map(ToString::to_string) {
-            if let Some(nearest) = trouble::nearest(&pattern, &others) {
-                tell(&format!("--repositories {pattern} matches nothing; did you mean {nearest}?"));
+        let read = registries.iter().flat_map(|registry| registry.repositories.iter().flatten());
+        let read = read.map(|repository| &repository.repository_name);
+        let known: BTreeSet<&RepositoryName> = read.chain(&others).collect();
+        for pattern in given.settings.repositories.patterns() {
+            if known.is_empty() || known.iter().any(|name| pattern.matches(name.as_str())) {
+                continue;
             }
+            let nearest = trouble::nearest(&pattern.to_string(), known.iter().copied());
+            let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            tell(&format!("`{pattern}` matches no repository{meant}"));
         }
     }
 }

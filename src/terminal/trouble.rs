@@ -1,7 +1,5 @@
 //! Errors as people need them: what failed, what to grant, set or renew, and which name was probably meant.
 
-use std::collections::BTreeSet;
-
 use crate::account::AccountId;
 use crate::aws::CallError;
 use crate::handler::RunError;
@@ -60,18 +58,20 @@ fn of_credentials(error: &CallError, profile: Option<&str>) -> Option<String> {
 }
 
 /// The name that was probably meant, if any is near.
-pub(super) fn nearest<'a>(meant: &str, names: &'a BTreeSet<RepositoryName>) -> Option<&'a RepositoryName> {
+pub(super) fn nearest<'a>(meant: &str, names: impl Iterator<Item = &'a RepositoryName>) -> Option<&'a RepositoryName> {
     let distance = |name: &RepositoryName| {
         // Who leaves the path away means the name without it.
         let last = name.as_str().rsplit('/').next().unwrap_or_default();
         strsim::damerau_levenshtein(meant, name.as_str()).min(strsim::damerau_levenshtein(meant, last) + 1)
     };
-    let nearest = names.iter().map(|name| (distance(name), name)).min()?;
+    let nearest = names.map(|name| (distance(name), name)).min()?;
     (nearest.0 * 10 <= meant.chars().count() * LETTERS_OF_TEN).then_some(nearest.1)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn names(names: &[&str]) -> BTreeSet<RepositoryName> {
@@ -89,9 +89,9 @@ mod tests {
             ("warehouse", None),
             ("", None),
         ] {
-            assert_eq!(nearest(meant, &known).map(RepositoryName::as_str), expected, "{meant}");
+            assert_eq!(nearest(meant, known.iter()).map(RepositoryName::as_str), expected, "{meant}");
         }
-        assert_eq!(nearest("web", &names(&[])), None);
+        assert_eq!(nearest("web", [].iter()), None);
     }
 
     #[test]

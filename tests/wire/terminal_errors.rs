@@ -124,10 +124,17 @@ async fn a_login_that_has_expired_is_renewed_by_a_command_that_is_told() {
 #[tokio::test]
 async fn a_pattern_that_matches_nothing_comes_with_the_nearest_name() {
     let aws = world().await;
-    let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--repositories", "web/storefornt"]).await;
-    assert_eq!(ran.code, 0);
-    assert_eq!(ran.stderr, "--repositories web/storefornt matches nothing; did you mean web/storefront?\n");
-    assert!(ran.stdout.contains("no repository is cleaned"), "{}", ran.stdout);
+    let told = async |arguments: &[&str]| {
+        let ran = ecr_cleanup(&aws, &[&["plan", "--quiet"], arguments].concat()).await;
+        assert_eq!(ran.code, 0);
+        (ran.stderr, ran.stdout.contains("no repository is cleaned"))
+    };
+    let meant = "`web/storefornt` matches no repository; did you mean web/storefront?\n".to_owned();
+    assert_eq!(told(&["--repositories", "web/storefornt"]).await, (meant.clone(), true));
+    assert_eq!(told(&["--repositories", "web/s*,web/storefornt"]).await, (meant, false), "beside one that does");
+    assert_eq!(told(&["--repositories", "db"]).await, ("`db` matches no repository\n".to_owned(), true));
+    let excluded = ["--repositories", "web/storefront", "--exclude-repositories", "web/*"];
+    assert_eq!(told(&excluded).await, (String::new(), true), "that is no typo");
 }
 
 #[tokio::test]

@@ -110,6 +110,25 @@ async fn an_index_goes_with_all_that_was_reviewed_with_it() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_archived_is_archived_and_not_deleted() {
+    let (aws, app) = world().await;
+    let policies = file("archiving-policies.json");
+    let rule = |action: &Value| {
+        let count = json!({ "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 7 });
+        json!([{ "repositories": ["*"], "rules": [{ "rulePriority": 1, "selection": count, "action": action }] }])
+    };
+    let archive = json!({ "type": "transition", "targetStorageClass": "archive" });
+    std::fs::write(&policies, rule(&archive).to_string()).unwrap();
+    let plan = file("archiving.json");
+    let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--policies", &policies, "--out", &plan]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    // The rules stand in the plan: what becomes of their file does not matter.
+    std::fs::write(&policies, rule(&json!({ "type": "expire" })).to_string()).unwrap();
+    assert_eq!(ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await.code, 0);
+    assert_eq!((app.archived().len(), app.tags().len()), (3, 10));
+}
+
+#[tokio::test]
 async fn the_settings_travel_with_the_plan_but_for_what_is_nobodys_business() {
     let (aws, app) = world().await;
     let role = aws.role("999999999999");
