@@ -19,7 +19,7 @@ use crate::settings::{Environment, Mode};
 /// More changes than these are counted, and not told one by one.
 const CHANGES_SHOWN: usize = 20;
 
-/// Does what is stale in, after asking, or what a reviewed plan has.
+/// Deletes what is stale, after asking, or what a reviewed plan has.
 pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     if let Some(file) = matches.get_one::<String>("plan") {
         let SavedPlan { created_at, settings, reviewed } = SavedPlan::read(file)?;

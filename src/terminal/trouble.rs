@@ -35,12 +35,10 @@ fn other_account(expected: &AccountId, actual: &AccountId) -> String {
 fn of_credentials(error: &CallError, profile: Option<&str>) -> Option<String> {
     let for_profile = profile.map(|profile| format!(" --profile {profile}")).unwrap_or_default();
     let text = error.message.to_ascii_lowercase();
-    let has_expired = text.contains("expired") || error.code.contains("Expired");
-    if text.contains("sso") {
-        return Some(format!("log in again: aws sso login{for_profile}"));
-    }
     match error.code.as_str() {
-        _ if has_expired => Some(format!(
+        // Names of roles that come by SSO have it in them too, so other errors are not asked.
+        "NoCredentials" if text.contains("sso") => Some(format!("log in again: aws sso login{for_profile}")),
+        code if code.contains("Expired") || (code == "NoCredentials" && text.contains("expired")) => Some(format!(
             "the credentials have expired: renew them (aws sso login{for_profile}, or as they were made), and run again"
         )),
         "NoCredentials" => Some(match profile {
@@ -104,6 +102,11 @@ mod tests {
         assert!(sso.ends_with("log in again: aws sso login --profile prod"), "{sso}");
         assert!(told("ExpiredToken", "The security token is expired", None).contains("aws sso login,"));
         assert!(told("NoCredentials", "no credentials", None).contains("AWS_PROFILE"));
+        let denied = "User: arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Admin/ann is not authorized";
+        assert!(
+            told("AccessDenied", denied, Some("p"))
+                .ends_with("grant sts:GetCallerIdentity to the role or user that this runs as")
+        );
         assert!(told("InvalidClientTokenId", "invalid", Some("p")).contains("aws configure list --profile p"));
     }
 }

@@ -338,6 +338,28 @@ mod tests {
     }
 
     #[test]
+    fn all_users_of_an_image_are_told_and_each_only_of_what_it_was_resolved_to() {
+        let mut usage = UsageSnapshot::default();
+        usage.add(Some(&format!("{HOST}/app:v1")), Some(OLD), &holder("before the tag moved"));
+        let mut later = UsageSnapshot::default();
+        later.add(Some(&format!("{HOST}/app:v1")), Some(NEW), &holder("since"));
+        later.add(Some(&format!("mirror.example.com/app@{OLD}")), None, &holder("by a mirror"));
+        usage.merge(later);
+        let (account, repository) = ("123456789012".parse().unwrap(), "app".parse().unwrap());
+        let users = |digest: &str, tags: &[&str]| -> Vec<String> {
+            let (digest, tags) = image(digest, tags);
+            let users = usage.users((&account, &repository), digest, &tags);
+            users.keys().map(|holder| holder.name.to_string()).collect()
+        };
+        assert_eq!(users(OLD, &[]), ["before the tag moved", "by a mirror"]);
+        assert_eq!(users(NEW, &[]), ["since"]);
+        assert_eq!(users(NEW, &["v1"]), ["before the tag moved", "since"], "both would start it now");
+        let reference = format!("{HOST}/app:v1").parse().unwrap();
+        assert_eq!(usage.digests_of(&reference).count(), 2);
+        assert_eq!(usage.references().len(), 2, "a resolved digest is no reference of its own");
+    }
+
+    #[test]
     fn the_first_holder_does_not_depend_on_the_order_of_the_answers() {
         for order in [["a", "b"], ["b", "a"]] {
             let mut usage = UsageSnapshot::default();

@@ -64,6 +64,9 @@ async fn expired_or_missing_credentials_come_with_the_command_that_renews_them()
     none.env_remove("AWS_ACCESS_KEY_ID");
     let ran = finish(none).await;
     assert!(ran.code == 1 && ran.stderr.contains("give --profile, set AWS_PROFILE"), "{}", ran.stderr);
+    let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--profile", "no-such"]).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("profile no-such gives no credentials"), "{}", ran.stderr);
 }
 
 /// A configuration with a profile whose login has expired, and one with keys and a region.
