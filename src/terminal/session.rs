@@ -83,7 +83,7 @@ impl Session {
         let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Look {
             width: width(stream),
-            colours: if is_coloured { Colours::Coloured } else { Colours::Plain },
+            colours: if is_coloured { Colours::Ansi } else { Colours::None },
             details: self.details,
         }
     }

@@ -18,10 +18,10 @@ pub struct Look {
 /// Whether colours are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colours {
-    /// They are.
-    Coloured,
-    /// They are not.
-    Plain,
+    /// With ANSI's escape sequences.
+    Ansi,
+    /// As text alone.
+    None,
 }
 
 /// How much is told.
