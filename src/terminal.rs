@@ -70,7 +70,7 @@ enum Done {
 
 /// Does what the arguments ask for. The first of them is the program's name.
 pub async fn run(arguments: impl Iterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let matches = match arguments::command().try_get_matches_from(with_command(arguments)) {
+    let matches = match arguments::command().try_get_matches_from(arguments::with_command(arguments)) {
         Ok(matches) => matches,
         Err(error) => {
             // Help and version are answers; nobody is to be told that nobody reads them.
@@ -101,21 +101,6 @@ pub async fn run(arguments: impl Iterator<Item = OsString>, environment: &Enviro
             ExitCode::FAILURE
         }
     }
-}
-
-/// `plan` is what is meant where no command is named.
-fn with_command(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    const ANSWERED_WITHOUT: [&str; 4] = ["--help", "-h", "--version", "-V"];
-    let mut arguments: Vec<OsString> = arguments.collect();
-    let is_flag = |argument: &OsString| argument.to_string_lossy().starts_with('-');
-    let is_answered = |argument: &OsString| ANSWERED_WITHOUT.iter().any(|flag| argument == flag);
-    if arguments.is_empty() {
-        arguments.push("ecr-cleanup".into());
-    }
-    if arguments.get(1).is_none_or(|first| is_flag(first) && !is_answered(first)) {
-        arguments.insert(1, "plan".into());
-    }
-    arguments
 }
 
 async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
@@ -209,27 +194,4 @@ fn width(stream: Stream) -> Option<u16> {
 /// A number with its noun.
 fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_a_command_it_plans() {
-        let with = |arguments: &[&str]| -> Vec<String> {
-            let arguments = with_command(arguments.iter().map(OsString::from));
-            arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
-        };
-        assert_eq!(with(&[]), ["ecr-cleanup", "plan"]);
-        assert_eq!(with(&["e"]), ["e", "plan"]);
-        assert_eq!(with(&["e", "--region", "us-west-2"]), ["e", "plan", "--region", "us-west-2"]);
-        assert_eq!(with(&["e", "usage"]), ["e", "usage"]);
-        assert_eq!(with(&["e", "--help"]), ["e", "--help"]);
-    }
-
-    #[test]
-    fn the_command_line_is_sound() {
-        arguments::command().debug_assert();
-    }
 }

@@ -1,5 +1,7 @@
 //! The command line: what can be asked, and the help that says so.
 
+use std::ffi::OsString;
+
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
@@ -127,4 +129,42 @@ fn attended(command: Command, formats: &'static [&'static str]) -> Command {
 
 fn details() -> Arg {
     Arg::new("details").long("details").short('d').action(ArgAction::SetTrue).help("List every stale image, with why")
+}
+
+/// `plan` is what is meant where no command is named.
+pub(super) fn with_command(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    const ANSWERED_WITHOUT: [&str; 4] = ["--help", "-h", "--version", "-V"];
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let is_flag = |argument: &OsString| argument.to_string_lossy().starts_with('-');
+    let is_answered = |argument: &OsString| ANSWERED_WITHOUT.iter().any(|flag| argument == flag);
+    if arguments.is_empty() {
+        arguments.push("ecr-cleanup".into());
+    }
+    if arguments.get(1).is_none_or(|first| is_flag(first) && !is_answered(first)) {
+        arguments.insert(1, "plan".into());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_command_it_plans() {
+        let with = |arguments: &[&str]| -> Vec<String> {
+            let arguments = with_command(arguments.iter().map(OsString::from));
+            arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(with(&[]), ["ecr-cleanup", "plan"]);
+        assert_eq!(with(&["e"]), ["e", "plan"]);
+        assert_eq!(with(&["e", "--region", "us-west-2"]), ["e", "plan", "--region", "us-west-2"]);
+        assert_eq!(with(&["e", "usage"]), ["e", "usage"]);
+        assert_eq!(with(&["e", "--help"]), ["e", "--help"]);
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
 }

@@ -105,8 +105,7 @@ pub(super) fn all() -> impl Iterator<Item = Arg> {
             .value_name(value)
             .help(format!("{help}{environment}"))
             .help_heading("Settings")
-            .allow_negative_numbers(true)
-            .hide(!key.is_available());
+            .allow_negative_numbers(true);
         match form {
             Form::List => flag.action(ArgAction::Append),
             // With a space, what follows could as well be an argument of its own.
@@ -182,7 +181,7 @@ mod tests {
     fn every_setting_has_a_flag_and_the_help_tells_of_it() {
         let help = crate::terminal::arguments::command().find_subcommand_mut("plan").unwrap().render_help().to_string();
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        for key in KEYS.iter().filter(|key| key.is_available()) {
+        for key in KEYS {
             assert!(help.contains(&format!("--{}", name_of(key))), "{}", key.name);
             assert!(help.contains(flag_of(key).help) && flag_of(key).help != UNDESCRIBED, "{}", key.name);
             // The command itself says what the variable would.
