@@ -38,6 +38,7 @@ test: .venv/tools ## Run all tests, against the simulated account and against mo
 lint: ## Check formatting, lints and documentation.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --features second-opinions -- -D warnings
+	cargo clippy --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 validate: target/tools/sam/bin/sam ## Let SAM check the template; it asks no AWS.

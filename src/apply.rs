@@ -20,6 +20,7 @@ use crate::image::{ImageDigest, RepositoryName};
 use crate::inventory::{REGIONS_AT_ONCE, REPOSITORIES_AT_ONCE};
 use crate::plan::{ApprovedPlan, Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage, Unattempted};
 use crate::policy::Action;
+use crate::progress::{Progress, Step};
 use crate::pull_time::IndexPulls;
 use crate::usage::{FreshUsage, NotFresh};
 use queue::Queue;
@@ -47,6 +48,7 @@ struct Cleaner<'a> {
     /// What those indexes name that an index may name, whether they go or stay.
     nested: HashMap<ImageDigest, Box<[ImageDigest]>>,
     deadline: Deadline,
+    progress: &'a dyn Progress,
 }
 
 /// Whether it is worth while to go on archiving a repository's images, which go one by one.
@@ -79,8 +81,16 @@ enum Stop {
 }
 
 /// Carries the plan out and returns it with the result of every image.
-pub async fn apply(aws: &Aws, approved: ApprovedPlan, usage: &FreshUsage<'_>, deadline: Deadline) -> Plan {
+pub async fn apply(
+    aws: &Aws,
+    approved: ApprovedPlan,
+    usage: &FreshUsage<'_>,
+    deadline: Deadline,
+    progress: &dyn Progress,
+) -> Plan {
     let mut plan = approved.into_plan();
+    let images = plan.stale().filter(|image| image.result == ImageResult::Planned).count();
+    progress.tell(Step::Deleting { images });
     let clean_region = async |registry: &mut RegistryPlan| {
         let RegistryPlan { registry_id, region, index_pulls, repositories } = registry;
         let (ecr, pace, index_pulls) = (aws.ecr(region), aws.pace(), *index_pulls);
@@ -96,6 +106,7 @@ pub async fn apply(aws: &Aws, approved: ApprovedPlan, usage: &FreshUsage<'_>, de
                         usage,
                         pace: &pace,
                         deadline,
+                        progress,
                     };
                     cleaner.clean(stale).await;
                 }
@@ -120,6 +131,7 @@ impl Cleaner<'_> {
                 self.stop(stale, &batch, stop);
                 return;
             }
+            self.progress.tell(Step::Done { images: batch.len() });
             seen.forget(batch.iter().map(|place| stale[*place].image_digest));
             for place in batch {
                 queue.release_followers_of(place);

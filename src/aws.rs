@@ -14,6 +14,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_account::operation::list_regions::ListRegionsOutput;
 use aws_sdk_account::types::RegionOptStatus;
+use aws_sdk_ecr::config::SharedHttpClient;
 use aws_smithy_http_client::tls;
 
 pub use call::Caller;
@@ -67,13 +68,49 @@ pub struct Aws {
     haste: Haste,
 }
 
+fn https() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https()
+}
+
 impl Aws {
     /// Takes credentials, region and endpoint from the environment, as every AWS tool does.
     pub async fn from_environment() -> Self {
-        let https = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https();
-        Self::new(aws_config::from_env().http_client(https).load().await)
+        Self::new(aws_config::from_env().http_client(https()).load().await)
+    }
+
+    /// The same from a profile, as the AWS CLI does: where one is named, credentials in the environment don't count.
+    #[cfg(feature = "cli")]
+    pub async fn from_profile(profile: Option<&str>) -> Self {
+        use aws_config::identity::IdentityCache;
+        use aws_config::profile::ProfileFileCredentialsProvider;
+        use aws_config::provider_config::ProviderConfig;
+
+        // A login or a role is asked for once, and not once for every client.
+        let https = https();
+        let config = aws_config::from_env().http_client(https.clone()).identity_cache(IdentityCache::lazy().build());
+        let Some(profile) = profile else {
+            return Self::new(config.load().await);
+        };
+        let config = config.profile_name(profile).load().await;
+        let provider_config =
+            ProviderConfig::without_region().with_http_client(https).with_region(config.region().cloned());
+        let credentials =
+            ProfileFileCredentialsProvider::builder().configure(&provider_config).profile_name(profile).build();
+        Self::new(config.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
+    }
+
+    /// The region in which global services are asked; `None` where neither the environment nor a profile tells.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.config.region().map(AsRef::as_ref)
+    }
+
+    /// The same, asking global services in this region.
+    #[must_use]
+    pub fn at_home_in(self, region: &Region) -> Self {
+        Self { config: self.in_region(region), haste: self.haste }
     }
 
     /// Takes them from `config`.

@@ -1,26 +1,29 @@
 //! The whole run on one screen. This is the only caller of every stage, and the last that knows whether it is dry.
 
+mod attendance;
 mod planner;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{TimeDelta, Utc};
 use futures::future::join;
 use serde_json::Value;
 
-use crate::account::Region;
+use crate::account::{AccountId, Region};
 use crate::apply::apply;
 use crate::aws::{Aws, CallError};
 use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::inventory;
+use crate::progress::{Progress, Step};
 use crate::pull_time::Principal;
 use crate::report::{Report, Run};
 use crate::settings::{Environment, InvalidSettings, Mode, Settings};
 use crate::telemetry;
-use crate::usage::{FreshUsage, FreshnessLimits, OwnAccount, Sources};
+use crate::usage::{Discovery, FreshUsage, FreshnessLimits, OwnAccount, Sources};
 use crate::warning::{self, Warning};
+pub use attendance::{Attendance, Attended, ExplainedImage, ImageName, WantedImage};
 use planner::Planner;
 
 /// An event older than this was replayed or held back, which a person should know.
@@ -55,6 +58,14 @@ pub enum RunError {
     /// The account is not known.
     #[error("the account is not known, so nothing can be: {0} ({remedy})", remedy = .0.remedy())]
     AccountUnknown(CallError),
+    /// What is to be carried out, or explained, belongs to another account.
+    #[error("this is about account {expected}, and the credentials are those of account {actual}")]
+    OtherAccount {
+        /// The account that it is about.
+        expected: AccountId,
+        /// The account of the credentials.
+        actual: AccountId,
+    },
 }
 
 /// Runs once: reads the event, finds what is in use, decides on every image, and carries the plan out if it is live.
@@ -62,21 +73,40 @@ pub enum RunError {
 /// # Errors
 /// When the run can't start. A live run that is refused is a [`Report`] that says so.
 pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: Limits) -> Result<Report, RunError> {
+    let event = Event::parse(payload)?;
+    Ok(Box::pin(attended(event, environment, aws, limits, &Attendance::NOBODY)).await?.report)
+}
+
+/// The same with somebody attending.
+///
+/// # Errors
+/// When the run can't start.
+pub async fn attended(
+    event: Event,
+    environment: &Environment,
+    aws: &Aws,
+    limits: Limits,
+    attendance: &Attendance<'_>,
+) -> Result<Attended, RunError> {
     let started_at = Utc::now();
     let Limits { deadline, freshness } = limits;
-    let event = Event::parse(payload)?;
+    let Attendance { progress, reviewed, wanted: _ } = *attendance;
     let settings = Settings::resolve(&event.settings, environment)?;
     let now = event.time.map_or(started_at, |time| time.min(started_at));
 
+    progress.tell(Step::Settling);
     let (own, principal, registries) = settle_regions(&settings, aws, deadline).await?;
     let registry_id = own.account.clone();
+    if let Some(expected) = attendance.other_account(&registry_id) {
+        return Err(RunError::OtherAccount { expected: expected.clone(), actual: registry_id });
+    }
     let ((sources, discovery), registries) = join(
         async {
             let sources = Sources::settle(aws, own, settings.usage.clone(), deadline).await;
-            let discovery = sources.discover(deadline).await;
+            let discovery = sources.discover(deadline, progress).await;
             (sources, Arc::new(discovery))
         },
-        inventory::list_registries(aws, registries, &settings.repositories, deadline),
+        inventory::list_registries(aws, registries, &settings.repositories, deadline, progress),
     )
     .await;
     telemetry::log_usage(&discovery);
@@ -88,15 +118,21 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: L
         settings: &settings,
         now,
         deadline,
+        attendance,
+        explained: OnceLock::new(),
     };
-    let (plan, of_repositories) = planner.plan(registries).await;
+    let (mut plan, of_repositories) = planner.plan(registries).await;
+    let explained = planner.explained.into_inner();
+    if let Some(reviewed) = reviewed {
+        reviewed.restrict(&mut plan);
+    }
 
     let (plan, refusal, discovery) = match settings.mode {
         Mode::DryRun => (plan, None, discovery),
         Mode::Live => match plan.approve(&discovery, settings.max_deletions) {
             Ok(approved) => {
                 let usage = FreshUsage::new(&sources, Arc::clone(&discovery), freshness, deadline);
-                let applied = apply(aws, approved, &usage, deadline).await;
+                let applied = apply(aws, approved, &usage, deadline, progress).await;
                 telemetry::log_results(&applied);
                 let latest = usage.into_latest();
                 let refusal = applied.refusal_of_the_rest(&latest);
@@ -106,6 +142,7 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: L
         },
     };
     let mut warnings = warning::of_usage(&discovery, &registry_id, &plan);
+    warnings.extend(reviewed.iter().flat_map(|reviewed| reviewed.warnings(&plan)));
     warnings.extend(of_repositories);
     warnings.extend(warning::of_settings(&settings));
     warnings.extend(warning::of_selection(&settings, &plan));
@@ -121,7 +158,26 @@ pub async fn run(payload: Value, environment: &Environment, aws: &Aws, limits: L
         warnings,
     });
     telemetry::log_report(&report);
-    Ok(report)
+    Ok(Attended { report, explained })
+}
+
+/// Finds what is in use, and nothing else. It is told with the account that asked.
+///
+/// # Errors
+/// When it can't start.
+pub async fn usage_alone(
+    event: Event,
+    environment: &Environment,
+    aws: &Aws,
+    deadline: Deadline,
+    progress: &dyn Progress,
+) -> Result<(AccountId, Discovery), RunError> {
+    let settings = Settings::resolve(&event.settings, environment)?;
+    progress.tell(Step::Settling);
+    let (own, _, _) = settle_regions(&settings, aws, deadline).await?;
+    let account = own.account.clone();
+    let sources = Sources::settle(aws, own, settings.usage, deadline).await;
+    Ok((account, sources.discover(deadline, progress).await))
 }
 
 /// Settles the account, who asks, the regions in which its workloads are looked for, and those whose registries are

@@ -24,6 +24,7 @@ use crate::aws::{Aws, CallError, Caller};
 use crate::deadline::Deadline;
 use crate::image::{Archival, Image, ImageStatus, ManifestKind, RepositoryName, Subject};
 use crate::policy::Policy;
+use crate::progress::{Progress, Step};
 use crate::settings::RepositorySelection;
 use crate::sharing::Pullers;
 
@@ -69,9 +70,10 @@ pub async fn list_registries(
     regions: BTreeSet<Region>,
     selection: &RepositorySelection,
     deadline: Deadline,
+    progress: &dyn Progress,
 ) -> Vec<Registry> {
     join_all(regions.into_iter().map(async |region| {
-        let repositories = list_repositories(&aws.ecr(&region), selection, deadline).await;
+        let repositories = list_repositories(&aws.ecr(&region), selection, deadline, progress).await;
         Registry { region, repositories }
     }))
     .await
@@ -81,14 +83,22 @@ async fn list_repositories(
     ecr: &Client,
     selection: &RepositorySelection,
     deadline: Deadline,
+    progress: &dyn Progress,
 ) -> Result<Vec<RepositoryName>, CallError> {
+    let is_selected = |name: &RepositoryName| {
+        let is_selected = selection.contains(name);
+        if !is_selected {
+            progress.tell(Step::PassedOver { repository: name });
+        }
+        is_selected
+    };
     let listing = ecr.describe_repositories().into_paginator().page_size(PER_PAGE).send();
     let mut names = Vec::new();
     Caller::new(deadline)
         .pages(DESCRIBE_REPOSITORIES, listing, DescribeRepositoriesOutput::next_token, |page| {
             let listed = page.repositories?;
             let listed = listed.iter().filter_map(|repository| repository.repository_name());
-            names.extend(listed.map(RepositoryName::from_ecr).filter(|name| selection.contains(name)));
+            names.extend(listed.map(RepositoryName::from_ecr).filter(is_selected));
             Some(())
         })
         .await?;

@@ -31,7 +31,7 @@ pub async fn invoke(
         tracing::error!("{error}");
         match &error {
             RunError::AccountUnknown(_) => write_metrics(&[telemetry::metric_of_unknown_usage(Utc::now())]),
-            RunError::InvalidSettings(_) | RunError::RegionsUnavailable(_) => {}
+            RunError::InvalidSettings(_) | RunError::RegionsUnavailable(_) | RunError::OtherAccount { .. } => {}
         }
         diagnostic(error_type_of_run(&error), &error)
     })?;
@@ -47,7 +47,8 @@ pub async fn invoke(
 
 fn error_type_of_run(error: &RunError) -> &'static str {
     match error {
-        RunError::InvalidSettings(_) => "InvalidSettings",
+        // Nobody attends a function, so that nobody can mean another account.
+        RunError::InvalidSettings(_) | RunError::OtherAccount { .. } => "InvalidSettings",
         RunError::RegionsUnavailable(_) => "RegionsUnavailable",
         RunError::AccountUnknown(_) => "UsageIncomplete",
     }

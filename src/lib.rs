@@ -28,6 +28,7 @@ pub mod plan;
 pub mod policy;
 pub mod report;
 pub mod retention;
+pub mod review;
 pub mod settings;
 pub mod sharing;
 pub mod telemetry;
@@ -40,6 +41,7 @@ pub mod deadline;
 pub mod image;
 pub mod manifest;
 pub mod pattern;
+pub mod progress;
 pub mod pull_time;
 pub mod reference;
 

@@ -1,4 +1,4 @@
-//! Cold start: logging and clients, once, then one invocation after another.
+//! Cold start: in Lambda logging and clients, once, then one invocation after another; elsewhere the terminal's command.
 
 use std::process::ExitCode;
 
@@ -14,11 +14,12 @@ const LOG_FILTER: &str = "info,lambda_runtime=error,lambda_runtime::layers::pani
 /// The run is bound by the network, and one thread parses pages faster than one registry sends them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    // What is no text stays visible as such, so that settings refuse it rather than miss it.
+    let environment: Environment = std::env::vars_os()
+        .map(|(key, value)| (key.to_string_lossy().into(), value.to_string_lossy().into()))
+        .collect();
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
-        eprintln!(
-            "ecr-cleanup runs as a Lambda function. Try it on a simulated account with `make demo`, or locally with `make invoke`."
-        );
-        return ExitCode::from(2);
+        return in_a_terminal(&environment).await;
     }
     tracing_subscriber::fmt()
         .json()
@@ -27,7 +28,7 @@ async fn main() -> ExitCode {
         .with_span_list(false)
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER)))
         .init();
-    match serve().await {
+    match serve(&environment).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the runtime ended");
@@ -36,11 +37,22 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve() -> Result<(), Error> {
-    // What is no text stays visible as such, so that settings refuse it rather than miss it.
-    let environment: Environment = std::env::vars_os()
-        .map(|(key, value)| (key.to_string_lossy().into(), value.to_string_lossy().into()))
-        .collect();
+#[cfg(feature = "cli")]
+async fn in_a_terminal(environment: &Environment) -> ExitCode {
+    ecr_cleanup::terminal::run(std::env::args_os(), environment).await
+}
+
+/// Without the terminal's dependencies there is nothing to do there.
+#[cfg(not(feature = "cli"))]
+#[expect(clippy::unused_async, reason = "it is called as the other is")]
+async fn in_a_terminal(_: &Environment) -> ExitCode {
+    eprintln!(
+        "this ecr-cleanup was built for Lambda, without the feature `cli`. Try it on a simulated account with `make demo`, or locally with `make invoke`."
+    );
+    ExitCode::from(2)
+}
+
+async fn serve(environment: &Environment) -> Result<(), Error> {
     let aws = Aws::from_environment().await;
-    lambda_runtime::run(service_fn(|event| invoke(event, &environment, &aws))).await
+    lambda_runtime::run(service_fn(|event| invoke(event, environment, &aws))).await
 }

@@ -18,6 +18,7 @@ use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName
 use crate::policy::{Action, RuleName};
 use crate::pull_time::IndexPulls;
 use crate::retention::{Decision, Decisions, Doomed, KeepReason, Kin, StaleReason};
+use crate::review::SparedImage;
 use crate::usage::{Discovery, Holder, RepositoryUsage, UsageIncomplete};
 
 /// What becomes of every repository of every region.
@@ -80,6 +81,8 @@ pub struct Decided {
     pub at_risk: Vec<ImageAtRisk>,
     /// The indexes whose manifests were needed and could not be fetched.
     pub unfetched: Option<Unfetched>,
+    /// Those that a reviewed plan has and that are not stale any more.
+    pub spared: Vec<SparedImage>,
 }
 
 /// The policy that decided on a repository.
@@ -219,6 +222,8 @@ pub enum SkipReason {
     NotDescribed,
     /// It belongs to an image that was not deleted: an index that names it, or its subject.
     HolderKept,
+    /// The reviewed plan that is carried out does not have it, or would do something else with it.
+    NotReviewed,
 }
 
 /// A plan that may be carried out.
@@ -259,7 +264,7 @@ impl Plan {
             let incomplete = incomplete.clone();
             return Err((self, Refusal::UsageIncomplete { incomplete, images_done: 0 }));
         }
-        let stale = self.stale().count() as u64;
+        let stale = self.stale().filter(|image| image.result == ImageResult::Planned).count() as u64;
         match max_deletions {
             Some(max_deletions) if stale > max_deletions => {
                 Err((self, Refusal::TooManyDeletions { stale, max_deletions }))

@@ -20,6 +20,7 @@
 mod audit;
 mod candidates;
 mod closure;
+mod explain;
 mod graph;
 mod reason;
 
@@ -35,6 +36,7 @@ use closure::{
     hold_what_follows_the_held, hold_what_may_be_named, hold_what_names_the_held, hold_what_the_archived_name,
     spare_what_follows_the_archived,
 };
+pub use explain::{Explanation, Fate, Rank, Relations, Relative, Standing, explain};
 use graph::Graph;
 pub use reason::{KeepReason, KeepReasons, StaleReason};
 

@@ -101,6 +101,11 @@ impl RepositorySelection {
         self.exclude.is_empty() && self.include.iter().any(|pattern| pattern.matches("*"))
     }
 
+    /// The patterns that select.
+    pub fn patterns(&self) -> impl Iterator<Item = &Pattern> {
+        self.include.iter()
+    }
+
     /// Whether the repository is cleaned. To be excluded wins.
     #[must_use]
     pub fn contains(&self, repository: &RepositoryName) -> bool {
@@ -154,6 +159,23 @@ pub struct Key {
 impl Key {
     const fn new(name: &'static str, also: &'static [&'static str], environment: &'static str) -> Self {
         Self { name, also, environment: Some(environment) }
+    }
+
+    /// Whether null means that the setting is not given. For this one it means never.
+    #[must_use]
+    pub fn null_is_unset(&self) -> bool {
+        self.name != UNTAGGED_OLDER_THAN_DAYS.name
+    }
+
+    /// What the environment gives, with the variable; `None` where that is empty, or the Python script's way to say so.
+    #[must_use]
+    pub fn in_environment<'a>(&self, environment: &'a Environment) -> Option<(&'static str, &'a str)> {
+        let variable = self.environment?;
+        let text = environment.get(variable)?.trim_matches(|c: char| c.is_whitespace() || c == ',');
+        // The Python script's documentation sets REGION=None for "all regions".
+        let unset = text.is_empty() || (self.name == REGION.name && text == "None");
+
+        (!unset).then_some((variable, text))
     }
 
     /// Whether `name` is this key in one of its spellings.

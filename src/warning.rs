@@ -57,6 +57,8 @@ pub enum Warning {
     CleanedUnseen(BTreeSet<Region>),
     /// The event was sent long ago, so everything pushed since is kept.
     OldEvent(DateTime<Utc>),
+    /// A repository of a reviewed plan, with so many images in it, does not exist any more.
+    ReviewedRepositoryGone(Region, RepositoryName, usize),
 }
 
 impl fmt::Display for Warning {
@@ -169,6 +171,11 @@ impl fmt::Display for Warning {
                     "{regions} is cleaned, and usageRegions leaves out what runs there: only what other regions run is known"
                 )
             }
+            Self::ReviewedRepositoryGone(region, repository, images) => write!(
+                f,
+                "repository {repository} in {region} is gone, with {} of the reviewed plan",
+                counted(*images as u64, "image", "images")
+            ),
             Self::OldEvent(time) => write!(
                 f,
                 "the event is from {}, over a day ago: images pushed since then are kept and not counted",

@@ -55,7 +55,10 @@ impl Queue {
         while batch.len() < size
             && let Some(place) = self.released.pop_front().or_else(|| self.roots.pop_front())
         {
-            if holders(&stale[place], &self.places).all(|holder| lets_go(&stale[holder], &stale[place])) {
+            if stale[place].result != ImageResult::Planned {
+                // What a reviewed plan does not have is held back before its turn, and so is what follows it.
+                self.release_followers_of(place);
+            } else if holders(&stale[place], &self.places).all(|holder| lets_go(&stale[holder], &stale[place])) {
                 batch.push(place);
             } else {
                 stale[place].result = ImageResult::Skipped(SkipReason::HolderKept);

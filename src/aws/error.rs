@@ -62,7 +62,7 @@ impl CallError {
     pub fn remedy(&self) -> String {
         let code = self.code.as_str();
         if code.contains("AccessDenied") || code.contains("NotAuthorized") || code == "UnauthorizedOperation" {
-            return format!("grant {} to the role of the function", self.api);
+            return format!("grant {} to the role or user that this runs as", self.api);
         }
         match code {
             "UnrecognizedClientException" | "InvalidClientTokenId" => {
@@ -75,7 +75,7 @@ impl CallError {
                     .to_owned()
             }
             "TimeoutError" | "DispatchFailure" => {
-                "check that the function can reach the service: its network, or a VPC endpoint".to_owned()
+                "check that the service can be reached from here: the network, or a VPC endpoint".to_owned()
             }
             "UnexpectedResponse" => "it is not what AWS documents, or newer than this version: report it".to_owned(),
             _ => "run again; if it persists, see the code in the service's API reference".to_owned(),

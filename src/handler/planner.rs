@@ -1,14 +1,15 @@
 //! From the repositories' names to the plan: each repository is read and decided on at once, so that only what is stale
 //! stays in memory.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use futures::future::join;
 use futures::lock::Mutex;
 use futures::stream::{self, StreamExt};
 
+use super::attendance::{Attendance, ExplainedImage};
 use crate::account::{AccountId, Region};
 use crate::aws::{Aws, CallError};
 use crate::deadline::Deadline;
@@ -18,8 +19,10 @@ use crate::inventory::{self, Contents, IndexContents, Registry};
 use crate::manifest::Manifests;
 use crate::plan::{AppliedPolicy, Decided, ImageAtRisk, Plan, RegistryPlan, RepositoryPlan};
 use crate::policy::{Applicable, Policy};
+use crate::progress::Step;
 use crate::pull_time::{IndexPulls, Principal};
 use crate::retention::{self, Decision, Decisions, KeepReason, Known, Takes};
+use crate::review;
 use crate::settings::{Candidates, Settings};
 use crate::sharing::Pullers;
 use crate::telemetry;
@@ -35,6 +38,9 @@ pub(super) struct Planner<'a> {
     pub(super) settings: &'a Settings,
     pub(super) now: DateTime<Utc>,
     pub(super) deadline: Deadline,
+    pub(super) attendance: &'a Attendance<'a>,
+    /// The image that is to be explained, once its repository was decided on.
+    pub(super) explained: OnceLock<ExplainedImage>,
 }
 
 /// ECR in a region, with what is asked of its registry once and only where that matters.
@@ -56,6 +62,8 @@ struct RegionalEcr<'a> {
 impl Planner<'_> {
     /// Plans every repository, and tells what should be known of them.
     pub(super) async fn plan(&self, registries: Vec<Registry>) -> (Plan, Vec<Warning>) {
+        let repositories = registries.iter().flat_map(|registry| registry.repositories.iter().flatten()).count();
+        self.attendance.progress.tell(Step::ReadingRepositories { repositories });
         let mut planned: Vec<_> = stream::iter(registries.into_iter().enumerate())
             .map(async |(place, registry)| (place, self.plan_region(registry).await))
             .buffer_unordered(inventory::REGIONS_AT_ONCE)
@@ -99,7 +107,10 @@ impl Planner<'_> {
         ecr: &RegionalEcr<'_>,
         repository_name: RepositoryName,
     ) -> Option<(RepositoryPlan, Vec<Warning>)> {
-        let (decided, warnings) = match self.decide(ecr, &repository_name).await {
+        let decided = self.decide(ecr, &repository_name).await;
+        let repository = &repository_name;
+        self.attendance.progress.tell(Step::RepositoryRead { region: ecr.region, repository });
+        let (decided, warnings) = match decided {
             Err(error) if error.code == "RepositoryNotFoundException" => return None,
             Ok((decided, warnings)) => (Ok(decided), warnings),
             Err(error) => (Err(error), Vec::new()),
@@ -164,6 +175,11 @@ impl Planner<'_> {
             warnings.push(Warning::AtRisk(region, name, at_risk.len(), first.clone()));
         }
         telemetry::log_kept(ecr.region, repository_name, &images, &decisions);
+        let place = (self.registry_id, ecr.region, repository_name);
+        let decision = (&known, rules, &decisions);
+        self.attendance.explain(place, &self.discovery.usage, decision, &self.explained);
+        let reviewed = self.attendance.reviewed.and_then(|plan| plan.of_repository(ecr.region, repository_name));
+        let spared = reviewed.map_or_else(Vec::new, |reviewed| review::spared(reviewed, &images, &decisions, &usage));
         let only_in_use = retention::only_in_use(&known, rules);
         let unfetched = indexes.unfetched;
         let policy = match takes {
@@ -179,7 +195,7 @@ impl Planner<'_> {
             }
         };
         let decided = Decided::gather(images, unnamed, &decisions, &usage, &only_in_use);
-        Ok((Decided { exact, policy, at_risk, unfetched, ..decided }, warnings))
+        Ok((Decided { exact, policy, at_risk, unfetched, spared, ..decided }, warnings))
     }
 
     /// What the repository stores, each layer counted once, where that is asked for, something is to be deleted, and

@@ -10,6 +10,7 @@ use crate::plan::{
     SkipReason, StaleImage, Unattempted,
 };
 use crate::policy::Action;
+use crate::review::{Spared, SparedImage};
 use crate::settings::Mode;
 
 /// Lambda refuses responses over 6 MB; this many bytes stay below it however MB is meant.
@@ -204,6 +205,7 @@ impl Serialize for RepositoryJson<'_> {
                     policy,
                     at_risk,
                     unfetched,
+                    spared,
                 } = decided;
                 match policy {
                     Some(AppliedPolicy::Given(number)) => repository.serialize_entry("policy", number)?,
@@ -251,6 +253,10 @@ impl Serialize for RepositoryJson<'_> {
                 }
                 let listed: Vec<_> = stale.iter().take(self.images).map(StaleJson).collect();
                 repository.serialize_entry("stale", &listed)?;
+                if !spared.is_empty() {
+                    repository
+                        .serialize_entry("notStaleAnyMore", &spared.iter().map(SparedJson).collect::<Vec<_>>())?;
+                }
             }
             Err(error) => repository.serialize_entry("error", error)?,
         }
@@ -292,6 +298,27 @@ impl Serialize for AtRiskJson<'_> {
         image.serialize_entry("rulePriority", &rule.priority)?;
         image.serialize_entry("ruleDescription", &rule.description)?;
         image.serialize_entry("action", action.as_str())?;
+        image.end()
+    }
+}
+
+struct SparedJson<'a>(&'a SparedImage);
+
+impl Serialize for SparedJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let SparedImage { image_digest, image_tags, why } = self.0;
+        let mut image = serializer.serialize_map(None)?;
+        image.serialize_entry("imageDigest", image_digest)?;
+        image.serialize_entry("imageTags", image_tags)?;
+        match why {
+            Spared::Gone => image.serialize_entry("result", "gone")?,
+            Spared::Kept(reason, holder) => {
+                image.serialize_entry("keptBecause", reason)?;
+                if let Some(holder) = holder {
+                    image.serialize_entry("heldBy", &holder.to_string())?;
+                }
+            }
+        }
         image.end()
     }
 }
@@ -384,6 +411,7 @@ impl SkipReason {
             Self::Changed => "it was pushed again, or is not active any more",
             Self::NotDescribed => "ECR did not describe it again",
             Self::HolderKept => "an index that names it, or the image that it is about, did not go",
+            Self::NotReviewed => "the reviewed plan does not have it, or not for this",
         }
     }
 }

@@ -131,6 +131,11 @@ impl Graph {
         self.children.get(&place).map_or(&[], Vec::as_slice)
     }
 
+    /// The images that are about one.
+    pub(super) fn referrers(&self, place: usize) -> &[usize] {
+        self.referrers.get(&place).map_or(&[], Vec::as_slice)
+    }
+
     /// The indexes that name something of the repository.
     pub(super) fn indexes(&self) -> impl Iterator<Item = usize> {
         self.children.keys().copied()

@@ -64,6 +64,28 @@ impl KeepReason {
         Self::Unreadable,
         Self::Unknown,
     ];
+
+    /// As the report says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InUse => "inUse",
+            Self::KeepTags => "keepTags",
+            Self::IgnoreTagsRegex => "ignoreTagsRegex",
+            Self::Newest => "newest",
+            Self::PulledRecently => "pulledRecently",
+            Self::PushedRecently => "pushedRecently",
+            Self::Policy => "policy",
+            Self::Untagged => "untagged",
+            Self::ParentOfInUse => "parentOfInUse",
+            Self::ChildOfKept => "childOfKept",
+            Self::ReferrerOfKept => "referrerOfKept",
+            Self::Archived => "archived",
+            Self::SharedElsewhere => "sharedElsewhere",
+            Self::Unreadable => "unreadable",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// All the reasons for which an image stays.

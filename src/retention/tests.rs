@@ -1,5 +1,6 @@
 //! Cases as tables: an image each, and what becomes of it. Digest `n` is the one that ends in `n`.
 
+mod explain;
 mod graph;
 mod properties;
 

@@ -6,7 +6,7 @@ use std::fmt;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::{Environment, InvalidSettings, KEYS, Key, REGION};
+use super::{Environment, InvalidSettings, KEYS, Key};
 use crate::account::{AccountId, ExternalId, NotAName, Region, RoleArn};
 use crate::pattern::{Pattern, UnusablePattern};
 use crate::policy::{InvalidPolicy, Policies};
@@ -80,12 +80,7 @@ impl<'a> Given<'a> {
     }
 
     fn in_environment(&self, key: &Key) -> Option<Raw<'a>> {
-        let variable = key.environment?;
-        let text = self.environment.get(variable)?.trim_matches(|c: char| c.is_whitespace() || c == ',');
-        // The Python script's documentation sets REGION=None for "all regions".
-        let unset = text.is_empty() || (key.name == REGION.name && text == "None");
-
-        (!unset).then_some(Raw::Environment(variable, text))
+        key.in_environment(self.environment).map(|(variable, text)| Raw::Environment(variable, text))
     }
 
     pub(super) fn boolean(&self, key: &Key) -> Result<Option<bool>, InvalidSettings> {

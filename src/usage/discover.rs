@@ -15,6 +15,7 @@ use super::snapshot::{Holder, HolderKind, UsageSnapshot};
 use crate::account::{AccountId, ExternalId, Region, RoleArn};
 use crate::aws::{Aws, CallError, Pace};
 use crate::deadline::Deadline;
+use crate::progress::{Progress, Step};
 
 /// Regions, of all accounts together, that are read at a time. Each has a few calls under way, and Lambda gives a
 /// function 1,024 file descriptors.
@@ -110,12 +111,17 @@ impl Sources {
     }
 
     /// Finds what every workload uses.
-    pub async fn discover(&self, deadline: Deadline) -> Discovery {
+    pub async fn discover(&self, deadline: Deadline, progress: &dyn Progress) -> Discovery {
         let Self { scope, accounts, unavailable } = self;
+        progress.tell(Step::ReadingUsage { regions: accounts.iter().map(|account| account.regions.len()).sum() });
         let places =
             accounts.iter().flat_map(|sources| sources.regions.iter().map(|region| (&sources.account, region)));
         let mut found: Vec<(&AccountId, &Region, Findings)> = stream::iter(places)
-            .map(async |(account, sources)| (account, &sources.region, sources.discover(scope, deadline).await))
+            .map(async |(account, sources)| {
+                let findings = sources.discover(scope, deadline).await;
+                progress.tell(Step::UsageRead { region: &sources.region, clusters: findings.clusters });
+                (account, &sources.region, findings)
+            })
             .buffer_unordered(REGIONS_AT_ONCE)
             .collect()
             .await;
@@ -129,7 +135,7 @@ impl Sources {
         let mut regions = BTreeSet::new();
         let mut closed = BTreeSet::new();
         let mut open = BTreeSet::new();
-        for (account, region, Findings { usage: of_region, failures, answered }) in found {
+        for (account, region, Findings { usage: of_region, failures, answered, clusters: _ }) in found {
             usage.merge(of_region);
             regions.insert(region.clone());
             let denied = !failures.is_empty() && failures.iter().all(|(_, error)| error.is_denial());

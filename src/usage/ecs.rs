@@ -87,6 +87,7 @@ impl EcsRegion {
             }
         };
         running.findings.answered = true;
+        running.findings.clusters = clusters.len();
         let caller = Caller::paced(deadline, &pace.resources);
         let mut services = Services::default();
         let mut read = stream::iter(&clusters)

@@ -29,6 +29,8 @@ pub(super) struct Findings {
     pub(super) failures: Vec<(Source, CallError)>,
     /// Whether any call was answered. A place that answers none is closed to the function as a whole.
     pub(super) answered: bool,
+    /// How many ECS clusters there are.
+    pub(super) clusters: usize,
 }
 
 impl Findings {
@@ -37,10 +39,11 @@ impl Findings {
     }
 
     pub(super) fn merge(&mut self, other: Self) {
-        let Self { usage, failures, answered } = other;
+        let Self { usage, failures, answered, clusters } = other;
         self.usage.merge(usage);
         self.failures.extend(failures);
         self.answered |= answered;
+        self.clusters += clusters;
     }
 }
 

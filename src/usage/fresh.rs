@@ -8,6 +8,7 @@ use futures::lock::Mutex;
 use super::discover::{Discovery, Sources};
 use super::incomplete::UsageIncomplete;
 use crate::deadline::{Deadline, DeadlineReached};
+use crate::progress::Unattended;
 
 /// How old usage may be.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +77,7 @@ impl<'a> FreshUsage<'a> {
         let mut latest = self.latest.lock().await;
         if latest.completed_at.elapsed() + self.limits.delete_timeout > self.limits.max_age {
             self.deadline.allows_more()?;
-            let renewed = self.sources.discover(self.deadline).await;
+            let renewed = self.sources.discover(self.deadline, &Unattended).await;
             tracing::info!(
                 references = renewed.usage.references().len(),
                 complete = renewed.incomplete.is_none(),

@@ -55,7 +55,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Account { role, error } => write!(
                 f,
-                "account {}: {error} (let {} be assumed by the role of the function, or take it out of usageRoleArns)",
+                "account {}: {error} (let {} be assumed by the role or user that this runs as, or take it out of usageRoleArns)",
                 role.account,
                 role.as_str()
             ),

@@ -45,6 +45,8 @@ pub(super) fn holder(kind: HolderKind, arn: Option<&str>) -> Arc<Holder> {
 #[derive(Clone, Debug, Default)]
 pub struct UsageSnapshot {
     references: BTreeMap<ImageReference, BTreeSet<Arc<Holder>>>,
+    /// The digests that references were resolved to, each with those it was resolved for.
+    resolved: BTreeMap<ImageReference, BTreeMap<ImageDigest, BTreeSet<Arc<Holder>>>>,
     digests: HashMap<ImageDigest, Arc<Holder>>,
     tags: HashMap<(AccountId, RepositoryName), HashMap<Box<str>, Arc<Holder>>>,
     withheld: BTreeMap<RepositoryName, UnreadableUse>,
@@ -75,7 +77,13 @@ impl UsageSnapshot {
         // The agent's digest is absent before the pull.
         if let Some(text) = resolved_digest.filter(|text| !text.is_empty()) {
             match text.parse() {
-                Ok(digest) => self.add_digest(digest, holder),
+                Ok(digest) => {
+                    self.add_digest(digest, holder);
+                    if let Some(Ok(reference)) = image.map(str::parse) {
+                        let digests: &mut BTreeMap<_, BTreeSet<_>> = self.resolved.entry(reference).or_default();
+                        digests.entry(digest).or_default().insert(Arc::clone(holder));
+                    }
+                }
                 Err(_) => {
                     // Read as a reference by that digest, so that it is refused for what it is, with the repository.
                     self.add_reference(&format!("{}@{text}", image.unwrap_or_default()), holder);
@@ -117,9 +125,15 @@ impl UsageSnapshot {
 
     /// Adds everything that `other` holds.
     pub fn merge(&mut self, other: Self) {
-        let Self { references, digests, tags, withheld, unlocated } = other;
+        let Self { references, resolved, digests, tags, withheld, unlocated } = other;
         for (reference, holders) in references {
             self.references.entry(reference).or_default().extend(holders);
+        }
+        for (reference, digests) in resolved {
+            let known = self.resolved.entry(reference).or_default();
+            for (digest, holders) in digests {
+                known.entry(digest).or_default().extend(holders);
+            }
         }
         for (digest, holder) in digests {
             self.add_digest(digest, &holder);
@@ -151,6 +165,42 @@ impl UsageSnapshot {
     #[must_use]
     pub fn references(&self) -> &BTreeMap<ImageReference, BTreeSet<Arc<Holder>>> {
         &self.references
+    }
+
+    /// The digests that a reference names or was resolved to, each with those it was resolved for.
+    pub fn digests_of(&self, reference: &ImageReference) -> impl Iterator<Item = (ImageDigest, Vec<&Arc<Holder>>)> {
+        let named = reference.image_digest();
+        let resolved = self.resolved.get(reference).into_iter().flatten();
+        let resolved = resolved.filter(move |(digest, _)| Some(**digest) != named);
+        let named = named.map(|digest| (digest, self.references.get(reference).into_iter().flatten().collect()));
+        named.into_iter().chain(resolved.map(|(digest, holders)| (*digest, holders.iter().collect())))
+    }
+
+    /// All who use an image, each with the references by which they do.
+    #[must_use]
+    pub fn users(
+        &self,
+        (registry_id, repository): (&AccountId, &RepositoryName),
+        image_digest: ImageDigest,
+        image_tags: &[Box<str>],
+    ) -> BTreeMap<Arc<Holder>, BTreeSet<String>> {
+        let mut users: BTreeMap<Arc<Holder>, BTreeSet<String>> = BTreeMap::new();
+        for (reference, holders) in &self.references {
+            let by_tag = match reference {
+                ImageReference::Ecr(ecr) => {
+                    ecr.registry_id == *registry_id
+                        && ecr.repository_name == *repository
+                        && ecr.used_tag().is_some_and(|used| image_tags.iter().any(|tag| **tag == *used))
+                }
+                ImageReference::Foreign(_) => false,
+            };
+            let by_digest = self.digests_of(reference).filter(|(digest, _)| *digest == image_digest);
+            let by_digest = by_digest.flat_map(|(_, holders)| holders);
+            for holder in by_digest.chain(holders.iter().filter(|_| by_tag)) {
+                users.entry(Arc::clone(holder)).or_default().insert(reference.to_string());
+            }
+        }
+        users
     }
 
     /// Whether any reference names a registry of this account in one of these regions.
@@ -200,18 +250,25 @@ fn keep_first(known: &mut Arc<Holder>, other: &Arc<Holder>) {
     }
 }
 
+impl HolderKind {
+    /// As reports say it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EcsTask => "ECS task",
+            Self::EcsService => "ECS service",
+            Self::ServiceRevision => "ECS service revision",
+            Self::TaskDefinition => "ECS task definition",
+            Self::EcsDaemon => "ECS daemon",
+            Self::LambdaVersion => "Lambda function",
+            Self::Settings => "setting",
+        }
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            HolderKind::EcsTask => "ECS task",
-            HolderKind::EcsService => "ECS service",
-            HolderKind::ServiceRevision => "ECS service revision",
-            HolderKind::TaskDefinition => "ECS task definition",
-            HolderKind::EcsDaemon => "ECS daemon",
-            HolderKind::LambdaVersion => "Lambda function",
-            HolderKind::Settings => "setting",
-        };
-        write!(f, "{kind} {}", self.name)
+        write!(f, "{} {}", self.kind.as_str(), self.name)
     }
 }
 
@@ -278,6 +335,28 @@ mod tests {
         }
         assert_eq!(usage.unlocated().len(), 1);
         assert!(holds(&usage, "123456789012", "web", &image(NEW, &["v1"])), "the tag counts nevertheless");
+    }
+
+    #[test]
+    fn all_users_of_an_image_are_told_and_each_only_of_what_it_was_resolved_to() {
+        let mut usage = UsageSnapshot::default();
+        usage.add(Some(&format!("{HOST}/app:v1")), Some(OLD), &holder("before the tag moved"));
+        let mut later = UsageSnapshot::default();
+        later.add(Some(&format!("{HOST}/app:v1")), Some(NEW), &holder("since"));
+        later.add(Some(&format!("mirror.example.com/app@{OLD}")), None, &holder("by a mirror"));
+        usage.merge(later);
+        let (account, repository) = ("123456789012".parse().unwrap(), "app".parse().unwrap());
+        let users = |digest: &str, tags: &[&str]| -> Vec<String> {
+            let (digest, tags) = image(digest, tags);
+            let users = usage.users((&account, &repository), digest, &tags);
+            users.keys().map(|holder| holder.name.to_string()).collect()
+        };
+        assert_eq!(users(OLD, &[]), ["before the tag moved", "by a mirror"]);
+        assert_eq!(users(NEW, &[]), ["since"]);
+        assert_eq!(users(NEW, &["v1"]), ["before the tag moved", "since"], "both would start it now");
+        let reference = format!("{HOST}/app:v1").parse().unwrap();
+        assert_eq!(usage.digests_of(&reference).count(), 2);
+        assert_eq!(usage.references().len(), 2, "a resolved digest is no reference of its own");
     }
 
     #[test]

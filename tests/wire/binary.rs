@@ -1,6 +1,7 @@
 //! The real binary behind the Lambda Runtime API: events in, reports and error documents out, logs and metrics on the
 //! way.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -262,9 +263,30 @@ async fn the_readme_shows_what_the_demo_prints() {
     }
 }
 
-#[tokio::test]
-async fn without_lambda_it_says_how_it_is_run() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ecr-cleanup")).env_clear().output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("make demo"));
+/// The crates that the binary is made of, by their names.
+fn crates(features: &[&str]) -> BTreeSet<String> {
+    let arguments = ["tree", "--offline", "--locked", "--package", "ecr-cleanup", "--prefix", "none"];
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--edges", "normal,no-proc-macro"])
+        .args(features)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_function_has_none_of_the_terminals_dependencies() {
+    let of_terminal = ["clap", "clap_complete", "comfy-table", "indicatif", "strsim", "aws-sdk-sso", "aws-sdk-ssooidc"];
+    let (everywhere, function) = (crates(&[]), crates(&["--no-default-features"]));
+    for name in of_terminal {
+        assert!(everywhere.contains(name) && !function.contains(name), "{name}");
+    }
+    // Thus cargo lambda builds it, by itself and for SAM.
+    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let (_, lambda) = manifest.split_once("[package.metadata.lambda.build]").expect("what cargo lambda goes by");
+    assert!(lambda.split("\n[").next().unwrap().contains("\nno_default_features = true\n"));
 }

@@ -21,6 +21,16 @@ mod recheck;
 mod reports;
 mod settings;
 mod support;
+#[cfg(feature = "cli")]
+mod terminal;
+#[cfg(feature = "cli")]
+mod terminal_asking;
+#[cfg(feature = "cli")]
+mod terminal_errors;
+#[cfg(feature = "cli")]
+mod terminal_saved;
+#[cfg(feature = "cli")]
+mod terminal_settings;
 mod usage;
 mod usage_of_accounts;
 mod usage_of_functions;

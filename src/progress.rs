@@ -1,0 +1,66 @@
+//! How far a run has come, for whoever waits for it. Lambda has nobody waiting.
+//!
+//! Stages tell what they have done and never ask anything back: a run does the same whether or not somebody looks on.
+
+use crate::account::Region;
+use crate::image::RepositoryName;
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// The account and its regions are asked for.
+    Settling,
+    /// Usage is being read in so many regions, of all accounts together.
+    ReadingUsage {
+        /// How many.
+        regions: usize,
+    },
+    /// Usage of one region of an account was read.
+    UsageRead {
+        /// The region.
+        region: &'a Region,
+        /// How many ECS clusters there are.
+        clusters: usize,
+    },
+    /// A repository is left out by the settings.
+    PassedOver {
+        /// Its name.
+        repository: &'a RepositoryName,
+    },
+    /// So many repositories are to be read.
+    ReadingRepositories {
+        /// How many, of all regions together.
+        repositories: usize,
+    },
+    /// A repository was read and decided on.
+    RepositoryRead {
+        /// Its region.
+        region: &'a Region,
+        /// Its name.
+        repository: &'a RepositoryName,
+    },
+    /// So many images are to go.
+    Deleting {
+        /// How many, to archive storage or for good.
+        images: usize,
+    },
+    /// The turn of so many more of them has come, whatever came of it.
+    Done {
+        /// How many.
+        images: usize,
+    },
+}
+
+/// Whoever waits for a run.
+pub trait Progress: Sync {
+    /// Takes note of a step.
+    fn tell(&self, step: Step<'_>);
+}
+
+/// Nobody waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Unattended;
+
+impl Progress for Unattended {
+    fn tell(&self, _: Step<'_>) {}
+}

@@ -1,0 +1,168 @@
+//! `ecr-cleanup delete`: what is stale goes, once somebody has agreed to it: in a plan that was reviewed, when asked, or
+//! by `--yes`.
+
+use std::io::{IsTerminal, Write};
+
+use clap::ArgMatches;
+
+use super::given::Given;
+use super::saved::SavedPlan;
+use super::session::Session;
+use super::{Done, Stream, Undone, account_of, counted, done, table, tell};
+use crate::account::AccountId;
+use crate::image::ImageDigest;
+use crate::plan::{ImageResult, Refusal, SkipReason};
+use crate::report::Report;
+use crate::review::{ReviewedPlan, Spared, SparedImage};
+use crate::settings::{Environment, Mode};
+
+/// More changes than these are counted, and not told one by one.
+const CHANGES_SHOWN: usize = 20;
+
+/// Deletes what is stale, after asking, or what a reviewed plan has.
+pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
+    if let Some(file) = matches.get_one::<String>("plan") {
+        let SavedPlan { created_at, settings, reviewed } = SavedPlan::read(file)?;
+        let given = Given::beside_plan(matches, settings, file, environment)?;
+        let session = Session::begin(matches, &given).await?;
+        let report = session.run(given.event(), &given, Some(&reviewed)).await?.report;
+        session.print(&report)?;
+        tell_changes(&report, &format!("Since the plan was made ({}):", created_at.format("%Y-%m-%d %H:%M UTC")));
+        return Ok(done(&report));
+    }
+    let given = Given::gather(matches, Mode::Live, environment)?;
+    if matches.get_flag("yes") {
+        let session = Session::begin(matches, &given).await?;
+        let report = session.run(given.event(), &given, None).await?.report;
+        session.print(&report)?;
+        session.hint(&report, &given);
+        return Ok(done(&report));
+    }
+    let reads_stdin = matches.get_many::<String>("in-use-file").into_iter().flatten().any(|file| file == "-");
+    if reads_stdin || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Undone::WrongUsage(
+            "there is no terminal to ask on: look at `ecr-cleanup plan`, then give --yes, or save the plan with --out and carry it out with `ecr-cleanup delete PLAN`"
+                .to_owned(),
+        ));
+    }
+    let session = Session::begin(matches, &given).await?;
+    let mut dry = given.event();
+    dry.settings.insert("dryRun".to_owned(), true.into());
+    let planned = session.run(dry, &given, None).await?.report;
+    session.hint(&planned, &given);
+    // The question is a dialogue, and stdout is for what comes of it.
+    tell(table::table(&planned, &session.look(Stream::Stderr)).trim_end());
+    let (Some(account), images) = (account_of(&planned), planned.totals.images_stale) else {
+        return Ok(done(&planned));
+    };
+    if images == 0 {
+        tell("Nothing is to be deleted.");
+        return Ok(done(&planned));
+    }
+    // What would be refused is not asked for.
+    if !planned.usage.complete {
+        return Err(Undone::Failed("what is in use is not known in full, so nothing can be deleted".to_owned()));
+    }
+    if let Some(max_deletions) = given.settings.max_deletions.filter(|max_deletions| *max_deletions < images) {
+        let refusal = Refusal::TooManyDeletions { stale: images, max_deletions };
+        return Err(Undone::Failed(refusal.to_string()));
+    }
+    let reviewed = ReviewedPlan::of(account.clone(), &planned.plan);
+    if !is_agreed(&planned, account) {
+        return Err(Undone::Failed("not confirmed, so nothing was deleted".to_owned()));
+    }
+    session.shown.restart();
+    let report = session.run(given.event(), &given, Some(&reviewed)).await?.report;
+    session.print(&report)?;
+    tell_changes(&report, "Since you were asked:");
+    Ok(done(&report))
+}
+
+/// Asks whether what was shown is to be done.
+fn is_agreed(planned: &Report, account: &AccountId) -> bool {
+    let totals = &planned.totals;
+    let archived = totals.images_to_archive;
+    let deleted = totals.images_stale - archived;
+    let mut what = Vec::new();
+    if deleted > 0 {
+        what.push(format!("Delete {} (up to {})", images(deleted), gib(totals.bytes_stale)));
+    }
+    if archived > 0 {
+        what.push(format!("archive {} (up to {})", images(archived), gib(totals.bytes_to_archive)));
+    }
+    _ = write!(std::io::stderr(), "{} of account {account}? Type yes: ", what.join(", and "));
+    _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+/// Tells what is not any more as it was when the plan was reviewed.
+fn tell_changes(report: &Report, title: &str) {
+    let mut changes = Vec::new();
+    let mut new = 0;
+    for registry in &report.plan.registries {
+        for repository in registry.repositories.iter().flatten() {
+            let Ok(decided) = &repository.decided else { continue };
+            let name = |tags: &[Box<str>], digest: ImageDigest| {
+                let tags = if tags.is_empty() { String::new() } else { format!(":{}", tags.join(",")) };
+                format!("{} {}{tags}@{digest}", registry.region, repository.repository_name)
+            };
+            changes.extend(decided.spared.iter().map(|SparedImage { image_digest, image_tags, why }| {
+                format!("{} {}", name(image_tags, *image_digest), why_spared(why))
+            }));
+            for image in &decided.stale {
+                if image.result == ImageResult::Skipped(SkipReason::NotReviewed) {
+                    new += 1;
+                } else if let Some(change) = change(&image.result) {
+                    changes.push(format!("{} {change}", name(&image.image_tags, image.image_digest)));
+                }
+            }
+        }
+    }
+    if changes.is_empty() && new == 0 {
+        return;
+    }
+    changes.sort_unstable();
+    tell(title);
+    for change in changes.iter().take(CHANGES_SHOWN) {
+        tell(&format!("  {change}"));
+    }
+    if let Some(others) = changes.len().checked_sub(CHANGES_SHOWN).filter(|others| *others > 0) {
+        tell(&format!("  and {others} more; --format json has them all"));
+    }
+    if new > 0 {
+        tell(&format!("  not in the plan, though stale now, and not touched: {}", images(new)));
+    }
+}
+
+fn why_spared(why: &Spared) -> String {
+    match why {
+        Spared::Gone => "is gone".to_owned(),
+        Spared::Kept(_, Some(holder)) => format!("is in use: {holder}"),
+        Spared::Kept(reason, None) => format!("stays: {}", reason.as_str()),
+    }
+}
+
+/// What an image's result tells of what it was before.
+fn change(result: &ImageResult) -> Option<String> {
+    match result {
+        ImageResult::Gone => Some("is gone".to_owned()),
+        ImageResult::Skipped(because) => Some(format!("stays: {}", because.as_str())),
+        ImageResult::Planned
+        | ImageResult::Deleted
+        | ImageResult::Archived
+        | ImageResult::Kept
+        | ImageResult::Failed { .. }
+        | ImageResult::NotAttempted(_) => None,
+    }
+}
+
+fn images(number: u64) -> String {
+    counted(number, "image", "images")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
+fn gib(bytes: u64) -> String {
+    const GIB: f64 = 1_073_741_824.0;
+    format!("{:.1} GiB", bytes as f64 / GIB)
+}

@@ -1,0 +1,294 @@
+//! `ecr-cleanup explain IMAGE`: all there is to say of what becomes of one image.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::ArgMatches;
+use serde_json::{Value, json};
+
+use super::given::Given;
+use super::session::Session;
+use super::{Done, Undone, WrongUsage, done, no_region, print, tell, trouble};
+use crate::account::Region;
+use crate::deadline::Deadline;
+use crate::handler::{self, Attendance, Attended, ExplainedImage, ImageName, Limits, WantedImage};
+use crate::image::{Image, ImageStatus, RepositoryName};
+use crate::reference::{EcrReference, ImageReference};
+use crate::report::Report;
+use crate::retention::{Explanation, Fate, Relations, Relative, Standing};
+use crate::settings::{Environment, Mode, Settings};
+
+/// A registry for an image that comes without one, so that it is read as every reference is. It is never asked.
+const ANY_REGISTRY: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
+
+/// The image that is asked about, and the region where that is told.
+#[derive(Debug)]
+struct Asked {
+    wanted: WantedImage,
+    region: Option<Region>,
+}
+
+/// Runs a dry plan of the image's repository, and tells what was decided on it.
+pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
+    let given = Given::gather(matches, Mode::DryRun, environment)?;
+    let asked = asked(matches.get_one::<String>("image").map_or("", String::as_str))?;
+    let session = Session::begin(matches, &given).await?;
+    let region = match (&asked.region, &given.settings.regions) {
+        (Some(region), _) => region.clone(),
+        (None, Some(regions)) if regions.len() == 1 => regions.iter().next().cloned().ok_or_else(no_region)?,
+        (None, regions) => {
+            let own: Region = session.aws.region().and_then(|region| region.parse().ok()).ok_or_else(no_region)?;
+            if regions.as_ref().is_some_and(|regions| !regions.contains(&own)) {
+                return Err(Undone::WrongUsage("several regions are given: name the image's with --region".to_owned()));
+            }
+            own
+        }
+    };
+    let mut event = given.event();
+    event.settings.retain(|name, _| !["region", "regions", "excludeRepositories"].contains(&name.as_str()));
+    event.settings.insert("region".to_owned(), json!(region));
+    event.settings.insert("repositories".to_owned(), json!([asked.wanted.repository_name]));
+    event.settings.insert("excludeRepositories".to_owned(), json!([]));
+    let attendance = Attendance { progress: &session.shown, reviewed: None, wanted: Some(&asked.wanted) };
+    let limits = Limits::until(Deadline::unknown());
+    let attended = handler::attended(event, &given.environment, &session.aws, limits, &attendance).await;
+    session.shown.end();
+    let Attended { report, explained } = attended.map_err(|error| session.undone(&error))?;
+    let Some(explained) = explained else {
+        return Err(Undone::Failed(not_found(&asked, &region, &report, &session.shown.passed_over())));
+    };
+    let selection = Selection::of(&asked, &given.settings);
+    match session.format.as_str() {
+        "json" => print(&format!("{}\n", json(&explained, selection)))?,
+        _ => print(&text(&explained, selection, Utc::now()))?,
+    }
+    for warning in &report.warnings {
+        tell(&format!("warning: {warning}"));
+    }
+    Ok(done(&report))
+}
+
+fn not_found(
+    Asked { wanted, region: _ }: &Asked,
+    region: &Region,
+    report: &Report,
+    others: &BTreeSet<RepositoryName>,
+) -> String {
+    let repository = &wanted.repository_name;
+    if let Some(error) = report.plan.errors().next() {
+        return format!("{repository} in {region} could not be read: {error}\n  {}", error.remedy());
+    }
+    if report.totals.repositories == 0 {
+        let nearest = trouble::nearest(repository.as_str(), others.iter());
+        let meant = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+        return format!("there is no repository {repository} in {region}{meant}");
+    }
+    match &wanted.name {
+        ImageName::Tag(tag) => format!("no image of {repository} in {region} has the tag {tag}"),
+        ImageName::Digest(digest) => format!("{repository} in {region} has no image {digest}"),
+    }
+}
+
+/// Reads an image as a person writes it.
+fn asked(text: &str) -> Result<Asked, WrongUsage> {
+    let (reference, is_local) = match text.parse() {
+        Ok(ImageReference::Ecr(reference)) => (reference, false),
+        Err(error) => return Err(WrongUsage(error.to_string())),
+        Ok(ImageReference::Foreign(_)) => match format!("{ANY_REGISTRY}/{text}").parse() {
+            Ok(ImageReference::Ecr(reference)) => (reference, true),
+            Ok(ImageReference::Foreign(_)) | Err(_) => {
+                return Err(WrongUsage(format!(
+                    "`{text}` is no image: accepted are repository:tag, repository@sha256:…, and either with its registry"
+                )));
+            }
+        },
+    };
+    let name = match (reference.image_digest, reference.used_tag()) {
+        (Some(digest), _) => ImageName::Digest(digest),
+        (None, tag) => ImageName::Tag(tag.unwrap_or_default().into()),
+    };
+    let EcrReference { registry_id, region, repository_name, .. } = reference;
+    let registry_id = (!is_local).then_some(registry_id);
+    Ok(Asked { wanted: WantedImage { registry_id, repository_name, name }, region: (!is_local).then_some(region) })
+}
+
+/// Whether the settings let a repository be cleaned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Selection {
+    Cleaned,
+    /// It is never touched, whatever else is said of it.
+    LeftOut,
+}
+
+impl Selection {
+    fn of(asked: &Asked, settings: &Settings) -> Self {
+        if settings.repositories.contains(&asked.wanted.repository_name) { Self::Cleaned } else { Self::LeftOut }
+    }
+}
+
+/// For people. `now` is what ages are told by.
+fn text(explained: &ExplainedImage, selection: Selection, now: DateTime<Utc>) -> String {
+    let ExplainedImage { region, repository_name, users, explanation } = explained;
+    let Explanation { image, pulled_at, fate: _, rank, shielded_by, parents, children, subjects, referrers, relations } =
+        explanation;
+    let mut text = format!("{repository_name} in {region}, {}\n", image.image_digest);
+    let mut line = |name: &str, value: &str| _ = writeln!(text, "  {name:<12}{value}");
+    line("tags", &if image.is_untagged() { "none".to_owned() } else { image.image_tags.join(", ") });
+    line("pushed", &image.image_pushed_at.map_or("not told".to_owned(), |at| age(at, now)));
+    line("pulled", &pulled_at.map_or("never, as far as it counts".to_owned(), |at| age(at, now)));
+    line("size", &size(image));
+    match image.image_status {
+        ImageStatus::Active => {}
+        ImageStatus::Archived => line("status", "archived"),
+        ImageStatus::Other => line("status", "neither active nor archived"),
+    }
+    if users.is_empty() {
+        line("used by", "nobody that is known");
+    }
+    for (holder, references) in users {
+        line("used by", &format!("{holder} as {}", references.iter().cloned().collect::<Vec<_>>().join(", ")));
+    }
+    line(
+        "rank",
+        &rank.map_or("none: it takes no place among the tagged images".to_owned(), |rank| {
+            format!("{} of {} tagged images, the newest first", rank.place, rank.of)
+        }),
+    );
+    if let Some(rule) = shielded_by {
+        line("rule", &format!("{rule} speaks of it and does not take it"));
+    }
+    match relations {
+        Relations::Known => {}
+        Relations::NotNeeded => line("indexes", "not read: nothing of the repository would go, whatever they name"),
+        Relations::Unreadable => line("indexes", "not all could be read"),
+    }
+    for (name, relatives) in [("named by", parents), ("names", children), ("about", subjects), ("about it", referrers)]
+    {
+        for Relative { image_digest, image_tags, standing } in relatives {
+            let tags = if image_tags.is_empty() { String::new() } else { format!(" ({})", image_tags.join(", ")) };
+            line(name, &format!("{image_digest}{tags}, which {}", stays(*standing)));
+        }
+    }
+    text.push_str(&explanation.sentence());
+    text.push('\n');
+    if selection == Selection::LeftOut {
+        _ = writeln!(
+            text,
+            "But repositories and excludeRepositories leave {repository_name} out, so nothing of it is ever touched."
+        );
+    }
+    text
+}
+
+/// As JSON.
+fn json(explained: &ExplainedImage, selection: Selection) -> Value {
+    let ExplainedImage { region, repository_name, users, explanation } = explained;
+    let Explanation { image, pulled_at, fate, rank, shielded_by, parents, children, subjects, referrers, relations } =
+        explanation;
+    let relatives = |relatives: &[Relative]| -> Value {
+        let relative = |Relative { image_digest, image_tags, standing }: &Relative| json!({ "imageDigest": image_digest, "imageTags": image_tags, "decision": stays(*standing) });
+        relatives.iter().map(relative).collect()
+    };
+    let (decision, because, reason, otherwise) = match fate {
+        Fate::Stays { because, otherwise } => {
+            let because: Vec<_> = because.iter().map(|(reason, _)| reason).collect();
+            ("stays", json!(because), json!(null), json!(otherwise))
+        }
+        Fate::Goes(reason) => ("goes", json!([]), json!(reason), json!(null)),
+        Fate::IsArchived(reason) => ("isArchived", json!([]), json!(reason), json!(null)),
+    };
+    let used_by = users.iter().map(
+        |(holder, references)| json!({ "kind": holder.kind.as_str(), "name": holder.name, "references": references }),
+    );
+    json!({
+        "region": region,
+        "repositoryName": repository_name,
+        "isLeftOut": selection == Selection::LeftOut,
+        "imageDigest": image.image_digest,
+        "imageTags": image.image_tags,
+        "imagePushedAt": image.image_pushed_at.map(rfc3339),
+        "pulledAt": pulled_at.map(rfc3339),
+        "imageSizeInBytes": image.image_size_in_bytes,
+        "usedBy": used_by.collect::<Value>(),
+        "rank": rank.map(|rank| json!({ "place": rank.place, "of": rank.of })),
+        "shieldedBy": shielded_by.as_ref().map(ToString::to_string),
+        "parents": relatives(parents),
+        "children": relatives(children),
+        "subjects": relatives(subjects),
+        "referrers": relatives(referrers),
+        "relations": match relations {
+            Relations::Known => "known",
+            Relations::NotNeeded => "notNeeded",
+            Relations::Unreadable => "unreadable",
+        },
+        "decision": decision,
+        "keptBecause": because,
+        "staleBecause": reason,
+        "otherwiseStaleBecause": otherwise,
+        "sentence": explanation.sentence(),
+    })
+}
+
+fn stays(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Stays => "stays",
+        Standing::Goes => "goes",
+    }
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let days = now.signed_duration_since(time).num_days();
+    let ago = match days {
+        ..=0 => "less than a day ago".to_owned(),
+        1 => "a day ago".to_owned(),
+        days => format!("{days} days ago"),
+    };
+    format!("{} ({ago})", rfc3339(time))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
+fn size(image: &Image) -> String {
+    const MIB: f64 = 1_048_576.0;
+    let size = format!("{:.1} MiB", image.image_size_in_bytes as f64 / MIB);
+    if image.manifest.own_bytes(image.image_size_in_bytes) == 0 && image.image_size_in_bytes > 0 {
+        format!("{size}, that of the largest image it names")
+    } else {
+        size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_named_in_every_way_that_people_write_it() {
+        let hex = "0".repeat(64);
+        let registry = "123456789012.dkr.ecr.eu-central-1.amazonaws.com";
+        for (text, repository, tag, region) in [
+            ("web/app:v7", "web/app", Some("v7"), None),
+            ("web/app", "web/app", Some("latest"), None),
+            (&*format!("web/app@sha256:{hex}"), "web/app", None, None),
+            (&format!("{registry}/web/app:v7"), "web/app", Some("v7"), Some("eu-central-1")),
+            (&format!("{registry}/web/app:v7@sha256:{hex}"), "web/app", None, Some("eu-central-1")),
+        ] {
+            let Asked { wanted, region: told } = asked(text).unwrap();
+            assert_eq!(wanted.repository_name.as_str(), repository, "{text}");
+            match (wanted.name, tag) {
+                (ImageName::Tag(told), Some(tag)) => assert_eq!(&*told, tag, "{text}"),
+                (ImageName::Digest(digest), None) => assert_eq!(digest.to_string(), format!("sha256:{hex}"), "{text}"),
+                (name, _) => panic!("{text}: {name:?}"),
+            }
+            assert_eq!(told.as_ref().map(Region::as_str), region, "{text}");
+            assert_eq!(wanted.registry_id.is_some(), region.is_some(), "{text}");
+        }
+        for text in ["", "App:v1", "app:v 1", "app@sha256:12", &format!("{registry}/App:v1")] {
+            assert!(asked(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What flags, a settings file and the environment give, as one event. `settings` judges it, as it judges every event.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use clap::ArgMatches;
+use serde_json::{Map, Value, json};
+
+use super::{WrongUsage, flags};
+use crate::event::Event;
+use crate::reference::ImageReference;
+use crate::settings::{Environment, InvalidSettings, KEYS, Key, Mode, Settings};
+
+const DRY_RUN: &str = "dryRun";
+const IN_USE_IMAGES: &str = "inUseImages";
+const MAX_DELETIONS: &str = "maxDeletions";
+const POLICIES: &str = "policies";
+const EXTERNAL_ID: &str = "usageExternalId";
+
+/// What may stand beside a plan that was reviewed: it can only make less of it, or is needed to read usage at all.
+const BESIDE_A_PLAN: [&str; 4] = [IN_USE_IMAGES, MAX_DELETIONS, EXTERNAL_ID, DRY_RUN];
+
+/// What a command goes by.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// The settings of flags and file.
+    pub(super) event: Map<String, Value>,
+    /// The environment, without what the command decides.
+    pub(super) environment: Environment,
+    /// The same, settled.
+    pub(super) settings: Settings,
+}
+
+impl Given {
+    /// Gathers what a command goes by; what it writes is the command's own to say.
+    pub(super) fn gather(matches: &ArgMatches, mode: Mode, environment: &Environment) -> Result<Self, WrongUsage> {
+        let flags = flags::given(matches)?;
+        let file = matches.get_one::<String>("settings");
+        let mut event = file.map_or_else(|| Ok(Map::new()), |file| settings_of(file))?;
+        event.retain(|name, _| !flags.keys().any(|flag| key(flag).is_some_and(|key| key.is_spelled(name))));
+        event.extend(flags.clone());
+        let mut environment = environment.clone();
+        environment.remove(flags::DRY_RUN_VARIABLE);
+        if let Some(pattern) = matches.get_one::<String>("tags") {
+            take_tags(&mut event, pattern)?;
+        }
+        add_images_in_use(&mut event, &environment, images_in_use(matches)?)?;
+        let origin = Origin {
+            flags: flags.keys().map(String::as_str).collect(),
+            tags: matches.get_one::<String>("tags").map(String::as_str),
+            file: file.map(String::as_str),
+        };
+        Self::settle(event, environment, mode, &origin)
+    }
+
+    /// Gathers what the carrying out of a reviewed plan goes by: the settings that it was made by, and what only takes
+    /// away from it.
+    pub(super) fn beside_plan(
+        matches: &ArgMatches,
+        mut settings: Map<String, Value>,
+        file: &str,
+        environment: &Environment,
+    ) -> Result<Self, WrongUsage> {
+        let mut flags = flags::given(matches)?;
+        let whole = ["settings", "tags"].into_iter().find(|flag| matches.contains_id(flag));
+        let other = flags.keys().find(|name| !BESIDE_A_PLAN.contains(&name.as_str()));
+        let other = other.and_then(|name| key(name)).map(flags::name_of);
+        if let Some(flag) = whole.map(str::to_owned).or(other) {
+            return Err(WrongUsage(format!(
+                "--{flag} can't be given beside a plan: {file} has the settings that it was made by (to change them, make a new plan)"
+            )));
+        }
+        // Of two limits the lower one holds; what is no number is refused below.
+        if let (Some(Value::Number(given)), Some(Value::Number(planned))) =
+            (flags.get(MAX_DELETIONS), settings.get(MAX_DELETIONS))
+            && given.as_u64() > planned.as_u64()
+        {
+            flags.remove(MAX_DELETIONS);
+        }
+        let more = flags.remove(IN_USE_IMAGES).into_iter().flat_map(|value| match value {
+            Value::Array(images) => images,
+            other => vec![other],
+        });
+        let more = more.chain(images_in_use(matches)?).collect();
+        settings.extend(flags.clone());
+        let external_id = key(EXTERNAL_ID).and_then(|key| key.in_environment(environment));
+        let environment = external_id.map(|(variable, id)| (variable.to_owned(), id.to_owned())).into_iter().collect();
+        add_images_in_use(&mut settings, &environment, more)?;
+        let flags = flags.keys().map(String::as_str).collect();
+        let origin = Origin { flags, tags: None, file: Some(file) };
+        Self::settle(settings, environment, Mode::Live, &origin)
+    }
+
+    fn settle(
+        mut event: Map<String, Value>,
+        environment: Environment,
+        mode: Mode,
+        origin: &Origin<'_>,
+    ) -> Result<Self, WrongUsage> {
+        let settings = Settings::resolve(&event, &environment).map_err(|error| origin.name(error))?;
+        let is_given =
+            event.iter().any(|(name, value)| key(DRY_RUN).is_some_and(|key| key.is_spelled(name)) && !value.is_null());
+        if is_given && settings.mode != mode {
+            return Err(WrongUsage(match mode {
+                Mode::DryRun => {
+                    "dryRun is false, and this command never deletes: leave dryRun out, or use `ecr-cleanup delete`"
+                        .to_owned()
+                }
+                Mode::Live => {
+                    "dryRun is true, and this command deletes: leave dryRun out, or use `ecr-cleanup plan`".to_owned()
+                }
+            }));
+        }
+        event.retain(|name, _| !key(DRY_RUN).is_some_and(|key| key.is_spelled(name)));
+        event.insert(DRY_RUN.to_owned(), (mode == Mode::DryRun).into());
+        Ok(Self { event, environment, settings: Settings { mode, ..settings } })
+    }
+
+    /// The event that a run is started with.
+    pub(super) fn event(&self) -> Event {
+        Event { settings: self.event.clone(), time: None }
+    }
+
+    /// Everything that is given, by the names of the settings and wherever it was given, for another run by the same
+    /// rules. What is nobody's business and what the command decides are left out.
+    pub(super) fn to_save(&self) -> Result<Map<String, Value>, WrongUsage> {
+        let mut saved = Map::new();
+        for key in KEYS.iter().filter(|key| ![DRY_RUN, EXTERNAL_ID].contains(&key.name)) {
+            let in_event = self.event.iter().find(|(name, _)| key.is_spelled(name)).map(|(_, value)| value.clone());
+            // null is a value for some settings, and for the others as good as nothing.
+            let in_environment = || flags::in_environment(key, &self.environment);
+            let value = match in_event {
+                Some(Value::Null) if key.null_is_unset() => in_environment()?,
+                Some(value) => Some(value),
+                None => in_environment()?,
+            };
+            saved.extend(value.map(|value| (key.name.to_owned(), value)));
+        }
+        Ok(saved)
+    }
+}
+
+/// Where settings come from, for the errors.
+struct Origin<'a> {
+    flags: BTreeSet<&'a str>,
+    /// What `--tags` made policies of.
+    tags: Option<&'a str>,
+    file: Option<&'a str>,
+}
+
+impl Origin<'_> {
+    /// Names the flag or the file that an unusable setting was given in.
+    fn name(&self, mut error: InvalidSettings) -> WrongUsage {
+        let end = error.key.find(['[', '.']).unwrap_or(error.key.len());
+        let (name, rest) = error.key.split_at(end);
+        if let (POLICIES, Some(pattern)) = (name, self.tags) {
+            return WrongUsage(format!("--tags {pattern}: {error}"));
+        }
+        match (self.flags.get(name).and_then(|name| key(name)), self.file) {
+            (Some(key), _) => {
+                error.key = format!("--{}{rest}", flags::name_of(key));
+                WrongUsage(error.to_string())
+            }
+            (None, Some(file)) if !KEYS.iter().any(|key| key.environment == Some(name)) => {
+                WrongUsage(format!("{file}: {error}"))
+            }
+            (None, _) => WrongUsage(error.to_string()),
+        }
+    }
+}
+
+fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+fn settings_of(file: &str) -> Result<Map<String, Value>, WrongUsage> {
+    // When it was sent is not a setting: here it is always now.
+    let event = Event::parse(flags::read_json(file)?);
+    event.map(|event| event.settings).map_err(|error| WrongUsage(format!("{file}: {error}")))
+}
+
+/// Lets nothing be a candidate but what has a tag that matches.
+fn take_tags(event: &mut Map<String, Value>, pattern: &str) -> Result<(), WrongUsage> {
+    if event.get(POLICIES).is_some_and(|policies| !policies.is_null()) {
+        return Err(WrongUsage(
+            "--tags and policies both say what goes: give one of them (a policy's tagPatternList selects by tag too)"
+                .to_owned(),
+        ));
+    }
+    let rule = json!({
+        "rulePriority": 1,
+        "description": format!("--tags {pattern}"),
+        "selection": {
+            "tagStatus": "tagged",
+            "tagPatternList": [pattern],
+            "countType": "imageCountMoreThan",
+            "countNumber": 0,
+        },
+        "action": { "type": "expire" },
+    });
+    event.insert(POLICIES.to_owned(), json!([{ "repositories": ["*"], "rules": [rule] }]));
+    Ok(())
+}
+
+/// Adds images to those that count as used, wherever these are given.
+fn add_images_in_use(
+    event: &mut Map<String, Value>,
+    environment: &Environment,
+    more: Vec<Value>,
+) -> Result<(), WrongUsage> {
+    if more.is_empty() {
+        return Ok(());
+    }
+    let known = match event.remove(IN_USE_IMAGES).filter(|value| !value.is_null()) {
+        Some(known) => Some(known),
+        None => key(IN_USE_IMAGES).map_or(Ok(None), |key| flags::in_environment(key, environment))?,
+    };
+    let mut images = match known {
+        Some(Value::Array(images)) => images,
+        // Not a list: the settings refuse it.
+        Some(other) => {
+            event.insert(IN_USE_IMAGES.to_owned(), other);
+            return Ok(());
+        }
+        None => Vec::new(),
+    };
+    images.extend(more);
+    event.insert(IN_USE_IMAGES.to_owned(), images.into());
+    Ok(())
+}
+
+/// The images that files name: one a line or many, as `kubectl` prints them.
+fn images_in_use(matches: &ArgMatches) -> Result<Vec<Value>, WrongUsage> {
+    let mut images = Vec::new();
+    for file in matches.get_many::<String>("in-use-file").into_iter().flatten() {
+        let text = if file == "-" {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map(|_| text)
+        } else {
+            std::fs::read_to_string(file)
+        };
+        let text = text.map_err(|error| WrongUsage(format!("--in-use-file {file}: {error}")))?;
+        let in_file = images_in(&text).map_err(|error| WrongUsage(format!("--in-use-file {file}: {error}")))?;
+        if in_file.is_empty() {
+            // More likely that whatever was to fill it has failed, and that would cost what it should protect.
+            return Err(WrongUsage(format!(
+                "--in-use-file {file}: it names no image; leave it out if nothing is in use there"
+            )));
+        }
+        images.extend(in_file);
+    }
+    Ok(images)
+}
+
+fn images_in(text: &str) -> Result<Vec<Value>, String> {
+    let mut images = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        for image in line.split_whitespace() {
+            image.parse::<ImageReference>().map_err(|error| format!("line {}: {error}", number + 1))?;
+            images.push(image.into());
+        }
+    }
+    Ok(images)
+}
+
+#[cfg(test)]
+mod tests;

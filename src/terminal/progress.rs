@@ -1,0 +1,185 @@
+//! How far a run has come, on stderr: a line that changes where that is a terminal, lines that stay where it is not.
+
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::counted;
+use crate::image::RepositoryName;
+use crate::progress::{Progress, Step};
+
+/// A wheel that turns slower looks stuck.
+const TICK: Duration = Duration::from_millis(100);
+/// Lines that stay are written for so many parts of a long list.
+const PARTS: usize = 10;
+
+/// What stderr shows of a run.
+#[derive(Debug)]
+pub(super) struct Shown {
+    look: Look,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum Look {
+    Quiet,
+    Lines,
+    Bar(ProgressBar),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stage: Stage,
+    done: usize,
+    of: usize,
+    clusters: usize,
+    passed_over: BTreeSet<RepositoryName>,
+}
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Settling,
+    Usage,
+    Repositories,
+    Images,
+}
+
+/// Whether progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loudness {
+    Quiet,
+    Normal,
+}
+
+impl Shown {
+    /// Shows at once that something goes on.
+    pub(super) fn begin(loudness: Loudness) -> Self {
+        let look = match loudness {
+            Loudness::Quiet => Look::Quiet,
+            Loudness::Normal if std::io::stderr().is_terminal() => {
+                let bar = ProgressBar::new_spinner();
+                bar.enable_steady_tick(TICK);
+                Look::Bar(bar)
+            }
+            Loudness::Normal => Look::Lines,
+        };
+        let shown = Self { look, state: Mutex::default() };
+        shown.say("looking for credentials");
+        shown
+    }
+
+    /// Shows it once more, after something else was printed.
+    pub(super) fn restart(&self) {
+        *self.lock() = State::default();
+        if let Look::Bar(bar) = &self.look {
+            bar.set_style(ProgressStyle::default_spinner());
+            bar.set_message("looking once more");
+            bar.reset();
+            bar.enable_steady_tick(TICK);
+        }
+    }
+
+    /// Takes away the line that changes, before something else is printed.
+    pub(super) fn end(&self) {
+        if let Look::Bar(bar) = &self.look {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// The repositories that the settings left out.
+    pub(super) fn passed_over(&self) -> BTreeSet<RepositoryName> {
+        self.lock().passed_over.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, text: &str) {
+        match &self.look {
+            Look::Quiet => {}
+            Look::Bar(bar) => bar.set_message(text.to_owned()),
+            // Nobody is to be told that nobody listens.
+            Look::Lines => _ = writeln!(std::io::stderr(), "{text}"),
+        }
+    }
+
+    /// Begins a stage of so many things.
+    fn count(&self, stage: Stage, of: usize, text: &str) {
+        {
+            let mut counted = self.lock();
+            (counted.stage, counted.done, counted.of) = (stage, 0, of);
+        }
+        if let Look::Bar(bar) = &self.look
+            && let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len}")
+        {
+            bar.set_message(text.to_owned());
+            bar.set_position(0);
+            bar.set_length(of as u64);
+            bar.set_style(style);
+        } else {
+            self.say(text);
+        }
+    }
+
+    /// So many more of a stage's things are done.
+    fn advance(&self, stage: Stage, more: usize, name: &str) {
+        let (before, done, of) = {
+            let mut counted = self.lock();
+            if counted.stage != stage {
+                // What is read while repositories are listed is over when they are read.
+                return;
+            }
+            let before = counted.done;
+            counted.done += more;
+            (before, counted.done, counted.of)
+        };
+        match &self.look {
+            Look::Quiet => {}
+            Look::Bar(bar) => bar.inc(more as u64),
+            Look::Lines => {
+                let part = |done: usize| (done * PARTS).checked_div(of).unwrap_or_default();
+                if part(before) < part(done) {
+                    _ = writeln!(std::io::stderr(), "{name}: {done} of {of}");
+                }
+            }
+        }
+    }
+}
+
+impl Progress for Shown {
+    fn tell(&self, step: Step<'_>) {
+        match step {
+            Step::Settling => self.say("asking for the account and its regions"),
+            Step::ReadingUsage { regions } => {
+                let text = format!("reading what is in use in {}", counted(regions as u64, "region", "regions"));
+                self.count(Stage::Usage, regions, &text);
+            }
+            Step::UsageRead { region: _, clusters } => {
+                self.lock().clusters += clusters;
+                self.advance(Stage::Usage, 1, "regions read");
+            }
+            Step::PassedOver { repository } => {
+                let mut state = self.lock();
+                state.passed_over.insert(repository.clone());
+            }
+            Step::ReadingRepositories { repositories } => {
+                let clusters = self.lock().clusters;
+                let clusters = counted(clusters as u64, "ECS cluster", "ECS clusters");
+                let text =
+                    format!("{clusters} read; reading {}", counted(repositories as u64, "repository", "repositories"));
+                self.count(Stage::Repositories, repositories, &text);
+            }
+            Step::RepositoryRead { .. } => self.advance(Stage::Repositories, 1, "repositories read"),
+            Step::Deleting { images } => {
+                self.count(Stage::Images, images, &format!("deleting {}", counted(images as u64, "image", "images")));
+            }
+            Step::Done { images } => self.advance(Stage::Images, images, "images done"),
+        }
+    }
+}

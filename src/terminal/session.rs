@@ -1,0 +1,135 @@
+//! What a command that talks to AWS has at hand: clients, progress, and the way in which its report is printed.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+
+use clap::ArgMatches;
+
+use super::given::Given;
+use super::progress::{Loudness, Shown};
+use super::table::{Colours, Details, Look};
+use super::{Stream, Undone, html, markdown, no_region, table, tell, trouble, unwritten, width};
+use crate::aws::Aws;
+use crate::deadline::Deadline;
+use crate::event::Event;
+use crate::handler::{self, Attendance, Attended, Limits, RunError};
+use crate::image::RepositoryName;
+use crate::plan::Refusal;
+use crate::report::{Outcome, Report};
+use crate::review::ReviewedPlan;
+
+/// What a command that talks to AWS has at hand.
+pub(super) struct Session {
+    pub(super) aws: Aws,
+    pub(super) shown: Shown,
+    pub(super) format: String,
+    details: Details,
+    profile: Option<String>,
+}
+
+impl Session {
+    /// Says at once that something goes on, then finds credentials and a region.
+    pub(super) async fn begin(matches: &ArgMatches, given: &Given) -> Result<Self, Undone> {
+        let shown = Shown::begin(if matches.get_flag("quiet") { Loudness::Quiet } else { Loudness::Normal });
+        let profile = matches.get_one::<String>("profile").cloned();
+        let mut aws = Aws::from_profile(profile.as_deref()).await;
+        if aws.region().is_none() {
+            let first = given.settings.regions.as_ref().and_then(|regions| regions.first());
+            let Some(first) = first else {
+                shown.end();
+                return Err(no_region());
+            };
+            aws = aws.at_home_in(first);
+        }
+        let has_details = matches.try_get_one::<bool>("details").ok().flatten().copied().unwrap_or_default();
+        Ok(Self {
+            aws,
+            shown,
+            format: matches.get_one::<String>("format").cloned().unwrap_or_default(),
+            details: if has_details { Details::Images } else { Details::Repositories },
+            profile: profile.or_else(|| std::env::var("AWS_PROFILE").ok()).filter(|profile| !profile.is_empty()),
+        })
+    }
+
+    pub(super) async fn run(
+        &self,
+        event: Event,
+        given: &Given,
+        reviewed: Option<&ReviewedPlan>,
+    ) -> Result<Attended, Undone> {
+        let attendance = Attendance { progress: &self.shown, reviewed, wanted: None };
+        let limits = Limits::until(Deadline::unknown());
+        let attended = handler::attended(event, &given.environment, &self.aws, limits, &attendance).await;
+        self.shown.end();
+        attended.map_err(|error| self.undone(&error))
+    }
+
+    pub(super) fn undone(&self, error: &RunError) -> Undone {
+        let text = trouble::of_run(error, self.profile.as_deref());
+        match error {
+            RunError::InvalidSettings(_) => Undone::WrongUsage(text),
+            RunError::RegionsUnavailable(_) | RunError::AccountUnknown(_) | RunError::OtherAccount { .. } => {
+                Undone::Failed(text)
+            }
+        }
+    }
+
+    /// How a table looks on a stream.
+    pub(super) fn look(&self, stream: Stream) -> Look {
+        let is_terminal = match stream {
+            Stream::Stdout => std::io::stdout().is_terminal(),
+            Stream::Stderr => std::io::stderr().is_terminal(),
+        };
+        let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Look {
+            width: width(stream),
+            colours: if is_coloured { Colours::Ansi } else { Colours::None },
+            details: self.details,
+        }
+    }
+
+    pub(super) fn print(&self, report: &Report) -> Result<(), Undone> {
+        let mut text = match self.format.as_str() {
+            "json" => report.to_json().map_err(|error| unwritten(&error))?,
+            "markdown" => markdown::markdown(report),
+            "html" => html::html(report),
+            _ => table::table(report, &self.look(Stream::Stdout)),
+        };
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        super::print(&text)?;
+        match &report.outcome {
+            // The report's warnings name each cause.
+            Outcome::Refused(Refusal::UsageIncomplete { images_done, .. }) => {
+                let more = if *images_done > 0 { " more" } else { "" };
+                tell(&format!(
+                    "error: nothing{more} was deleted, since what is in use is not known in full; see the warnings"
+                ));
+            }
+            Outcome::Refused(refusal @ Refusal::TooManyDeletions { .. }) => tell(&format!("error: {refusal}")),
+            Outcome::Planned | Outcome::Completed | Outcome::Partial | Outcome::DeadlineReached => {}
+        }
+        Ok(())
+    }
+
+    /// Names the patterns that match no repository, with the one that was probably meant.
+    pub(super) fn hint(&self, report: &Report, given: &Given) {
+        let registries = &report.plan.registries;
+        if registries.iter().any(|registry| registry.repositories.is_err()) {
+            return;
+        }
+        let others = self.shown.passed_over();
+        let read = registries.iter().flat_map(|registry| registry.repositories.iter().flatten());
+        let read = read.map(|repository| &repository.repository_name);
+        let known: BTreeSet<&RepositoryName> = read.chain(&others).collect();
+        for pattern in given.settings.repositories.patterns() {
+            if known.is_empty() || known.iter().any(|name| pattern.matches(name.as_str())) {
+                continue;
+            }
+            let nearest = trouble::nearest(&pattern.to_string(), known.iter().copied());
+            let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            tell(&format!("`{pattern}` matches no repository{meant}"));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `delete` on a terminal: it shows the plan, asks, and does what was agreed to.
+
+use std::fs::File;
+use std::io::Read;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use simulated_aws::{Fault, Repository, SimulatedAws};
+
+use crate::support::set;
+use crate::terminal::{Ran, command, ecr_cleanup};
+
+async fn world() -> (SimulatedAws, Repository) {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("web/app").daily_builds(5);
+    aws.cluster("prod").runs(&app.uri("v5"));
+    (aws, app)
+}
+
+/// Runs the command with a terminal for stdin and stderr, on which somebody has typed this.
+async fn on_a_terminal(aws: &SimulatedAws, arguments: &[&str], typed: &str) -> Ran {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = || Stdio::from(File::options().read(true).write(true).open(&name).unwrap());
+    rustix::io::write(&master, typed.as_bytes()).unwrap();
+    let mut command = command(aws, arguments);
+    let child = command.stdin(terminal()).stderr(terminal()).spawn().unwrap();
+    // The test's own ends of the terminal.
+    drop(command);
+    let screen = tokio::task::spawn_blocking(move || {
+        let (mut screen, mut text) = (File::from(master), Vec::new());
+        // Once the last program has closed the terminal, reading fails.
+        _ = screen.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let output = child.wait_with_output().await.unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    Ran { code: output.status.code().unwrap(), stdout, stderr: screen.await.unwrap() }
+}
+
+const DELETE: [&str; 3] = ["delete", "--images-to-keep", "1"];
+
+#[tokio::test]
+async fn yes_deletes_what_was_shown() {
+    let (aws, app) = world().await;
+    let ran = on_a_terminal(&aws, &DELETE, "yes\n").await;
+    assert!(
+        ran.stderr.contains("Delete 4 images (up to 0.2 GiB) of account 123456789012? Type yes: "),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(!ran.stdout.is_empty(), "the report of what was done");
+    assert_eq!(app.tags(), set(["v5"]));
+}
+
+#[tokio::test]
+async fn any_other_answer_deletes_nothing() {
+    for answer in ["no\n", "\n", "y\n", "YES\n", "\u{4}"] {
+        let (aws, app) = world().await;
+        let ran = on_a_terminal(&aws, &DELETE, answer).await;
+        assert!(
+            ran.code == 1 && ran.stderr.contains("not confirmed, so nothing was deleted"),
+            "{answer:?}: {}",
+            ran.stderr
+        );
+        assert_eq!(ran.stdout, "");
+        assert_eq!(app.tags().len(), 5);
+        assert!(aws.calls_of("ecr:BatchDeleteImage").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_comes_into_use_while_somebody_thinks_stays() {
+    let (aws, app) = world().await;
+    let (aws, moved) = (Arc::new(aws), app.clone());
+    let cluster = aws.cluster("prod");
+    // The second run begins once the question is answered.
+    let happens = move || {
+        cluster.runs(&moved.uri("v2"));
+        moved.push(simulated_aws::Image::tagged("v6"));
+    };
+    aws.inject(Fault::before("sts:GetCallerIdentity", Duration::ZERO, happens).after(1).times(1));
+    let ran = on_a_terminal(&aws, &DELETE, "yes\n").await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(app.tags(), set(["v2", "v5", "v6"]), "v5 runs; and it was not shown");
+    for told in ["Since you were asked:", "us-west-2 web/app:v2@sha256:", " is in use: ECS task arn:aws:ecs:"] {
+        assert!(ran.stderr.contains(told), "{told} in {}", ran.stderr);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_what_would_be_refused_or_is_nothing() {
+    let (aws, app) = world().await;
+    let ran = on_a_terminal(&aws, &[&DELETE[..], &["--max-deletions", "3"]].concat(), "yes\n").await;
+    assert!(ran.code == 1 && ran.stderr.contains("4 images are stale and maxDeletions is 3"), "{}", ran.stderr);
+    let ran = on_a_terminal(&aws, &["delete"], "yes\n").await;
+    assert!(ran.code == 0 && ran.stderr.contains("Nothing is to be deleted."), "{}", ran.stderr);
+    aws.inject(Fault::denied("ecs:ListTasks"));
+    let ran = on_a_terminal(&aws, &DELETE, "yes\n").await;
+    assert!(ran.code == 1 && ran.stderr.contains("what is in use is not known in full"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("Type yes"));
+    assert_eq!(app.tags().len(), 5);
+}
+
+#[tokio::test]
+async fn without_a_terminal_somebody_has_to_say_yes_before() {
+    let (aws, _) = world().await;
+    let ran = ecr_cleanup(&aws, &DELETE).await;
+    assert!(ran.code == 2 && ran.stderr.contains("there is no terminal to ask on"), "{}", ran.stderr);
+    assert!(aws.calls().is_empty());
+}

@@ -1,0 +1,150 @@
+//! Errors as people need them: what failed, where, and what to grant, set or renew.
+
+use simulated_aws::{ACCOUNT, Fault, SimulatedAws, access_key_of};
+use tokio::process::Command;
+
+use crate::terminal::{assert_shown, command, ecr_cleanup, file, finish};
+
+async fn world() -> SimulatedAws {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("web/storefront").daily_builds(3);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    aws
+}
+
+#[tokio::test]
+async fn without_a_region_it_says_where_one_can_be_set_and_one_that_is_cleaned_will_do() {
+    let aws = world().await;
+    let without_region = |arguments: &[&str]| {
+        let mut command = command(&aws, arguments);
+        command.env_remove("AWS_REGION");
+        finish(command)
+    };
+    let ran = without_region(&["plan", "--quiet"]).await;
+    assert_eq!(ran.code, 2);
+    assert_eq!(
+        ran.stderr,
+        "error: no region is known: set AWS_REGION, give --region, or set a region in the profile\n"
+    );
+    assert!(aws.calls().is_empty());
+    assert_eq!(without_region(&["plan", "--quiet", "--region", "us-west-2"]).await.code, 0);
+    assert!(aws.calls_of("sts:GetCallerIdentity").iter().all(|call| call.region == "us-west-2"));
+    assert_eq!(without_region(&["explain", "web/storefront:v1", "--quiet"]).await.code, 2);
+}
+
+#[tokio::test]
+async fn a_denied_call_is_named_with_what_to_grant() {
+    let aws = world().await;
+    aws.inject(Fault::denied("ecs:ListTasks"));
+    assert_shown!(ecr_cleanup(&aws, &["delete", "--yes", "--images-to-keep", "1", "--quiet"]).await.shown());
+    assert!(aws.calls_of("ecr:BatchDeleteImage").is_empty());
+    aws.heal();
+    aws.inject(Fault::denied("account:ListRegions"));
+    let ran = ecr_cleanup(&aws, &["plan", "--quiet"]).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("give --region, or grant account:ListRegions"), "{}", ran.stderr);
+    aws.heal();
+    aws.inject(Fault::denied("ecr:DescribeImages"));
+    let ran = ecr_cleanup(&aws, &["explain", "web/storefront:v1", "--quiet"]).await;
+    assert!(ran.code == 1 && ran.stderr.contains("grant ecr:DescribeImages"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn expired_or_missing_credentials_come_with_the_command_that_renews_them() {
+    let aws = world().await;
+    aws.inject(Fault::error("sts:GetCallerIdentity", 403, "ExpiredToken"));
+    let ran = ecr_cleanup(&aws, &["plan", "--quiet"]).await;
+    assert!(
+        ran.code == 1 && ran.stderr.contains("the credentials have expired: renew them (aws sso login"),
+        "{}",
+        ran.stderr
+    );
+    aws.heal();
+    let mut none = command(&aws, &["plan", "--quiet"]);
+    none.env_remove("AWS_ACCESS_KEY_ID");
+    let ran = finish(none).await;
+    assert!(ran.code == 1 && ran.stderr.contains("give --profile, set AWS_PROFILE"), "{}", ran.stderr);
+    let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--profile", "no-such"]).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("profile no-such gives no credentials"), "{}", ran.stderr);
+}
+
+/// A configuration with a profile whose login has expired, and one with keys and a region.
+fn profiles(name: &str, command: &mut Command) {
+    let home = file(&format!("home-{name}"));
+    // The name of the cached token is the SHA-1 of the session's name, as the AWS CLI has it.
+    let cache = format!("{home}/.aws/sso/cache");
+    std::fs::create_dir_all(&cache).unwrap();
+    std::fs::write(
+        format!("{cache}/e274eeff768c6396088ec6eb091f4bf4d47ab1e0.json"),
+        r#"{ "accessToken": "x", "expiresAt": "2020-01-01T00:00:00Z", "region": "us-west-2", "startUrl": "https://example.com" }"#,
+    )
+    .unwrap();
+    let config = format!("{home}/.aws/config");
+    let text = format!(
+        "[profile prod]\nsso_session = work\nsso_account_id = {ACCOUNT}\nsso_role_name = admin\nregion = us-west-2\n\
+         [sso-session work]\nsso_region = us-west-2\nsso_start_url = https://example.com\n\
+         [profile keys]\naws_access_key_id = {}\naws_secret_access_key = simulated\nregion = us-west-2\n",
+        access_key_of(ACCOUNT)
+    );
+    std::fs::write(&config, text).unwrap();
+    command.env("AWS_CONFIG_FILE", config).env("HOME", home).env_remove("AWS_REGION");
+}
+
+#[tokio::test]
+async fn a_profile_brings_credentials_and_region_whatever_the_environment_has() {
+    let aws = world().await;
+    let mut command = command(&aws, &["plan", "--quiet", "--profile", "keys"]);
+    profiles("keys", &mut command);
+    command.env("AWS_ACCESS_KEY_ID", access_key_of("999999999999"));
+    let ran = finish(command).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(aws.calls().iter().all(|call| call.account == ACCOUNT));
+}
+
+#[tokio::test]
+async fn a_login_that_has_expired_is_renewed_by_a_command_that_is_told() {
+    let aws = world().await;
+    for by in ["flag", "variable"] {
+        let mut command = match by {
+            "flag" => command(&aws, &["plan", "--quiet", "--profile", "prod"]),
+            _ => command(&aws, &["plan", "--quiet"]),
+        };
+        profiles(by, &mut command);
+        if by == "variable" {
+            command.env("AWS_PROFILE", "prod").env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        }
+        let ran = finish(command).await;
+        assert!(
+            ran.code == 1 && ran.stderr.ends_with("log in again: aws sso login --profile prod\n"),
+            "{}",
+            ran.stderr
+        );
+    }
+    assert!(aws.calls_of("sts:GetCallerIdentity").is_empty());
+}
+
+#[tokio::test]
+async fn a_pattern_that_matches_nothing_comes_with_the_nearest_name() {
+    let aws = world().await;
+    let told = async |arguments: &[&str]| {
+        let ran = ecr_cleanup(&aws, &[&["plan", "--quiet"], arguments].concat()).await;
+        assert_eq!(ran.code, 0);
+        (ran.stderr, ran.stdout.contains("no repository is cleaned"))
+    };
+    let meant = "`web/storefornt` matches no repository; did you mean web/storefront?\n".to_owned();
+    assert_eq!(told(&["--repositories", "web/storefornt"]).await, (meant.clone(), true));
+    assert_eq!(told(&["--repositories", "web/s*,web/storefornt"]).await, (meant, false), "beside one that does");
+    assert_eq!(told(&["--repositories", "db"]).await, ("`db` matches no repository\n".to_owned(), true));
+    let excluded = ["--repositories", "web/storefront", "--exclude-repositories", "web/*"];
+    assert_eq!(told(&excluded).await, (String::new(), true), "that is no typo");
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_read_is_a_failure_in_part() {
+    let aws = world().await;
+    let _ = aws.repository("web/other").daily_builds(2);
+    aws.inject(Fault::denied("ecr:DescribeImages").for_repository("web/other"));
+    let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--format", "json"]).await;
+    assert_eq!((ran.code, &ran.json()["outcome"]), (1, &serde_json::json!("partial")));
+}

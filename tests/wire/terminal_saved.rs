@@ -1,0 +1,257 @@
+//! A plan that is saved, reviewed, and carried out as far as it still holds.
+
+use serde_json::{Value, json};
+use simulated_aws::{Image, REGION, Repository, SimulatedAws, access_key_of};
+
+use crate::support::{push_multi_arch, set};
+use crate::terminal::{Ran, assert_shown, command, ecr_cleanup, file, finish};
+
+async fn world() -> (SimulatedAws, Repository) {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("web/app").daily_builds(10);
+    aws.cluster("prod").runs(&app.uri("v10"));
+    (aws, app)
+}
+
+/// Saves a plan that leaves the newest two images.
+async fn saved(aws: &SimulatedAws, name: &str, arguments: &[&str]) -> String {
+    let plan = file(name);
+    let common = ["plan", "--images-to-keep", "2", "--quiet", "--out", &plan];
+    let ran = ecr_cleanup(aws, &[&common[..], arguments].concat()).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    plan
+}
+
+fn changed(plan: &str, change: impl FnOnce(&mut Value)) {
+    let mut value: Value = serde_json::from_str(&std::fs::read_to_string(plan).unwrap()).unwrap();
+    change(&mut value);
+    std::fs::write(plan, value.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_is_carried_out_as_it_was_reviewed() {
+    let (aws, app) = world().await;
+    let plan = saved(&aws, "as-reviewed.json", &[]).await;
+    assert_shown!(std::fs::read_to_string(&plan).unwrap().replace(&app.digest_of("v1"), "the digest of v1"));
+    assert_eq!(app.tags().len(), 10);
+    // Whoever reviews it may take images out.
+    changed(&plan, |plan| {
+        let images = plan["regions"][0]["repositories"][0]["images"].as_array_mut().unwrap();
+        images.retain(|image| image["imageTags"] != json!(["v5"]));
+    });
+    let ran = ecr_cleanup(&aws, &["delete", &plan]).await;
+    assert_shown!(ran.shown());
+    assert_eq!(app.tags(), set(["v5", "v9", "v10"]));
+}
+
+#[tokio::test]
+async fn what_became_used_moved_or_new_since_the_review_stays() {
+    let (aws, app) = world().await;
+    let gone = aws.repository("web/gone").daily_builds(4);
+    let plan = saved(&aws, "moved.json", &[]).await;
+    aws.cluster("prod").runs(&app.uri("v1"));
+    app.retag("v2", "stable");
+    app.retag("v3", "latest");
+    app.delete(&app.digest_of("v4"));
+    app.push_again("v5");
+    app.push(Image::tagged("hotfix"));
+    gone.delete_repository();
+    let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--format", "json"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    // v5 is among the newest again, so v9 and v10 are stale now, and nobody has reviewed that.
+    assert_eq!(app.tags(), set(["hotfix", "latest", "stable", "v1", "v2", "v3", "v5", "v9", "v10"]));
+    let report = ran.json();
+    assert_eq!((&report["outcome"], &report["totals"]["imagesDeleted"]), (&json!("completed"), &json!(3)));
+    let spared = report["regions"][0]["repositories"][0]["notStaleAnyMore"].as_array().unwrap().clone();
+    let told = |tag: &str| spared.iter().find(|image| image["imageTags"].as_array().unwrap().contains(&json!(tag)));
+    assert_eq!(told("v1").unwrap()["keptBecause"], "inUse");
+    assert!(told("v1").unwrap()["heldBy"].as_str().unwrap().starts_with("ECS task arn:"));
+    assert_eq!(told("v3").unwrap()["keptBecause"], "keepTags");
+    assert_eq!(told("v4").unwrap()["result"], "gone");
+    assert_eq!(told("v5").unwrap()["keptBecause"], "newest");
+    let stale = report["regions"][0]["repositories"][0]["stale"].as_array().unwrap().clone();
+    let because = |tag: &str| {
+        let image = stale.iter().find(|image| image["imageTags"].as_array().unwrap().contains(&json!(tag))).unwrap();
+        assert_eq!(image["result"], "skipped");
+        image["skippedBecause"].clone()
+    };
+    assert_eq!(because("stable"), "its tags have changed");
+    assert_eq!(because("v9"), "the reviewed plan does not have it, or not for this");
+    assert_eq!(
+        report["warnings"],
+        json!(["repository web/gone in us-west-2 is gone, with 2 images of the reviewed plan"])
+    );
+    assert_shown!(ran.stderr);
+}
+
+#[tokio::test]
+async fn what_hangs_on_an_image_that_was_not_reviewed_stays_with_it() {
+    let (aws, app) = world().await;
+    // Two platforms of an index that is long gone.
+    let platforms = [Image::untagged().days_old(60.0), Image::untagged().days_old(60.0)];
+    app.push_all(platforms.clone());
+    let plan = saved(&aws, "hanging.json", &["--untagged-older-than-days", "20"]).await;
+    let index = app.push(Image::index_of(&platforms).and_tag("again").days_old(30.0));
+    let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--format", "json"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let left = app.digests();
+    assert!(left.contains(&index) && platforms.iter().all(|platform| left.contains(platform.digest())), "{left:?}");
+    assert_eq!(app.tags(), set(["again", "v9", "v10"]));
+    assert_eq!(ran.json()["totals"]["imagesSkipped"], 3);
+}
+
+#[tokio::test]
+async fn an_index_goes_with_all_that_was_reviewed_with_it() {
+    let (aws, app) = world().await;
+    let multi = push_multi_arch(&app, "multi", 50.0);
+    let plan = saved(&aws, "index.json", &[]).await;
+    assert_eq!(ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await.code, 0);
+    assert!(multi.iter().all(|digest| !app.digests().contains(digest)));
+}
+
+#[tokio::test]
+async fn what_is_to_be_archived_is_archived_and_not_deleted() {
+    let (aws, app) = world().await;
+    let policies = file("archiving-policies.json");
+    let rule = |action: &Value| {
+        let count = json!({ "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 7 });
+        json!([{ "repositories": ["*"], "rules": [{ "rulePriority": 1, "selection": count, "action": action }] }])
+    };
+    let archive = json!({ "type": "transition", "targetStorageClass": "archive" });
+    std::fs::write(&policies, rule(&archive).to_string()).unwrap();
+    let plan = file("archiving.json");
+    let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--policies", &policies, "--out", &plan]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    // The rules stand in the plan: what becomes of their file does not matter.
+    std::fs::write(&policies, rule(&json!({ "type": "expire" })).to_string()).unwrap();
+    assert_eq!(ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await.code, 0);
+    assert_eq!((app.archived().len(), app.tags().len()), (3, 10));
+}
+
+#[tokio::test]
+async fn the_settings_travel_with_the_plan_but_for_what_is_nobodys_business() {
+    let (aws, app) = world().await;
+    let role = aws.role("999999999999");
+    aws.ask_for_external_id(&role, "registry-cleaning");
+    let plan = file("settings.json");
+    let mut planning = command(&aws, &["plan", "--quiet", "--out", &plan, "--in-use-images", &app.uri("v1")]);
+    planning.envs([
+        ("IMAGES_TO_KEEP", "8"),
+        ("USAGE_ROLE_ARNS", &*role),
+        ("USAGE_EXTERNAL_ID", "registry-cleaning"),
+        ("KEEP_TAGS", "v2, v3"),
+        ("UNTAGGED_OLDER_THAN_DAYS", "never"),
+        ("DRYRUN", "true"),
+    ]);
+    assert_eq!(finish(planning).await.code, 0);
+    let text = std::fs::read_to_string(&plan).unwrap();
+    assert!(!text.contains("registry-cleaning"));
+    let saved: Value = serde_json::from_str(&text).unwrap();
+    let expected = json!({
+        "imagesToKeep": 8, "keepTags": ["v2", "v3"], "untaggedOlderThanDays": null, "inUseImages": [app.uri("v1")],
+        "usageRoleArns": [role],
+    });
+    assert_eq!(saved["settings"], expected);
+
+    let delete = async |environment: &[(&str, &str)]| {
+        let mut command = command(&aws, &["delete", &plan, "--quiet", "--format", "json"]);
+        command.envs(environment.iter().copied());
+        finish(command).await
+    };
+    let refused = delete(&[]).await;
+    assert!(refused.code == 1 && refused.stdout.contains("999999999999"), "{}", refused.stdout);
+    changed(&plan, |plan| plan["settings"]["keepTags"] = json!(["v3"]));
+    let ran = delete(&[("USAGE_EXTERNAL_ID", "registry-cleaning"), ("IMAGES_TO_KEEP", "1")]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(app.tags().len(), 10, "v1 counts as used; v2 is stale by the file's settings, and not among its images");
+    assert_eq!(ran.json()["totals"]["imagesStale"], 1, "the environment's images-to-keep is not asked");
+}
+
+#[tokio::test]
+async fn beside_a_plan_only_what_takes_away_from_it_may_be_given() {
+    let (aws, app) = world().await;
+    let plan = saved(&aws, "beside.json", &["--max-deletions", "8"]).await;
+    aws.forget_calls();
+    for arguments in [
+        &["--images-to-keep", "1"][..],
+        &["--settings", "events/live.json"],
+        &["--tags", "v*"],
+        &["--usage-regions", "us-west-2"],
+        &["--dry-run"],
+    ] {
+        let ran = ecr_cleanup(&aws, &[&["delete", &plan], arguments].concat()).await;
+        assert!(ran.code == 2, "{arguments:?}: {}", ran.stderr);
+    }
+    assert!(aws.calls().is_empty());
+    let delete =
+        async |arguments: &[&str]| ecr_cleanup(&aws, &[&["delete", &plan, "--quiet"], arguments].concat()).await;
+    let few = delete(&["--max-deletions", "7"]).await;
+    assert!(few.code == 1 && few.stderr.contains("8 images are stale and maxDeletions is 7"), "{}", few.stderr);
+    app.push(Image::tagged("new"));
+    changed(&plan, |plan| plan["settings"]["maxDeletions"] = json!(7));
+    let still = delete(&["--max-deletions", "100"]).await;
+    assert!(still.code == 1 && still.stderr.contains("maxDeletions is 7"), "the lower one holds: {}", still.stderr);
+    let list = file("beside-in-use.txt");
+    std::fs::write(&list, app.uri("v1")).unwrap();
+    let ran = delete(&["--in-use-file", &list, "--in-use-images", &app.uri("v2"), "--max-deletions", "6"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(app.tags(), set(["v1", "v2", "v9", "v10", "new"]), "what was not reviewed doesn't count as a deletion");
+}
+
+#[tokio::test]
+async fn a_plan_that_is_none_is_refused_before_any_call() {
+    let (aws, _) = world().await;
+    let plan = saved(&aws, "broken.json", &[]).await;
+    let good = std::fs::read_to_string(&plan).unwrap();
+    aws.forget_calls();
+    let mut ran: Vec<Ran> = Vec::new();
+    for (change, told) in [
+        ((|plan| plan["schemaVersion"] = json!(2)) as fn(&mut Value), "schema version 2, by ecr-cleanup "),
+        (|plan| *plan = json!({ "outcome": "planned" }), "this is not a plan: it has no schemaVersion"),
+        (|plan| plan["account"] = json!("12"), "this plan is broken: `12` is not an account id"),
+        (
+            |plan| plan["regions"][0]["repositories"][0]["images"][0]["imageDigest"] = json!("v1"),
+            "`v1` is not a digest",
+        ),
+        (|plan| plan["regions"][0]["onlyIf"] = json!(true), "unknown field `onlyIf`"),
+        (|plan| plan["settings"]["imagesToKeep"] = json!("many"), "`imagesToKeep` can't be"),
+    ] {
+        std::fs::write(&plan, &good).unwrap();
+        changed(&plan, change);
+        let refused = ecr_cleanup(&aws, &["delete", &plan]).await;
+        assert!(refused.code == 2 && refused.stderr.contains(told), "{told}: {}", refused.stderr);
+        ran.push(refused);
+    }
+    assert!(ran[0].stderr.contains("carry it out with the program that made it"));
+    std::fs::write(&plan, "not JSON").unwrap();
+    assert_eq!(ecr_cleanup(&aws, &["delete", &plan]).await.code, 2);
+    let missing = ecr_cleanup(&aws, &["delete", "no-such-plan.json"]).await;
+    assert!(missing.code == 2 && missing.stderr.contains("ecr-cleanup plan --out"), "{}", missing.stderr);
+    assert!(aws.calls().is_empty());
+}
+
+#[tokio::test]
+async fn the_plan_of_another_account_deletes_nothing() {
+    let (aws, app) = world().await;
+    let plan = saved(&aws, "account.json", &[]).await;
+    let other = aws.place("999999999999", REGION).repository("web/app").daily_builds(10);
+    let mut command = command(&aws, &["delete", &plan, "--quiet"]);
+    command.env("AWS_ACCESS_KEY_ID", access_key_of("999999999999"));
+    aws.forget_calls();
+    let ran = finish(command).await;
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr
+            .contains("this is about account 123456789012, and the credentials are those of account 999999999999")
+    );
+    assert!(aws.calls().iter().all(|call| !call.operation.starts_with("ecr:")));
+    assert_eq!((app.tags().len(), other.tags().len()), (10, 10));
+}
+
+#[tokio::test]
+async fn a_plan_that_cannot_be_written_is_told_before_aws_is_asked() {
+    let (aws, _) = world().await;
+    let ran = ecr_cleanup(&aws, &["plan", "--out", "no/such/folder/plan.json"]).await;
+    assert!(ran.code == 2 && ran.stderr.contains("there is no folder no/such/folder"), "{}", ran.stderr);
+    assert!(aws.calls().is_empty());
+}

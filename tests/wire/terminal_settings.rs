@@ -1,0 +1,141 @@
+//! What flags, settings files and the environment make of a command.
+
+use serde_json::json;
+use simulated_aws::SimulatedAws;
+
+use crate::support::set;
+use crate::terminal::{command, ecr_cleanup, file, finish};
+
+async fn world() -> SimulatedAws {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("web/app").daily_builds(10);
+    aws.cluster("prod").runs(&app.uri("v10"));
+    aws
+}
+
+#[tokio::test]
+async fn flags_win_over_the_file_and_the_file_over_the_environment() {
+    let aws = world().await;
+    let settings = file("precedence.json");
+    let event = json!({ "detail-type": "Scheduled Event", "source": "ops", "time": "2020-01-01T00:00:00Z",
+        "detail": { "imagestokeep": 4, "keepTags": [] } });
+    std::fs::write(&settings, event.to_string()).unwrap();
+    for (arguments, variable, stale) in [
+        (&["--settings", &*settings, "--images-to-keep", "3"][..], "5", 7),
+        (&["--settings", &settings], "5", 6),
+        (&[], "5", 5),
+    ] {
+        let mut command = command(&aws, &[&["plan", "--quiet", "--format", "json"], arguments].concat());
+        command.env("IMAGES_TO_KEEP", variable);
+        let report = finish(command).await.json();
+        assert_eq!(report["totals"]["imagesStale"], stale, "{arguments:?}");
+        assert_eq!(report["warnings"], json!([]), "when an event was sent does not matter here");
+    }
+}
+
+#[tokio::test]
+async fn lists_come_by_comma_or_by_flag() {
+    let aws = world().await;
+    let plan = ["plan", "--quiet", "--format", "json", "--images-to-keep", "0"];
+    for tags in [&["--keep-tags", "v1,v2"][..], &["--keep-tags", "v1", "--keep-tags", "v2"], &["--keep-tags=v1, v2"]] {
+        let report = ecr_cleanup(&aws, &[&plan[..], tags].concat()).await.json();
+        assert_eq!(report["totals"]["imagesStale"], 7, "{tags:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_contradicts_the_command_is_wrong_usage_and_the_variable_is_ignored() {
+    let aws = world().await;
+    let (live, dry) = (file("contradicting-live.json"), file("contradicting-dry.json"));
+    std::fs::write(&live, json!({ "dry-run": "false" }).to_string()).unwrap();
+    std::fs::write(&dry, json!({ "dryRun": true }).to_string()).unwrap();
+    for arguments in [
+        &["plan", "--dry-run=false"][..],
+        &["plan", "--settings", &live],
+        &["usage", "--dry-run=false"],
+        &["explain", "web/app:v1", "--settings", &live],
+        &["delete", "--yes", "--dry-run"],
+        &["delete", "--yes", "--settings", &dry],
+    ] {
+        let ran = ecr_cleanup(&aws, arguments).await;
+        assert!(ran.code == 2 && ran.stderr.contains("leave dryRun out"), "{arguments:?}: {}", ran.stderr);
+    }
+    assert!(aws.calls().is_empty());
+
+    let stale = ["--images-to-keep", "1", "--quiet"];
+    let mut plan = command(&aws, &[&["plan", "--dry-run"], &stale[..]].concat());
+    assert_eq!(
+        finish({
+            plan.env("DRYRUN", "false");
+            plan
+        })
+        .await
+        .code,
+        0
+    );
+    assert_eq!(aws.repository("web/app").tags().len(), 10, "plan deletes nothing, whatever DRYRUN says");
+    let mut delete = command(&aws, &[&["delete", "--yes", "--dry-run=false"], &stale[..]].concat());
+    assert_eq!(
+        finish({
+            delete.env("DRYRUN", "true");
+            delete
+        })
+        .await
+        .code,
+        0
+    );
+    assert_eq!(aws.repository("web/app").tags(), set(["v10"]));
+}
+
+#[tokio::test]
+async fn tags_select_and_every_protection_stays_on() {
+    let aws = world().await;
+    let app = aws.repository("web/app");
+    app.retag("v3", "pr-3");
+    app.retag("v4", "pr-4");
+    app.retag("v4", "latest");
+    aws.cluster("prod").runs(&app.uri("pr-3"));
+    app.retag("v5", "pr-5");
+    let ran = ecr_cleanup(&aws, &["delete", "--yes", "--tags", "pr-*", "--quiet"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let left = app.tags();
+    assert!(!left.contains("pr-5") && left.contains("pr-3") && left.contains("pr-4"), "{left:?}");
+    assert_eq!(left.len(), 10 + 4 - 2, "nothing else is touched");
+
+    let policies = file("tags-and-policies.json");
+    std::fs::write(&policies, json!([{ "repositories": ["*"], "rules": "ecr" }]).to_string()).unwrap();
+    for (arguments, told) in [
+        (&["--tags", "pr-*", "--policies", &*policies][..], "--tags and policies both say what goes"),
+        (&["--tags", "pr-?"], "--tags pr-?: "),
+    ] {
+        let ran = ecr_cleanup(&aws, &[&["plan"], arguments].concat()).await;
+        assert!(ran.code == 2 && ran.stderr.contains(told), "{}", ran.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
+    let aws = world().await;
+    let (settings, broken) = (file("unusable.json"), file("no.json"));
+    std::fs::write(&settings, json!({ "imagesToKeep": "ten" }).to_string()).unwrap();
+    std::fs::write(&broken, "{").unwrap();
+    for (arguments, told) in [
+        (&["--images-to-keep", "ten"][..], "`--images-to-keep` can't be \"ten\"; accepted: an integer"),
+        (&["--max-deletions=-1"], "`--max-deletions` can't be \"-1\""),
+        (&["--region", "mars"], "`--region` can't be [\"mars\"]"),
+        (&["--settings", &settings], "unusable.json: `imagesToKeep` can't be \"ten\""),
+        (&["--settings", &broken], "no.json is not JSON"),
+        (&["--settings", "does-not-exist.json"], "does-not-exist.json: No such file"),
+        (&["--policies", "does-not-exist.json"], "--policies: does-not-exist.json: No such file"),
+        (&["--images-to-kep", "3"], "'--images-to-keep'"),
+        (&["--format", "xml"], "[possible values: table, json, markdown, html]"),
+    ] {
+        let ran = ecr_cleanup(&aws, &[&["plan"], arguments].concat()).await;
+        assert!(ran.code == 2 && ran.stderr.contains(told), "{arguments:?}: {}", ran.stderr);
+    }
+    let mut command = command(&aws, &["plan"]);
+    command.env("IMAGES_TO_KEEP", "ten");
+    let ran = finish(command).await;
+    assert!(ran.code == 2 && ran.stderr.contains("`IMAGES_TO_KEEP` can't be"), "{}", ran.stderr);
+    assert!(aws.calls().is_empty());
+}
