@@ -1,9 +1,12 @@
 //! The edge to the Lambda runtime: an invocation in, a report or an error document out.
 
+use std::any::Any;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::time::SystemTime;
 
 use chrono::Utc;
+use futures::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -19,12 +22,27 @@ use crate::telemetry;
 /// Answers one invocation.
 ///
 /// # Errors
-/// With the `errorType` that the contract names, when the run could not start or was refused.
+/// With the `errorType` that the contract names, when the run could not start or was refused; with `Panic` on a bug.
 pub async fn invoke(
     event: LambdaEvent<Value>,
     environment: &Environment,
     aws: &Aws,
 ) -> Result<Box<RawValue>, Diagnostic> {
+    // Nothing of an invocation outlives it but connections, so the next one finds all as it should be.
+    AssertUnwindSafe(answer(event, environment, aws)).catch_unwind().await.unwrap_or_else(|panic| {
+        let message = format!("the function panicked, which is a bug to report: {}", text_of(&*panic));
+        tracing::error!("{message}");
+        Err(Diagnostic { error_type: "Panic".to_owned(), error_message: message })
+    })
+}
+
+/// What a panic says.
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it does not say why")
+}
+
+async fn answer(event: LambdaEvent<Value>, environment: &Environment, aws: &Aws) -> Result<Box<RawValue>, Diagnostic> {
     let deadline = Deadline::from_lambda(event.context.deadline, SystemTime::now());
     // Boxed, since the future of a whole run is large and nested deeper than the compiler likes to look.
     let report = Box::pin(run(event.payload, environment, aws, Limits::until(deadline))).await.map_err(|error| {

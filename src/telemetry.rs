@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use crate::account::Region;
 use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::plan::{Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage};
+use crate::policy::Action;
 use crate::report::{Outcome, Report, StaleJson, Totals};
-use crate::retention::{Decision, Decisions, KeepReason};
+use crate::retention::{Decision, Decisions, KeepReason, StaleReason};
 use crate::usage::Discovery;
 
 /// The most images of a log line.
@@ -98,19 +99,36 @@ pub fn log_results(plan: &Plan) {
 }
 
 /// Lists of at most so many images and bytes, as text.
-fn lines(images: impl Iterator<Item = impl Serialize>) -> Vec<String> {
-    let mut lines: Vec<(usize, String)> = Vec::new();
-    for image in images.map(|image| as_json(&image)) {
-        match lines.last_mut() {
-            Some((images, line)) if *images < IMAGES_PER_LINE && line.len() + image.len() < BYTES_PER_LINE => {
-                *images += 1;
-                line.push(',');
-                line.push_str(&image);
-            }
-            _ => lines.push((1, format!("[{image}"))),
+fn lines(mut images: impl Iterator<Item = impl Serialize>) -> impl Iterator<Item = String> {
+    // An image that did not fit into the line before.
+    let mut left: Option<Vec<u8>> = None;
+    std::iter::from_fn(move || {
+        let mut line = vec![b'['];
+        let mut written = 0;
+        if let Some(image) = left.take() {
+            line.extend(image);
+            written = 1;
         }
-    }
-    lines.into_iter().map(|(_, line)| line + "]").collect()
+        while written < IMAGES_PER_LINE
+            && let Some(image) = images.next()
+        {
+            let before = line.len();
+            if written > 0 {
+                line.push(b',');
+            }
+            let begin = line.len();
+            // Into memory, and of what serializes: it can't fail.
+            _ = serde_json::to_writer(&mut line, &image);
+            if written > 0 && line.len() > BYTES_PER_LINE {
+                left = Some(line.split_off(begin));
+                line.truncate(before);
+                break;
+            }
+            written += 1;
+        }
+        line.push(b']');
+        (written > 0).then(|| String::from_utf8(line).unwrap_or_default())
+    })
 }
 
 /// Logs, for those who debug, every reference in use with all who hold it.
@@ -212,24 +230,22 @@ fn document(report: &Report, totals: &Totals, region: Option<&Region>) -> String
     document.to_string()
 }
 
-/// A stale image in a log line.
+/// A stale image in a log line. There may be a million, so only what is to be archived tells its action.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct StaleLine<'a> {
-    image_digest: String,
+    image_digest: ImageDigest,
     image_tags: &'a [Box<str>],
-    action: &'static str,
-    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'static str>,
+    reason: &'a StaleReason,
 }
 
 impl<'a> StaleLine<'a> {
     fn new(image: &'a StaleImage) -> Self {
-        Self {
-            image_digest: image.image_digest.to_string(),
-            image_tags: &image.image_tags,
-            action: image.action.as_str(),
-            reason: image.reason.to_string(),
-        }
+        let StaleImage { image_digest, image_tags, action, reason, .. } = image;
+        let action = (*action == Action::Archive).then(|| action.as_str());
+        Self { image_digest: *image_digest, image_tags, action, reason }
     }
 }
 

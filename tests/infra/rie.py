@@ -118,7 +118,7 @@ def check_panic(emulator, demo, folder):
     assert invoke({"dryRun": True})[0]["outcome"] == "planned"
     before_1970.touch()
     error, _ = invoke({"dryRun": True})
-    assert error["errorType"] and "panicked" in error["errorMessage"], error
+    assert error["errorType"] == "Panic" and "panicked" in error["errorMessage"], error
     before_1970.unlink()
     assert invoke({"dryRun": True})[0]["outcome"] == "planned", "it serves on after a panic"
     assert len(process_ids.read_text().split()) == 1, "and it is the same process"
