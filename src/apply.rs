@@ -1,12 +1,16 @@
 //! Deletes and archives what an approved plan lists, and nothing else: this is the only module that calls a writing API.
 //!
-//! Images are deleted by digest, at most 100 a call, and archived one a call, repository by repository. A repository that fails stops no other. Before
-//! each batch its images are described once more, and usage is discovered again when it is too old.
+//! Images are deleted by digest, at most 100 a call, and archived one a call, repository by repository. A repository that
+//! fails stops no other. Before each batch its images are described once more, and usage is discovered again when it is
+//! too old.
 
 mod queue;
 mod recheck;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::operation::batch_delete_image::BatchDeleteImageOutput;
@@ -18,6 +22,7 @@ use crate::aws::{Aws, CallError, Caller, Pace};
 use crate::deadline::Deadline;
 use crate::image::{ImageDigest, RepositoryName};
 use crate::inventory::{REGIONS_AT_ONCE, REPOSITORIES_AT_ONCE};
+use crate::moment::Moment;
 use crate::plan::{ApprovedPlan, Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage, Unattempted};
 use crate::policy::Action;
 use crate::progress::{Progress, Step};
@@ -277,7 +282,16 @@ impl Cleaner<'_> {
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
         let timeout = self.usage.limits().delete_timeout;
-        tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
+        let begun = Moment::now();
+        let mut call = pin!(call);
+        // The timer stands still while the machine sleeps; after that the call must not be sent once more.
+        let awake =
+            poll_fn(
+                |context| {
+                    if begun.age() > timeout { Poll::Ready(None) } else { call.as_mut().poll(context).map(Some) }
+                },
+            );
+        tokio::time::timeout(timeout, awake).await.ok().flatten().unwrap_or_else(|| {
             let message = format!("not answered within {timeout:?}, and what is in use may have changed");
             Err(CallError { api, code: "TimeoutError".to_owned(), message })
         })

@@ -35,10 +35,10 @@ impl Event {
 
     fn from_envelope(mut envelope: Map<String, Value>) -> Result<Self, InvalidSettings> {
         // `region` is a key of the envelope too: there it says where the event comes from.
-        let misplaced =
-            envelope.iter().find(|(name, _)| *name != "region" && KEYS.iter().any(|key| key.is_spelled(name)));
-        if let Some((name, value)) = misplaced {
-            return Err(InvalidSettings::new(name, value, "settings inside `detail`, or a bare object of settings"));
+        let misplaced = envelope.keys().find(|name| *name != "region" && KEYS.iter().any(|key| key.is_spelled(name)));
+        if let Some(name) = misplaced {
+            let accepted = "settings inside `detail`, or a bare object of settings";
+            return Err(InvalidSettings::without_value(name, "given beside `detail`", accepted));
         }
         // A rule's event may come without a detail, and `EventBridgeEvent` asks for one.
         envelope.entry("detail").or_insert(Value::Null);
@@ -58,7 +58,9 @@ fn settings_in_detail(detail: Value) -> Result<Map<String, Value>, InvalidSettin
         Value::Object(settings) => Ok(settings),
         Value::String(text) if text.trim().is_empty() => Ok(Map::new()),
         Value::String(text) => {
-            serde_json::from_str(&text).map_err(|_| InvalidSettings::new("detail", &Value::String(text), ACCEPTED))
+            // An external id may stand in it.
+            serde_json::from_str(&text)
+                .map_err(|_| InvalidSettings::without_value("detail", "a text that is no JSON object", ACCEPTED))
         }
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(InvalidSettings::new("detail", &detail, ACCEPTED)),
     }

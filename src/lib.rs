@@ -40,6 +40,7 @@ pub mod aws;
 pub mod deadline;
 pub mod image;
 pub mod manifest;
+pub mod moment;
 pub mod pattern;
 pub mod progress;
 pub mod pull_time;

@@ -7,12 +7,12 @@ use aws_sdk_ecr::Client;
 use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
 use aws_sdk_ecr::types::ImageIdentifier;
 use chrono::{DateTime, Utc};
-use tokio::time::Instant;
 
 use crate::aws::{CallError, Caller};
 use crate::deadline::Deadline;
 use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::inventory;
+use crate::moment::Moment;
 use crate::plan::{ImageResult, SkipReason, StaleImage};
 use crate::pull_time::IndexPulls;
 use crate::usage::RepositoryUsage;
@@ -25,7 +25,7 @@ const DESCRIBE_IMAGES: &str = "ecr:DescribeImages";
 
 /// What the images of a repository were seen to be, and when.
 #[derive(Default)]
-pub(super) struct Seen(HashMap<ImageDigest, (Instant, Sight)>);
+pub(super) struct Seen(HashMap<ImageDigest, (Moment, Sight)>);
 
 enum Sight {
     Described(Image),
@@ -39,7 +39,7 @@ impl Seen {
     pub(super) fn older(&self, digests: impl Iterator<Item = ImageDigest>, age: Duration) -> BTreeSet<ImageDigest> {
         // What is gone is not asked for again in the same batch: it would fail the call for the others.
         let is_young = |digest: &ImageDigest| {
-            self.0.get(digest).is_some_and(|(at, sight)| matches!(sight, Sight::Gone) || at.elapsed() <= age)
+            self.0.get(digest).is_some_and(|(at, sight)| matches!(sight, Sight::Gone) || at.age() <= age)
         };
         digests.filter(|digest| !is_young(digest)).collect()
     }
@@ -65,7 +65,7 @@ impl Seen {
         let mut left: Vec<Vec<ImageDigest>> = digests.chunks(IMAGES_PER_CALL).rev().map(<[_]>::to_vec).collect();
         while let Some(batch) = left.pop() {
             let answer = describe(ecr, repository, &batch, deadline).await;
-            let now = Instant::now();
+            let now = Moment::now();
             match answer {
                 Ok(answer) => {
                     self.0.extend(batch.into_iter().map(|digest| (digest, (now, Sight::LeftOut))));

@@ -251,7 +251,14 @@ impl Planner<'_> {
             }
             // It was only to be held against what is in use.
             Err(error) => {
-                ecr.not_audited.lock().await.get_or_insert((0, repository_name.clone(), error)).0 += 1;
+                let mut not_audited = ecr.not_audited.lock().await;
+                let (repositories, first, why) =
+                    not_audited.get_or_insert_with(|| (0, repository_name.clone(), error.clone()));
+                *repositories += 1;
+                if repository_name < first {
+                    // The first by name, since which fails first is chance.
+                    (*first, *why) = (repository_name.clone(), error);
+                }
                 None
             }
         };

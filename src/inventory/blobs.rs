@@ -8,7 +8,7 @@ use aws_sdk_ecr::Client;
 use aws_sdk_ecr::operation::batch_get_image::BatchGetImageOutput;
 use futures::stream::{self, StreamExt};
 
-use super::manifests::{BATCH_GET_IMAGE, IMAGES_PER_CALL, digest_of, get_images};
+use super::manifests::{BATCH_GET_IMAGE, batches, digest_of, get_images};
 use crate::aws::CallError;
 use crate::deadline::Deadline;
 use crate::exact_sizes::{Blobs, ExactSizes, Fate, NotExact};
@@ -49,7 +49,7 @@ pub async fn read_exact_sizes(
     let fates: HashMap<ImageDigest, Fate> =
         images.iter().enumerate().map(|(place, image)| (image.image_digest, fates(place))).collect();
     // In the order of the batches, so that of several reasons always the same one is told.
-    let mut answers = stream::iter(asked.chunks(IMAGES_PER_CALL))
+    let mut answers = stream::iter(batches(&asked))
         .map(async |batch| (batch, get_images(ecr, name, batch, deadline).await))
         .buffered(CALLS_AT_ONCE);
     let mut blobs = Blobs::default();

@@ -47,7 +47,7 @@ pub async fn read_manifests(
 ) -> IndexContents {
     let mut contents = IndexContents::default();
     let indexes: Vec<&Image> = images.iter().filter(|image| image.manifest.may_name_others()).collect();
-    for batch in indexes.chunks(IMAGES_PER_CALL) {
+    for batch in batches(&indexes) {
         let asked: HashMap<ImageDigest, &Image> = batch.iter().map(|image| (image.image_digest, *image)).collect();
         match get_images(ecr, name, batch, deadline).await {
             Ok(answer) => contents.take(asked, answer),
@@ -55,6 +55,23 @@ pub async fn read_manifests(
         }
     }
     contents
+}
+
+/// Batches that `BatchGetImage` takes, and whose answers have a bounded size: an image comes once for each of its tags.
+pub(super) fn batches<'a, 'i>(images: &'a [&'i Image]) -> impl Iterator<Item = &'a [&'i Image]> {
+    const MANIFESTS_PER_ANSWER: usize = 1_000;
+    let mut rest = images;
+    std::iter::from_fn(move || {
+        let mut manifests = 0;
+        let fits = |image: &&&Image| {
+            manifests += image.image_tags.len().max(1);
+            manifests <= MANIFESTS_PER_ANSWER
+        };
+        let fitting = rest.iter().take(IMAGES_PER_CALL).take_while(fits).count();
+        let (batch, further) = rest.split_at(fitting.max(1).min(rest.len()));
+        rest = further;
+        (!batch.is_empty()).then_some(batch)
+    })
 }
 
 /// Asks for the manifests of at most [`IMAGES_PER_CALL`] images.
@@ -140,4 +157,30 @@ pub async fn read_index_pulls(
         )
         .await?;
     Ok(IndexPulls::of(principal, excluded.iter().map(String::as_str)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::image;
+    use aws_sdk_ecr::types::ImageDetail;
+
+    #[test]
+    fn batches_hold_as_many_images_as_a_call_takes_and_as_many_tags_as_an_answer_may() {
+        let tagged = |number: usize, tags: usize| {
+            let tags = (0..tags).map(|tag| format!("v{tag}")).collect();
+            let detail =
+                ImageDetail::builder().image_digest(format!("sha256:{number:064x}")).set_image_tags(Some(tags));
+            image(detail.build()).unwrap()
+        };
+        let sizes = |tags: &[usize]| -> Vec<usize> {
+            let images: Vec<Image> = tags.iter().enumerate().map(|(number, tags)| tagged(number, *tags)).collect();
+            batches(&images.iter().collect::<Vec<_>>()).map(<[_]>::len).collect()
+        };
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&[1; 250]), [100, 100, 50]);
+        assert_eq!(sizes(&[0; 101]), [100, 1]);
+        assert_eq!(sizes(&[400, 400, 400, 400]), [2, 2]);
+        assert_eq!(sizes(&[1_200, 1, 1]), [1, 2], "one image always goes");
+    }
 }

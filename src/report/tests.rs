@@ -45,7 +45,7 @@ fn discovery(incomplete: Option<UsageIncomplete>) -> Discovery {
         regions,
         usage,
         incomplete,
-        completed_at: std::time::Instant::now(),
+        completed_at: crate::moment::Moment::now(),
     }
 }
 

@@ -226,7 +226,14 @@ impl<'a> Given<'a> {
     /// References that a workload could name, also several in one text, as `kubectl` prints them. One that looks like
     /// ECR's must be one: it is to protect an image.
     pub(super) fn references(&self, key: &Key) -> Result<Vec<String>, InvalidSettings> {
-        let reference = |text: &str| text.parse::<ImageReference>().map(|_| text.to_owned());
+        let reference = |text: &str| {
+            // What a failed command prints in place of a list would protect nothing.
+            let may_stand = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@[]".contains(&b);
+            if !text.bytes().all(may_stand) {
+                return Err(format!("`{text}` is no image reference"));
+            }
+            text.parse::<ImageReference>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+        };
         let references = |text: &str| text.split_whitespace().map(reference).collect::<Result<Vec<_>, _>>();
         Ok(self.items(key, "a list of image references", references)?.concat())
     }

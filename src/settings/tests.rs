@@ -221,6 +221,7 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         (json!({ "policies": [] }), "policies"),
         (json!({ "usageRoleArns": ["usage"] }), "usageRoleArns"),
         (json!({ "inUseImages": ["123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1:v2"] }), "inUseImages"),
+        (json!({ "inUseImages": ["<html>403"] }), "inUseImages"),
         (json!({ "acceptUnseenAccounts": ["1234"] }), "acceptUnseenAccounts"),
         (json!({ "usageRoleArns": [ROLE, ROLE] }), "usageRoleArns"),
         (json!({ "usageRoleArns": [ROLE, "arn:aws:iam::123456789012:role/another"] }), "usageRoleArns"),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures::future::join;
 use futures::stream::{self, StreamExt};
@@ -15,6 +14,7 @@ use super::snapshot::{Holder, HolderKind, UsageSnapshot};
 use crate::account::{AccountId, ExternalId, Region, RoleArn};
 use crate::aws::{Aws, CallError, Pace};
 use crate::deadline::Deadline;
+use crate::moment::Moment;
 use crate::progress::{Progress, Step};
 
 /// Regions, of all accounts together, that are read at a time. Each has a few calls under way, and Lambda gives a
@@ -74,7 +74,7 @@ pub struct Discovery {
     /// Why there may be more.
     pub incomplete: Option<UsageIncomplete>,
     /// When the last answer came.
-    pub completed_at: Instant,
+    pub completed_at: Moment,
 }
 
 /// The account that the function runs in.
@@ -150,6 +150,9 @@ impl Sources {
         let by_settings = Arc::new(Holder { kind: HolderKind::Settings, name: "inUseImages".into() });
         for image in &scope.in_use_images {
             usage.add(Some(image), None, &by_settings);
+            if let Some(own) = accounts.first() {
+                usage.hold_in_registry(&own.account, image, &by_settings);
+            }
         }
         causes.extend(usage.unlocated().iter().cloned().map(Cause::Unlocated));
         // Leaving regions out helps only where each is closed to every account, and nothing else is wrong.
@@ -161,7 +164,7 @@ impl Sources {
             regions,
             usage,
             incomplete: (!causes.is_empty()).then_some(UsageIncomplete { causes, usable_regions }),
-            completed_at: Instant::now(),
+            completed_at: Moment::now(),
         }
     }
 }

@@ -75,7 +75,7 @@ impl<'a> FreshUsage<'a> {
     /// When it can't be read in full, or there is no time for that.
     pub async fn now(&self) -> Result<Arc<Discovery>, NotFresh> {
         let mut latest = self.latest.lock().await;
-        if latest.completed_at.elapsed() + self.limits.delete_timeout > self.limits.max_age {
+        if latest.completed_at.age() + self.limits.delete_timeout > self.limits.max_age {
             self.deadline.allows_more()?;
             let renewed = self.sources.discover(self.deadline, &Unattended).await;
             tracing::info!(

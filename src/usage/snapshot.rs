@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::account::{AccountId, Region};
 use crate::image::{ImageDigest, RepositoryName};
-use crate::reference::{ImageReference, UnreadableReference};
+use crate::reference::{EcrReference, ImageReference, UnreadableReference};
 
 /// Who uses an image.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,10 +113,26 @@ impl UsageSnapshot {
         if let ImageReference::Ecr(ecr) = &reference
             && let Some(tag) = ecr.used_tag()
         {
-            let tags = self.tags.entry((ecr.registry_id.clone(), ecr.repository_name.clone())).or_default();
-            keep_first(tags.entry(tag.into()).or_insert_with(|| Arc::clone(holder)), holder);
+            self.hold_tag(ecr, tag, holder);
         }
         self.references.entry(reference).or_default().insert(Arc::clone(holder));
+    }
+
+    /// Holds what an image without a registry would be in this one. Reports name images so, and people copy from them.
+    pub(super) fn hold_in_registry(&mut self, registry_id: &AccountId, image: &str, holder: &Arc<Holder>) {
+        // A tag in use is held in every region of its registry, so that any region will do.
+        let Ok(ImageReference::Ecr(ecr)) = format!("{registry_id}.dkr.ecr.us-east-1.amazonaws.com/{image}").parse()
+        else {
+            return;
+        };
+        if let Some(tag) = ecr.used_tag() {
+            self.hold_tag(&ecr, tag, holder);
+        }
+    }
+
+    fn hold_tag(&mut self, ecr: &EcrReference, tag: &str, holder: &Arc<Holder>) {
+        let tags = self.tags.entry((ecr.registry_id.clone(), ecr.repository_name.clone())).or_default();
+        keep_first(tags.entry(tag.into()).or_insert_with(|| Arc::clone(holder)), holder);
     }
 
     fn add_digest(&mut self, digest: ImageDigest, holder: &Arc<Holder>) {

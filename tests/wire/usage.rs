@@ -138,6 +138,15 @@ deletes_nothing! {
     when_a_region_denies_everything:
         ["account 123456789012, eu-west-1: ECS clusters: ecs:ListClusters: AccessDeniedException", "grant ecs:ListClusters", "set usageRegions to us-west-2"],
         |aws| ["ecs:*", "lambda:*"].into_iter().for_each(|all| aws.inject(Fault::denied(all).in_region("eu-west-1")));
+    when_a_task_definition_does_not_tell_its_images:
+        ["us-west-2: ECS task definitions: ecs:DescribeTaskDefinition: UnexpectedResponse", "does not tell all its images"],
+        |aws| _ = aws.place(ACCOUNT, REGION).register("secretive", &[]);
+    when_a_daemon_does_not_tell_its_images:
+        ["us-west-2: ECS daemons: ecs:DescribeDaemonRevisions: UnexpectedResponse", "tells no image"],
+        |aws| aws.place(ACCOUNT, REGION).daemon(&aws.cluster("prod"), &[]);
+    when_a_list_is_left_out_altogether:
+        ["us-west-2: ECS tasks: ecs:ListTasks: UnexpectedResponse", "no list"],
+        |aws| aws.inject(Fault::blank("ecs:ListTasks").in_region("us-west-2"));
     when_the_second_page_of_clusters_is_denied:
         ["us-west-2: ECS clusters: ecs:ListClusters: AccessDeniedException"],
         |aws| {

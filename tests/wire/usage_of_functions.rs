@@ -105,8 +105,10 @@ async fn as_many_published_versions_count_as_are_asked_for() {
 async fn what_the_settings_name_is_in_use() {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app").daily_builds(3);
-    let named = json!({ "inUseImages": [app.uri("v1"), app.uri_by_digest(&app.digest_of("v2")), "nginx:1.27"] });
-    let report = run_on(&aws, with(merciless(false), &named)).await;
-    assert_eq!(app.tags(), set(["v1", "v2"]));
+    app.push(Image::tagged("v0").days_old(9.0));
+    // Reports name images without their registry, and people copy from them.
+    let named = [app.uri("v1"), app.uri_by_digest(&app.digest_of("v2")), "app:v0".to_owned(), "nginx:1.27".to_owned()];
+    let report = run_on(&aws, with(merciless(false), &json!({ "inUseImages": named }))).await;
+    assert_eq!(app.tags(), set(["v0", "v1", "v2"]));
     assert_eq!(report.plan.decided().next().unwrap().held[0].held_by.to_string(), "setting inUseImages");
 }

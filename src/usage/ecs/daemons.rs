@@ -60,7 +60,8 @@ async fn current_revisions(ecs: &EcsRegion, daemon: &str, caller: Caller<'_>) ->
     let answer = caller.call(DESCRIBE_DAEMON, ecs.client.describe_daemon().daemon_arn(daemon).send()).await?;
     let daemon =
         answer.daemon().ok_or_else(|| CallError::unexpected(DESCRIBE_DAEMON, &format!("no daemon {daemon}")))?;
-    Ok(daemon.current_revisions().iter().filter_map(|revision| revision.arn.clone()).collect())
+    let revisions = daemon.current_revisions.as_ref().ok_or_else(|| CallError::no_list(DESCRIBE_DAEMON))?;
+    Ok(revisions.iter().filter_map(|revision| revision.arn.clone()).collect())
 }
 
 async fn describe_revisions(
@@ -76,6 +77,10 @@ async fn describe_revisions(
     findings.read_answer(Source::Daemons, DESCRIBE_DAEMON_REVISIONS, arns.len(), described, &[]);
     for revision in answer.daemon_revisions() {
         let holder = holder(HolderKind::EcsDaemon, revision.daemon_arn());
+        if revision.container_images().is_empty() {
+            let message = format!("{} tells no image", revision.daemon_revision_arn().unwrap_or_default());
+            findings.fail(Source::Daemons, CallError::unexpected(DESCRIBE_DAEMON_REVISIONS, &message));
+        }
         for container in revision.container_images() {
             findings.usage.add(container.image(), container.image_digest(), &holder);
         }

@@ -194,7 +194,9 @@ async fn describe_revisions(
     let described: Vec<_> =
         answer.service_revisions().iter().map(|revision| Arc::new(Revision::new(revision))).collect();
     // Digests are resolved by the first task, so a revision without them is not final.
-    let is_final = |revision: &&Arc<Revision>| revision.images.iter().all(|(_, digest)| digest.is_some());
+    let is_final = |revision: &&Arc<Revision>| {
+        !revision.images.is_empty() && revision.images.iter().all(|(_, digest)| digest.is_some())
+    };
     for revision in described.iter().filter(is_final) {
         ecs.revisions.insert(&revision.arn, Arc::clone(revision));
     }

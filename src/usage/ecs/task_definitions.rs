@@ -80,8 +80,12 @@ async fn describe(ecs: &EcsRegion, arn: &str, caller: Caller<'_>) -> Result<Imag
     let definition = answer
         .task_definition()
         .ok_or_else(|| CallError::unexpected(DESCRIBE_TASK_DEFINITION, &format!("no task definition {arn}")))?;
-    let images = definition.container_definitions().iter().filter_map(|container| container.image.clone());
-    let images: Images = images.collect();
+    // Every definition has a container at least, and every container an image.
+    let images = definition.container_definitions().iter().map(|container| container.image.clone());
+    let images: Option<Images> = images.collect::<Option<Vec<String>>>().map(Images::from);
+    let images = images.filter(|images| !images.is_empty()).ok_or_else(|| {
+        CallError::unexpected(DESCRIBE_TASK_DEFINITION, &format!("{arn} does not tell all its images"))
+    })?;
     ecs.definitions.insert(arn, Arc::clone(&images));
     Ok(images)
 }
