@@ -63,7 +63,9 @@ fn mangle(real: &[String], parse: fn(&str)) {
     // Shown where a parser panics.
     println!("repeat with: FUZZ_SEED={seed} cargo test --test wire fuzzing");
     let mut rng = Rng::with_seed(seed);
-    real.iter().for_each(|text| parse(text));
+    for text in real {
+        parse(text);
+    }
     for _ in 0..TEXTS {
         let mut text = rng.choice(real).unwrap().clone().into_bytes();
         for _ in 0..rng.u32(1..5) {

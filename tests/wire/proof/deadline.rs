@@ -23,7 +23,7 @@ async fn a_run_that_is_out_of_time_at_any_moment_tells_what_it_did_and_the_next_
             let before = world.images();
             // The call at that moment takes so long that what comes after it is in the last ten seconds.
             world.aws.inject(Fault::slow("*", Duration::from_millis(1_200)).after(moment).times(1));
-            let report = world.run_until(deadline_in(Duration::from_millis(11_000))).await;
+            let report = world.run_until(deadline_in(Duration::from_secs(11))).await;
             let left = world.images();
             assert_eq!(world.stays.difference(&left).next(), None, "used or protected, and gone: moment {moment}");
             let mut reached = true;

@@ -128,8 +128,8 @@ impl Ledger {
         let held = |ledger: &Self, is_known: bool| {
             let is_here = |tag: &&(String, usize)| !is_known || ledger.is_seen(tag);
             let image_of = |tag: &str| Some(ledger.tags.get(tag).filter(is_here)?.0.clone());
-            let uses = ledger.uses.values().filter(|usage| !is_known || usage.since <= ledger.usage_read_at);
-            let used = uses.filter_map(|usage| match &usage.named {
+            let counted = ledger.uses.values().filter(|usage| !is_known || usage.since <= ledger.usage_read_at);
+            let used = counted.filter_map(|usage| match &usage.named {
                 Named::Digest(digest) => Some(digest.clone()),
                 Named::Tag(tag) => image_of(tag),
             });
@@ -316,8 +316,11 @@ fn settings(seed: u64) -> Value {
     })
 }
 
-/// What a run in a world that moves came to: the images that were deleted, and those lost in the window.
-async fn run_in(seed: u64) -> Result<(usize, usize), String> {
+/// What a run in a world that moves came to: the images that were deleted, and those lost in the window. Otherwise, what
+/// was broken.
+type End = Result<(usize, usize), String>;
+
+async fn run_in(seed: u64) -> End {
     let aws = SimulatedAws::start().await;
     let region = super::world::region_of_its_own("sim-moving");
     aws.disable_region(simulated_aws::REGION);
@@ -371,7 +374,7 @@ async fn nothing_that_was_in_use_when_usage_was_read_is_deleted_however_the_worl
         Some(seed) => seed..seed + 1,
         None => 0..number("WORLDS").unwrap_or(WORLDS),
     };
-    let ends: Vec<(u64, Result<(usize, usize), String>)> = stream::iter(seeds.clone())
+    let ends: Vec<(u64, End)> = stream::iter(seeds.clone())
         .map(async |seed| (seed, run_in(seed).await))
         .buffer_unordered(AT_ONCE)
         .collect()

@@ -109,25 +109,25 @@ macro_rules! survives {
 }
 
 survives! {
-    throttling: |operation| Fault::throttled(operation), NothingOnce;
+    throttling: Fault::throttled, NothingOnce;
     internal_errors: |operation| Fault::error(operation, 500, "InternalServerError"), NothingOnce;
     unavailability: |operation| Fault::error(operation, 503, "ServiceUnavailable"), NothingOnce;
-    closed_connections: |operation| Fault::reset(operation), NothingOnce;
-    lost_answers: |operation| Fault::lost_answer(operation), NothingOnce;
-    truncated_answers: |operation| Fault::truncated(operation), NothingOnce;
+    closed_connections: Fault::reset, NothingOnce;
+    lost_answers: Fault::lost_answer, NothingOnce;
+    truncated_answers: Fault::truncated, NothingOnce;
     slowness: |operation| Fault::slow(operation, Duration::from_millis(40)), Nothing;
-    denials: |operation| Fault::denied(operation), Told;
-    garbage: |operation| Fault::garbage(operation), Told;
-    blank_answers: |operation| Fault::blank(operation), Told;
-    expired_tokens: |operation| Fault::expired_token(operation), Told;
-    repeated_tokens: |operation| Fault::repeated_token(operation), Told;
-    duplicated_pages: |operation| Fault::duplicated_page(operation), Nothing;
-    empty_pages: |operation| Fault::empty_page(operation), Nothing;
+    denials: Fault::denied, Told;
+    garbage: Fault::garbage, Told;
+    blank_answers: Fault::blank, Told;
+    expired_tokens: Fault::expired_token, Told;
+    repeated_tokens: Fault::repeated_token, Told;
+    duplicated_pages: Fault::duplicated_page, Nothing;
+    empty_pages: Fault::empty_page, Nothing;
 }
 
 #[tokio::test]
 async fn silence() {
-    sweep("silence", |operation| Fault::no_answer(operation), Expected::NothingOnce, World::with_little_patience).await;
+    sweep("silence", Fault::no_answer, Expected::NothingOnce, World::with_little_patience).await;
 }
 
 /// Runs once for every call, with this fault befalling it once, and once more with it befalling it for good.
