@@ -159,7 +159,7 @@ pub struct StaleImage {
     /// Why it goes.
     pub reason: StaleReason,
     /// What it hangs together with; `None` where it stands alone.
-    pub kin: Option<Box<Kin>>,
+    pub kin: Option<Arc<Kin>>,
     /// What became of it.
     pub result: ImageResult,
 }
@@ -324,6 +324,8 @@ impl Decided {
     ) -> Self {
         let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
         decided.kept_because.add(KeepReason::Unknown, unnamed);
+        // What the platforms of an index hang on is the same for all of them.
+        let mut siblings: HashMap<Box<[ImageDigest]>, Arc<Kin>> = HashMap::new();
         let mut in_use = Vec::new();
         for (place, decision) in decisions.each().iter().enumerate() {
             let Image { image_digest, image_pushed_at, image_size_in_bytes, image_status, manifest, .. } =
@@ -358,7 +360,13 @@ impl Decided {
                         Decision::Delete(_) | Decision::Keep { .. } => Action::Expire,
                     },
                     reason: reason.clone(),
-                    kin: decisions.kin(place, &images),
+                    kin: decisions.kin(place, &images).map(|kin| {
+                        if kin.children.is_empty() {
+                            Arc::clone(siblings.entry(kin.follows.clone()).or_insert_with(|| Arc::new(kin)))
+                        } else {
+                            Arc::new(kin)
+                        }
+                    }),
                     result: ImageResult::Planned,
                 }),
             }

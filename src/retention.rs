@@ -244,11 +244,11 @@ impl Decisions {
 
     /// What the image at a place hangs together with; `None` for one that stands alone.
     #[must_use]
-    pub fn kin(&self, place: usize, images: &[Image]) -> Option<Box<Kin>> {
+    pub fn kin(&self, place: usize, images: &[Image]) -> Option<Kin> {
         let subjects = self.graph.relation(place).subjects();
         let follows = digests(self.graph.parents(place).iter().chain(subjects).copied(), images);
         let children = digests(self.graph.children(place).iter().copied(), images);
-        (!follows.is_empty() || !children.is_empty()).then(|| Box::new(Kin { follows, children }))
+        (!follows.is_empty() || !children.is_empty()).then_some(Kin { follows, children })
     }
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::graph::{Graph, Relation};
 use super::{DAY, KeepReason, Known, Rules, StaleReason, Takes, age_in_seconds};
-use crate::image::{Image, ImageStatus};
+use crate::image::{Image, ImageDigest, ImageStatus};
 use crate::policy::{self, Action, RuleName, StorageClass, Subject, Verdict};
 
 /// What would become of an image if nothing held it.
@@ -33,9 +33,9 @@ pub(super) fn candidates(
 ) -> Candidates {
     let images = known.images;
     let mut candidates = Candidates { each: Vec::with_capacity(images.len()), shielded_by: HashMap::new() };
-    let mut judged = Vec::new();
+    let (mut judged, mut shared) = (Vec::new(), HashMap::new());
     for (place, image) in images.iter().enumerate() {
-        candidates.each.push(match following(place, images, graph) {
+        candidates.each.push(match following(place, images, graph, &mut shared) {
             Some(candidate) => candidate,
             None => match known.takes {
                 Takes::NumberAndAge { untagged_older_than_days: days } => {
@@ -76,20 +76,25 @@ pub(super) fn candidates(
 }
 
 /// What becomes of an image that follows others; `None` for one that is judged for itself.
-fn following(place: usize, images: &[Image], graph: &Graph) -> Option<Result<Candidate, KeepReason>> {
-    // The smallest, so that the reason does not depend on the order of the images.
-    let smallest = |places: &[usize]| places.iter().map(|place| images[*place].image_digest).min();
+fn following(
+    place: usize,
+    images: &[Image],
+    graph: &Graph,
+    shared: &mut HashMap<ImageDigest, Arc<ImageDigest>>,
+) -> Option<Result<Candidate, KeepReason>> {
+    // The smallest, so that the reason does not depend on the order of the images. All that follow one share it.
+    let mut smallest = |places: &[usize]| {
+        let digest = places.iter().map(|place| images[*place].image_digest).min()?;
+        Some(Arc::clone(shared.entry(digest).or_insert_with(|| Arc::new(digest))))
+    };
     let follows = |reason| Ok(Candidate { reason, action: Action::Expire });
     match graph.relation(place) {
         Relation::AboutSomethingElsewhere => Some(Err(KeepReason::Unknown)),
-        Relation::About(subjects) => Some(
-            smallest(subjects)
-                .map(|subject| StaleReason::ReferrerOf(Box::new(subject)))
-                .ok_or(KeepReason::Unknown)
-                .and_then(follows),
-        ),
+        Relation::About(subjects) => {
+            Some(smallest(subjects).map(StaleReason::ReferrerOf).ok_or(KeepReason::Unknown).and_then(follows))
+        }
         Relation::Image | Relation::ImageAbout(_) | Relation::WithoutSubject if images[place].is_untagged() => {
-            smallest(graph.parents(place)).map(|parent| StaleReason::ChildOf(Box::new(parent))).map(follows)
+            smallest(graph.parents(place)).map(StaleReason::ChildOf).map(follows)
         }
         Relation::Image | Relation::ImageAbout(_) | Relation::WithoutSubject => None,
     }

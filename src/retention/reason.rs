@@ -153,9 +153,9 @@ pub enum StaleReason {
     /// A rule of a policy takes it.
     Rule(Arc<RuleName>, Action),
     /// An index that goes names it, and none that stays does.
-    ChildOf(Box<ImageDigest>),
+    ChildOf(Arc<ImageDigest>),
     /// It is about an image that goes.
-    ReferrerOf(Box<ImageDigest>),
+    ReferrerOf(Arc<ImageDigest>),
 }
 
 impl fmt::Display for StaleReason {

@@ -291,7 +291,7 @@ fn referrers_take_no_place_and_follow_their_subject() {
     assert_eq!(first_reason(&decide_with(&images, &rules, &[])[7]), KeepReason::ReferrerOfKept);
     assert_eq!(
         decide_with(&images, &rules, &[])[5],
-        Decision::Delete(StaleReason::ReferrerOf(Box::new(digest(2)))),
+        Decision::Delete(StaleReason::ReferrerOf(Arc::new(digest(2)))),
         "the reason names the subject"
     );
 }

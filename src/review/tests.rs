@@ -18,7 +18,7 @@ fn stale(number: u8, tags: &[&str], follows: &[u8]) -> StaleImage {
         manifest: ManifestKind::Manifest,
         action: Action::Expire,
         reason: StaleReason::NotAmongNewest { images_to_keep: 1 },
-        kin: (!follows.is_empty()).then(|| Box::new(kin)),
+        kin: (!follows.is_empty()).then(|| std::sync::Arc::new(kin)),
         result: ImageResult::Planned,
     }
 }
