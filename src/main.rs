@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use ecr_cleanup::aws::Aws;
 use ecr_cleanup::lambda::invoke;
 use ecr_cleanup::settings::Environment;
+use ecr_cleanup::telemetry::JsonLines;
 use lambda_runtime::{Error, service_fn};
 use tracing_subscriber::EnvFilter;
 
@@ -22,10 +23,7 @@ async fn main() -> ExitCode {
         return in_a_terminal(&environment).await;
     }
     tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
+        .event_format(JsonLines)
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER)))
         .init();
     match serve(&environment).await {

@@ -1,5 +1,7 @@
 //! What CloudWatch gets: log lines, complete whatever the report has to cut, and metrics.
 
+mod json_lines;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,9 +14,11 @@ use crate::report::{Outcome, Report, StaleJson, Totals};
 use crate::retention::{Decision, Decisions, KeepReason, StaleReason};
 use crate::usage::Discovery;
 
+pub use json_lines::JsonLines;
+
 /// The most images of a log line.
 const IMAGES_PER_LINE: usize = 100;
-/// A log event may have 256 KiB, and a single image's tags may fill half of that. The text is escaped once more.
+/// A log event may have 256 KiB, and a single image's tags may fill half of that.
 const BYTES_PER_LINE: usize = 100_000;
 /// The metrics' namespace.
 const NAMESPACE: &str = "EcrCleanup";

@@ -113,33 +113,27 @@ async fn logs_are_json_lines_complete_and_without_secrets() {
         .iter()
         .filter(|line| line["target"].as_str().is_some_and(|target| target.starts_with("ecr_cleanup")))
         .collect();
-    let stale: Vec<Vec<Value>> = ours
-        .iter()
-        .filter_map(|line| line["stale"].as_str())
-        .map(|images| serde_json::from_str(images).unwrap())
-        .collect();
+    let stale: Vec<Vec<Value>> = ours.iter().filter_map(|line| line["stale"].as_array().cloned()).collect();
     assert_eq!(stale.iter().map(Vec::len).collect::<Vec<_>>(), [100, 100, 50]);
     let first = &stale[0][0];
     assert_eq!(first["imageTags"], json!(["v1"]));
     assert!(first["imageDigest"].as_str().unwrap().starts_with("sha256:") && first["reason"].is_string());
     let repository = ours.iter().find(|line| line["images"] == 251).expect("a line for the repository");
     assert_eq!((&repository["repository_name"], &repository["images_stale"]), (&json!("app"), &json!(250)));
-    let totals = ours.iter().filter_map(|line| line["totals"].as_str()).collect::<Vec<_>>();
+    let totals = ours.iter().filter_map(|line| line.get("totals")).collect::<Vec<_>>();
     assert_eq!(totals.len(), 1);
-    assert_eq!(serde_json::from_str::<Value>(totals[0]).unwrap()["imagesDeleted"], 249);
+    assert_eq!(totals[0]["imagesDeleted"], 249);
 
-    let not_deleted: Vec<Value> = ours
-        .iter()
-        .filter_map(|line| line["not_deleted"].as_str())
-        .map(|images| serde_json::from_str(images).unwrap())
-        .collect();
+    let not_deleted: Vec<&Value> = ours.iter().filter_map(|line| line.get("not_deleted")).collect();
     assert_eq!(not_deleted.len(), 1, "one line names what was not deleted");
     assert_eq!(
         (&not_deleted[0][0]["result"], &not_deleted[0][0]["failureCode"]),
         (&json!("failed"), &json!("KmsError"))
     );
     assert_eq!(not_deleted[0].as_array().unwrap().len(), 1);
-    assert!(ours.iter().any(|line| line["holders"].as_str().is_some_and(|holders| holders.contains("ECS task arn:"))));
+    assert!(
+        ours.iter().any(|line| line["holders"][0].as_str().is_some_and(|holder| holder.starts_with("ECS task arn:")))
+    );
 
     let metrics: Vec<&Value> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
     assert_eq!(metrics.len(), 2);
@@ -161,8 +155,8 @@ async fn a_refused_run_logs_its_report_before_it_fails() {
     assert!(function.invoke(&merciless(false)).await.is_err());
     let lines: Vec<Value> = function.stop().await.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let refused = lines.iter().find(|line| line["outcome"] == "refused").expect("a line with the outcome");
-    assert_eq!(serde_json::from_str::<Value>(refused["totals"].as_str().unwrap()).unwrap()["imagesStale"], 3);
-    assert!(lines.iter().any(|line| line["stale"].is_string()), "the stale images are logged");
+    assert_eq!(refused["totals"]["imagesStale"], 3);
+    assert!(lines.iter().any(|line| line["stale"].is_array()), "the stale images are logged");
     assert!(
         lines
             .iter()
@@ -207,7 +201,7 @@ async fn the_response_stays_below_lambdas_limit_and_the_log_stays_complete() {
         .await
         .iter()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter_map(|line| Some(serde_json::from_str::<Vec<Value>>(line["stale"].as_str()?).unwrap().len()))
+        .filter_map(|line| Some(line["stale"].as_array()?.len()))
         .sum();
     assert_eq!(logged, 12_000);
 }
@@ -226,8 +220,7 @@ async fn policies_come_from_a_packaged_file_and_the_log_tells_which_rule_shields
     assert!(app.tags().contains("1.1") && !app.tags().contains("1.2"));
     let log = function.stop().await;
     let lines = log.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let kept: Vec<Value> =
-        lines.filter_map(|line| serde_json::from_str::<Vec<Value>>(line["kept"].as_str()?).ok()).flatten().collect();
+    let kept: Vec<Value> = lines.filter_map(|line| line["kept"].as_array().cloned()).flatten().collect();
     let newest = kept.iter().find(|image| image["imageTags"] == json!(["1.12"])).expect("every image that stays");
     assert_eq!(newest["shieldedBy"], "rule 2 of policy 1 (keep 10 others, and latest)");
     assert_eq!(newest["keptBecause"], json!(["policy"]));

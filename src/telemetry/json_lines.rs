@@ -1,0 +1,118 @@
+//! A log line: one JSON object, in which lists stay lists.
+//!
+//! The subscriber's own format writes a list as text with every quote escaped. A run may log a million images, and who
+//! looks for one in CloudWatch wants to name its fields.
+
+use std::fmt::{self, Debug, Write};
+
+use chrono::{SecondsFormat, Utc};
+use serde_json::value::RawValue;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Writes an event as a line. Spans are left out: every line names what it is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = Line(String::from("{"));
+        line.text("timestamp", &Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true));
+        line.text("level", event.metadata().level().as_str());
+        event.record(&mut line);
+        line.text("target", event.metadata().target());
+        let Line(mut line) = line;
+        line.push_str("}\n");
+        writer.write_str(&line)
+    }
+}
+
+/// A line that is being written, its last brace missing.
+struct Line(String);
+
+impl Line {
+    /// One more field, whose value is JSON already.
+    fn json(&mut self, name: &str, value: &str) {
+        if !self.0.ends_with('{') {
+            self.0.push(',');
+        }
+        // The names of fields are those of this program's code.
+        _ = write!(self.0, "\"{name}\":{value}");
+    }
+
+    /// One more field that is text.
+    fn text(&mut self, name: &str, value: &str) {
+        self.json(name, &serde_json::to_string(value).unwrap_or_default());
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let is_structure = value.starts_with(['[', '{']) && serde_json::from_str::<&RawValue>(value).is_ok();
+        if is_structure { self.json(field.name(), value) } else { self.text(field.name(), value) }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.text(field.name(), &format!("{value:?}"));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.json(field.name(), &value.to_string());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.json(field.name(), &value.to_string());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.json(field.name(), &value.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_is_an_object_in_which_lists_stay_lists_and_all_else_is_what_it_was() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt().event_format(JsonLines).with_writer(move || writer.clone()).finish();
+        let (list, broken, hostile) = (r#"[{"a":"\""}]"#, "[not JSON", "\"},\n{\u{1b}");
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(list, broken, hostile, %hostile, number = 7_u64, debt = -7, is = true, "say \"{hostile}\"");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.matches('\n').count(), 1);
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["list"], &line["broken"]), (&json!([{ "a": "\"" }]), &json!(broken)));
+        assert_eq!((&line["hostile"], &line["level"]), (&json!(hostile), &json!("INFO")));
+        assert_eq!((&line["number"], &line["debt"], &line["is"]), (&json!(7), &json!(-7), &json!(true)));
+        assert_eq!(line["message"], format!("say \"{hostile}\""));
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z') && line["target"].is_string());
+    }
+}
