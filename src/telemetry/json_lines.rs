@@ -6,7 +6,6 @@
 use std::fmt::{self, Debug, Write};
 
 use chrono::{SecondsFormat, Utc};
-use serde_json::value::RawValue;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -34,6 +33,9 @@ where
     }
 }
 
+/// The fields whose text is JSON of this program's making.
+const STRUCTURES: [&str; 6] = ["holders", "kept", "not_deleted", "stale", "totals", "usage"];
+
 /// A line that is being written, its last brace missing.
 struct Line(String);
 
@@ -55,8 +57,11 @@ impl Line {
 
 impl Visit for Line {
     fn record_str(&mut self, field: &Field, value: &str) {
-        let is_structure = value.starts_with(['[', '{']) && serde_json::from_str::<&RawValue>(value).is_ok();
-        if is_structure { self.json(field.name(), value) } else { self.text(field.name(), value) }
+        if STRUCTURES.contains(&field.name()) {
+            self.json(field.name(), value);
+        } else {
+            self.text(field.name(), value);
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
@@ -102,14 +107,14 @@ mod tests {
         let written = Written::default();
         let writer = written.clone();
         let subscriber = tracing_subscriber::fmt().event_format(JsonLines).with_writer(move || writer.clone()).finish();
-        let (list, broken, hostile) = (r#"[{"a":"\""}]"#, "[not JSON", "\"},\n{\u{1b}");
+        let (stale, list, hostile) = (r#"[{"a":"\""}]"#, "[1]", "\"},\n{\u{1b}");
         tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(list, broken, hostile, %hostile, number = 7_u64, debt = -7, is = true, "say \"{hostile}\"");
+            tracing::info!(stale, list, hostile, %hostile, number = 7_u64, debt = -7, is = true, "say \"{hostile}\"");
         });
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.matches('\n').count(), 1);
         let line: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&line["list"], &line["broken"]), (&json!([{ "a": "\"" }]), &json!(broken)));
+        assert_eq!((&line["stale"], &line["list"]), (&json!([{ "a": "\"" }]), &json!(list)));
         assert_eq!((&line["hostile"], &line["level"]), (&json!(hostile), &json!("INFO")));
         assert_eq!((&line["number"], &line["debt"], &line["is"]), (&json!(7), &json!(-7), &json!(true)));
         assert_eq!(line["message"], format!("say \"{hostile}\""));
