@@ -107,7 +107,8 @@ impl ReviewedPlan {
             let registry = plan.registries.iter().find(|registry| registry.region == *region);
             let Some(Ok(planned)) = registry.map(|registry| &registry.repositories) else { continue };
             for (name, images) in repositories {
-                if !planned.iter().any(|repository| repository.repository_name == *name) {
+                // A registry may have 100,000 repositories, and they are in the order of their names.
+                if planned.binary_search_by(|repository| repository.repository_name.cmp(name)).is_err() {
                     warnings.push(Warning::ReviewedRepositoryGone(region.clone(), name.clone(), images.len()));
                 }
             }
