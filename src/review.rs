@@ -186,7 +186,7 @@ fn difference(image: &StaleImage, reviewed: Option<&ReviewedImage>) -> Option<Sk
     if *image_pushed_at != image.image_pushed_at {
         return Some(SkipReason::Changed);
     }
-    (*action != image.action).then_some(SkipReason::NotReviewed)
+    (*action != image.action).then_some(SkipReason::OtherAction)
 }
 
 #[cfg(test)]

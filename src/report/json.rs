@@ -411,7 +411,8 @@ impl SkipReason {
             Self::Changed => "it was pushed again, or is not active any more",
             Self::NotDescribed => "ECR did not describe it again",
             Self::HolderKept => "an index that names it, or the image that it is about, did not go",
-            Self::NotReviewed => "the reviewed plan does not have it, or not for this",
+            Self::NotReviewed => "the reviewed plan does not have it",
+            Self::OtherAction => "it was reviewed to be archived and is to be deleted now, or the other way round",
         }
     }
 }

@@ -49,7 +49,7 @@ fn what_differs_from_what_was_reviewed_stays() {
         (stale(1, &["a", "b"], &[]), SkipReason::TagsChanged),
         (stale(1, &[], &[]), SkipReason::TagsChanged),
         (pushed_again, SkipReason::Changed),
-        (archived, SkipReason::NotReviewed),
+        (archived, SkipReason::OtherAction),
         (stale(2, &["a"], &[]), SkipReason::NotReviewed),
     ] {
         let known = reviewed(std::slice::from_ref(&image));

@@ -76,7 +76,7 @@ async fn what_became_used_moved_or_new_since_the_review_stays() {
         image["skippedBecause"].clone()
     };
     assert_eq!(because("stable"), "its tags have changed");
-    assert_eq!(because("v9"), "the reviewed plan does not have it, or not for this");
+    assert_eq!(because("v9"), "the reviewed plan does not have it");
     assert_eq!(
         report["warnings"],
         json!(["repository web/gone in us-west-2 is gone, with 2 images of the reviewed plan"])
@@ -126,6 +126,25 @@ async fn what_is_to_be_archived_is_archived_and_not_deleted() {
     std::fs::write(&policies, rule(&json!({ "type": "expire" })).to_string()).unwrap();
     assert_eq!(ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await.code, 0);
     assert_eq!((app.archived().len(), app.tags().len()), (3, 10));
+}
+
+#[tokio::test]
+async fn what_was_reviewed_to_be_archived_is_not_deleted_and_that_is_a_change() {
+    let (aws, app) = world().await;
+    let plan = saved(&aws, "other-action.json", &[]).await;
+    changed(&plan, |plan| {
+        let images = plan["regions"][0]["repositories"][0]["images"].as_array_mut().unwrap();
+        images.retain(|image| ["v1", "v2"].iter().any(|tag| image["imageTags"] == json!([tag])));
+        images[0]["action"] = json!("archive");
+    });
+    let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--format", "json"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(app.tags().contains("v1") && !app.tags().contains("v2"));
+    let because = "it was reviewed to be archived and is to be deleted now, or the other way round";
+    assert_eq!(ran.json()["regions"][0]["repositories"][0]["stale"][0]["skippedBecause"], because);
+    for told in [&*format!("web/app:v1@{} stays: {because}\n", app.digest_of("v1")), "not touched: 6 images\n"] {
+        assert!(ran.stderr.contains(told), "{told} in {}", ran.stderr);
+    }
 }
 
 #[tokio::test]
