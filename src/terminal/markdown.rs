@@ -298,8 +298,12 @@ impl Bounded {
 /// Text that is shown as it is, in a table as well: nothing in it is markup, a link or a mention.
 fn plain(text: &str) -> String {
     let mut escaped = String::new();
-    for character in bounded(text).chars() {
+    let text = bounded(text);
+    for (place, character) in text.char_indices() {
         match character {
+            // Addresses are links without any markup, unless the same blank stands in them.
+            ':' if text[place..].starts_with("://") => escaped.push_str(":\u{200b}"),
+            '.' if ends_with_www(&text[..place]) => escaped.push_str("\u{200b}."),
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~' | '&' | '!' => {
                 escaped.push('\\');
                 escaped.push(character);
@@ -311,6 +315,10 @@ fn plain(text: &str) -> String {
         }
     }
     escaped
+}
+
+fn ends_with_www(text: &str) -> bool {
+    text.len().checked_sub(3).and_then(|from| text.get(from..)).is_some_and(|end| end.eq_ignore_ascii_case("www"))
 }
 
 /// Text as code, in a table as well.
@@ -394,6 +402,9 @@ mod tests {
             ("[x](y)\n# z", r"\[x\](y) \# z"),
             ("&lt;", r"\&lt;"),
             (r"\|", r"\\\|"),
+            ("see https://example.com.", "see https:\u{200b}//example.com."),
+            ("www.example.com, WWW.example.com", "www\u{200b}.example.com, WWW\u{200b}.example.com"),
+            ("ftp://a@b.c é:// wwé.", "ftp:\u{200b}//a@\u{200b}b.c é:\u{200b}// wwé."),
         ] {
             assert_eq!(plain(text), expected);
         }
