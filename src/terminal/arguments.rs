@@ -33,8 +33,8 @@ Examples:
   ecr-cleanup delete plan.json                       what `plan --out plan.json` wrote, as far as it still holds
 
 What a plan file lists is deleted only if it is still stale, by the settings in the file and by what is in use now,
-and has the tags that were reviewed. Beside a plan file, --max-deletions, --in-use-images, --in-use-file and
---usage-external-id may be given, and no other setting.";
+and has the tags that were reviewed. Beside a plan file, --max-deletions (the lowest holds), --in-use-images,
+--in-use-file and --usage-external-id may be given, as flags or in the environment, and no other setting.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

@@ -70,21 +70,27 @@ impl Given {
                 "--{flag} can't be given beside a plan: {file} has the settings that it was made by (to change them, make a new plan)"
             )));
         }
-        // Of two limits the lower one holds; what is no number is refused below.
+        // Of several limits the lowest holds, wherever it is given; what is no number is refused below.
         if let (Some(Value::Number(given)), Some(Value::Number(planned))) =
             (flags.get(MAX_DELETIONS), settings.get(MAX_DELETIONS))
             && given.as_u64() > planned.as_u64()
         {
             flags.remove(MAX_DELETIONS);
         }
-        let more = flags.remove(IN_USE_IMAGES).into_iter().flat_map(|value| match value {
-            Value::Array(images) => images,
-            other => vec![other],
-        });
-        let more = more.chain(images_in_use(matches)?).collect();
+        let of_flag = flags.remove(IN_USE_IMAGES);
         settings.extend(flags.clone());
-        let external_id = key(EXTERNAL_ID).and_then(|key| key.in_environment(environment));
-        let environment = external_id.map(|(variable, id)| (variable.to_owned(), id.to_owned())).into_iter().collect();
+        // What only takes away counts in the environment too; nothing else there does.
+        let of_environment = |name| key(name).map_or(Ok(None), |key| flags::in_environment(key, environment));
+        let mut asked = vec![EXTERNAL_ID];
+        if is_lower(of_environment(MAX_DELETIONS)?.as_ref(), settings.get(MAX_DELETIONS)) {
+            settings.remove(MAX_DELETIONS);
+            asked.push(MAX_DELETIONS);
+        }
+        let asked = asked.into_iter().filter_map(key).filter_map(|key| key.in_environment(environment));
+        let environment = asked.map(|(variable, text)| (variable.to_owned(), text.to_owned())).collect();
+        let mut more = references(of_environment(IN_USE_IMAGES)?, "IN_USE_IMAGES")?;
+        more.extend(references(of_flag, "--in-use-images")?);
+        more.extend(images_in_use(matches)?);
         add_images_in_use(&mut settings, &environment, more)?;
         let flags = flags.keys().map(String::as_str).collect();
         let origin = Origin { flags, tags: None, file: Some(file) };
@@ -200,6 +206,28 @@ fn take_tags(event: &mut Map<String, Value>, pattern: &str) -> Result<(), WrongU
     });
     event.insert(POLICIES.to_owned(), json!([{ "repositories": ["*"], "rules": [rule] }]));
     Ok(())
+}
+
+/// Whether a limit holds before another; one that is no number does, so that the settings refuse it by its name.
+fn is_lower(limit: Option<&Value>, other: Option<&Value>) -> bool {
+    match (limit, other) {
+        (Some(Value::Number(limit)), Some(Value::Number(other))) => limit.as_u64() < other.as_u64(),
+        (Some(_), Some(Value::Number(_) | Value::Null) | None) => true,
+        (Some(_), Some(_)) | (None, _) => false,
+    }
+}
+
+/// The images of a list, each of which has to be one.
+fn references(list: Option<Value>, given_by: &str) -> Result<Vec<Value>, WrongUsage> {
+    let images = match list {
+        Some(Value::Array(images)) => images,
+        Some(other) => vec![other],
+        None => Vec::new(),
+    };
+    for image in images.iter().filter_map(Value::as_str).flat_map(str::split_whitespace) {
+        image.parse::<ImageReference>().map_err(|error| WrongUsage(format!("{given_by}: {error}")))?;
+    }
+    Ok(images)
 }
 
 /// Adds images to those that count as used, wherever these are given.

@@ -218,6 +218,43 @@ async fn beside_a_plan_only_what_takes_away_from_it_may_be_given() {
 }
 
 #[tokio::test]
+async fn what_only_takes_away_from_a_plan_counts_in_the_environment_too() {
+    let (aws, app) = world().await;
+    let plan = saved(&aws, "beside-environment.json", &["--in-use-images", &app.uri("v1")]).await;
+    let delete = async |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = command(&aws, &[&["delete", &plan, "--quiet"], arguments].concat());
+        command.envs(environment.iter().copied());
+        finish(command).await
+    };
+    aws.forget_calls();
+    for (variable, text, told) in [
+        ("MAX_DELETIONS", "few", "`MAX_DELETIONS` can't be \"few\""),
+        ("IN_USE_IMAGES", "123456789012.dkr.ecr.us-west-2.amazonaws.com/App:v1", "IN_USE_IMAGES: `123456789012"),
+    ] {
+        let refused = delete(&[], &[(variable, text)]).await;
+        assert!(refused.code == 2 && refused.stderr.contains(told), "{}", refused.stderr);
+    }
+    assert!(aws.calls().is_empty());
+    // Seven images: the limit of the environment holds by itself, and where it is the lowest of all.
+    let limit = |number: u32| changed(&plan, |plan| plan["settings"]["maxDeletions"] = json!(number));
+    for (arguments, in_plan, in_environment, holds) in [
+        (&[][..], None, "6", 6),
+        (&["--max-deletions", "8"], None, "5", 5),
+        (&[], Some(4), "5", 4),
+        (&[], Some(9), "6", 6),
+    ] {
+        in_plan.into_iter().for_each(limit);
+        let refused = delete(arguments, &[("MAX_DELETIONS", in_environment)]).await;
+        let told = format!("7 images are stale and maxDeletions is {holds}");
+        assert!(refused.code == 1 && refused.stderr.contains(&told), "{told}: {}", refused.stderr);
+    }
+    let in_use = app.uri("v2");
+    let ran = delete(&["--in-use-images", &app.uri("v3")], &[("IN_USE_IMAGES", &in_use), ("MAX_DELETIONS", "5")]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(app.tags(), set(["v1", "v2", "v3", "v9", "v10"]));
+}
+
+#[tokio::test]
 async fn a_plan_that_is_none_is_refused_before_any_call() {
     let (aws, _) = world().await;
     let plan = saved(&aws, "broken.json", &[]).await;
