@@ -116,14 +116,17 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
     }
     let session = Session::begin(matches, &given).await?;
     let report = session.run(given.event(), &given, None).await?.report;
-    if let (Some(out), Some(account)) = (out, account_of(&report)) {
-        let text = saved::to_json(&report.plan, account, given.to_save()?, report.started_at);
-        text.map_err(std::io::Error::from)
+    let saved = match (out, account_of(&report)) {
+        (Some(out), Some(account)) => saved::to_json(&report.plan, account, given.to_save()?, report.started_at)
+            .map_err(std::io::Error::from)
             .and_then(|text| std::fs::write(out, text))
-            .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved")))?;
-    }
+            .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved"))),
+        (Some(_) | None, _) => Ok(()),
+    };
+    // What it took minutes to find out is told, whatever becomes of the file.
     session.print(&report)?;
     session.hint(&report, &given);
+    saved?;
     if let Some(out) = out {
         tell(&format!(
             "The plan is in {out}; `ecr-cleanup delete {out}` carries it out as far as it still holds then."

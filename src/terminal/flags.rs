@@ -156,12 +156,17 @@ impl Form {
             Self::File => {
                 let value = read_json(text)?;
                 // An event that was tried out can be used as it is, if nothing else stands in it.
-                match value {
+                let value = match value {
                     Value::Object(mut event) if event.len() == 1 && event.contains_key(key.name) => {
                         event.remove(key.name).unwrap_or_default()
                     }
                     value => value,
+                };
+                if value.is_null() {
+                    // It would count as not given, and other images would be stale than somebody meant.
+                    return Err(WrongUsage(format!("{text} holds null; leave it out if there are none")));
                 }
+                value
             }
         })
     }

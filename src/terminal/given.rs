@@ -44,11 +44,13 @@ impl Given {
         if let Some(pattern) = matches.get_one::<String>("tags") {
             take_tags(&mut event, pattern)?;
         }
+        let policies_file = take_policies(&mut event, &mut environment)?;
         add_images_in_use(&mut event, &environment, images_in_use(matches)?)?;
         let origin = Origin {
             flags: flags.keys().map(String::as_str).collect(),
             tags: matches.get_one::<String>("tags").map(String::as_str),
             file: file.map(String::as_str),
+            policies_file,
         };
         Self::settle(event, environment, mode, &origin)
     }
@@ -93,7 +95,7 @@ impl Given {
         more.extend(images_in_use(matches)?);
         add_images_in_use(&mut settings, &environment, more)?;
         let flags = flags.keys().map(String::as_str).collect();
-        let origin = Origin { flags, tags: None, file: Some(file) };
+        let origin = Origin { flags, tags: None, file: Some(file), policies_file: None };
         Self::settle(settings, environment, Mode::Live, &origin)
     }
 
@@ -152,6 +154,8 @@ struct Origin<'a> {
     /// What `--tags` made policies of.
     tags: Option<&'a str>,
     file: Option<&'a str>,
+    /// The file that the environment names for policies, with its variable.
+    policies_file: Option<String>,
 }
 
 impl Origin<'_> {
@@ -161,6 +165,9 @@ impl Origin<'_> {
         let (name, rest) = error.key.split_at(end);
         if let (POLICIES, Some(pattern)) = (name, self.tags) {
             return WrongUsage(format!("--tags {pattern}: {error}"));
+        }
+        if let (POLICIES, Some(file)) = (name, &self.policies_file) {
+            return WrongUsage(format!("{file}: {error}"));
         }
         match (self.flags.get(name).and_then(|name| key(name)), self.file) {
             (Some(key), _) => {
@@ -206,6 +213,17 @@ fn take_tags(event: &mut Map<String, Value>, pattern: &str) -> Result<(), WrongU
     });
     event.insert(POLICIES.to_owned(), json!([{ "repositories": ["*"], "rules": [rule] }]));
     Ok(())
+}
+
+/// Takes the policies of a file that the environment names into the event, as the flag does: the file is read once, so that
+/// what is saved of a plan is what made it. Tells the file where it counts.
+fn take_policies(event: &mut Map<String, Value>, environment: &mut Environment) -> Result<Option<String>, WrongUsage> {
+    let Some(key) = key(POLICIES).filter(|_| event.get(POLICIES).is_none_or(Value::is_null)) else { return Ok(None) };
+    let Some((variable, file)) = key.in_environment(environment) else { return Ok(None) };
+    let told = format!("{variable} {file}");
+    event.extend(flags::in_environment(key, environment)?.map(|policies| (POLICIES.to_owned(), policies)));
+    environment.remove(variable);
+    Ok(Some(told))
 }
 
 /// Whether a limit holds before another; one that is no number does, so that the settings refuse it by its name.

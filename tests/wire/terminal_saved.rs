@@ -1,7 +1,9 @@
 //! A plan that is saved, reviewed, and carried out as far as it still holds.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use simulated_aws::{Image, REGION, Repository, SimulatedAws, access_key_of};
+use simulated_aws::{Fault, Image, REGION, Repository, SimulatedAws, access_key_of};
 
 use crate::support::{push_multi_arch, set};
 use crate::terminal::{Ran, assert_shown, command, ecr_cleanup, file, finish};
@@ -145,6 +147,27 @@ async fn what_was_reviewed_to_be_archived_is_not_deleted_and_that_is_a_change() 
     for told in [&*format!("web/app:v1@{} stays: {because}\n", app.digest_of("v1")), "not touched: 6 images\n"] {
         assert!(ran.stderr.contains(told), "{told} in {}", ran.stderr);
     }
+}
+
+#[tokio::test]
+async fn a_plan_is_saved_with_the_policies_that_made_it_whatever_becomes_of_their_file() {
+    let (aws, _) = world().await;
+    let (plan, policies) = (file("policies-read-once.json"), file("policies-that-change.json"));
+    let keep = |images: u32| {
+        let count = json!({ "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": images });
+        let rule = json!({ "rulePriority": 1, "selection": count, "action": { "type": "expire" } });
+        json!([{ "repositories": ["*"], "rules": [rule] }])
+    };
+    std::fs::write(&policies, keep(7).to_string()).unwrap();
+    let (changed, later) = (policies.clone(), keep(2).to_string());
+    let happens = move || std::fs::write(&changed, &later).unwrap();
+    aws.inject(Fault::before("sts:GetCallerIdentity", Duration::ZERO, happens).times(1));
+    let mut planning = command(&aws, &["plan", "--quiet", "--format", "json", "--out", &plan]);
+    planning.env("POLICIES_FILE", &policies);
+    let ran = finish(planning).await;
+    assert_eq!((ran.code, &ran.json()["totals"]["imagesStale"]), (0, &json!(3)), "{}", ran.stderr);
+    let saved: Value = serde_json::from_str(&std::fs::read_to_string(&plan).unwrap()).unwrap();
+    assert_eq!(saved["settings"], json!({ "policies": keep(7) }));
 }
 
 #[tokio::test]
@@ -310,4 +333,14 @@ async fn a_plan_that_cannot_be_written_is_told_before_aws_is_asked() {
     let ran = ecr_cleanup(&aws, &["plan", "--out", "no/such/folder/plan.json"]).await;
     assert!(ran.code == 2 && ran.stderr.contains("there is no folder no/such/folder"), "{}", ran.stderr);
     assert!(aws.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_that_could_not_be_written_is_shown_all_the_same() {
+    let (aws, _) = world().await;
+    let folder = file("a-folder");
+    std::fs::create_dir_all(&folder).unwrap();
+    let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--images-to-keep", "2", "--out", &folder]).await;
+    assert!(ran.stdout.starts_with("Dry run, planned: 8 of 10 images"), "{}", ran.stdout);
+    assert!(ran.code == 1 && ran.stderr.ends_with("; the plan was not saved\n"), "{}", ran.stderr);
 }

@@ -133,9 +133,19 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
         let ran = ecr_cleanup(&aws, &[&["plan"], arguments].concat()).await;
         assert!(ran.code == 2 && ran.stderr.contains(told), "{arguments:?}: {}", ran.stderr);
     }
-    let mut command = command(&aws, &["plan"]);
-    command.env("IMAGES_TO_KEEP", "ten");
-    let ran = finish(command).await;
-    assert!(ran.code == 2 && ran.stderr.contains("`IMAGES_TO_KEEP` can't be"), "{}", ran.stderr);
+    let (nothing, wrong) = (file("policies-null.json"), file("policies-wrong.json"));
+    std::fs::write(&nothing, json!({ "policies": null }).to_string()).unwrap();
+    std::fs::write(&wrong, json!([{ "repositories": ["*"], "rules": "ecs" }]).to_string()).unwrap();
+    for (variable, text, told) in [
+        ("IMAGES_TO_KEEP", "ten", "`IMAGES_TO_KEEP` can't be"),
+        ("POLICIES_FILE", "does-not-exist.json", "POLICIES_FILE: does-not-exist.json: No such file"),
+        ("POLICIES_FILE", &nothing, "policies-null.json holds null"),
+        ("POLICIES_FILE", &wrong, "policies-wrong.json: `policies[0].rules` can't be \"ecs\""),
+    ] {
+        let mut command = command(&aws, &["plan"]);
+        command.env(variable, text);
+        let ran = finish(command).await;
+        assert!(ran.code == 2 && ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
     assert!(aws.calls().is_empty());
 }
