@@ -5,13 +5,14 @@ use std::io::{IsTerminal, Write};
 
 use clap::ArgMatches;
 
+use super::figures::bytes;
 use super::given::Given;
 use super::saved::SavedPlan;
 use super::session::Session;
 use super::{Done, Stream, Undone, account_of, counted, done, table, tell};
 use crate::account::AccountId;
 use crate::image::ImageDigest;
-use crate::plan::{ImageResult, Refusal, SkipReason};
+use crate::plan::{ImageResult, Refusal, RegistryPlan, SkipReason};
 use crate::report::Report;
 use crate::review::{ReviewedPlan, Spared, SparedImage};
 use crate::settings::{Environment, Mode};
@@ -80,20 +81,33 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
 
 /// Asks whether what was shown is to be done.
 fn is_agreed(planned: &Report, account: &AccountId) -> bool {
+    _ = write!(std::io::stderr(), "{} Type yes: ", question(planned, account));
+    _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+fn question(planned: &Report, account: &AccountId) -> String {
     let totals = &planned.totals;
     let archived = totals.images_to_archive;
     let deleted = totals.images_stale - archived;
     let mut what = Vec::new();
     if deleted > 0 {
-        what.push(format!("Delete {} (up to {})", images(deleted), gib(totals.bytes_stale)));
+        let frees = match totals.exact_bytes_stale {
+            Some(exact) => format!("exactly {}", bytes(exact)),
+            None => format!("up to {}", bytes(totals.bytes_stale)),
+        };
+        what.push(format!("Delete {}, which frees {frees},", images(deleted)));
     }
     if archived > 0 {
-        what.push(format!("archive {} (up to {})", images(archived), gib(totals.bytes_to_archive)));
+        let verb = if deleted > 0 { "and archive" } else { "Archive" };
+        what.push(format!("{verb} {} (up to {})", images(archived), bytes(totals.bytes_to_archive)));
     }
-    _ = write!(std::io::stderr(), "{} of account {account}? Type yes: ", what.join(", and "));
-    _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+    let has_stale = |registry: &&RegistryPlan| {
+        registry.repositories.iter().flatten().any(|it| it.decided.as_ref().is_ok_and(|it| !it.stale.is_empty()))
+    };
+    let regions = planned.plan.registries.iter().filter(has_stale).map(|registry| registry.region.as_str());
+    format!("{} in {} of account {account}?", what.join(" "), regions.collect::<Vec<_>>().join(", "))
 }
 
 /// Tells what is not any more as it was when the plan was reviewed.
@@ -159,10 +173,4 @@ fn change(result: &ImageResult) -> Option<String> {
 
 fn images(number: u64) -> String {
     counted(number, "image", "images")
-}
-
-#[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
-fn gib(bytes: u64) -> String {
-    const GIB: f64 = 1_073_741_824.0;
-    format!("{:.1} GiB", bytes as f64 / GIB)
 }
