@@ -14,6 +14,7 @@ mod given;
 pub mod html;
 pub mod markdown;
 mod progress;
+pub mod quoted;
 pub mod saved;
 mod session;
 pub mod table;
@@ -33,6 +34,7 @@ use crate::account::AccountId;
 use crate::report::{Outcome, Report};
 use crate::settings::{Environment, Mode};
 use given::Given;
+use quoted::quoted;
 use session::Session;
 
 /// What the report tells is not logged as well.
@@ -175,9 +177,12 @@ fn print(text: &str) -> Result<(), Undone> {
     }
 }
 
-/// Says something beside what was asked for. Nobody is to be told that nobody listens.
+/// Says something beside what was asked for: its own lines, and nothing else that controls a terminal. Nobody is to be told
+/// that nobody listens.
 fn tell(text: &str) {
-    _ = writeln!(std::io::stderr(), "{text}");
+    for line in text.lines() {
+        _ = writeln!(std::io::stderr(), "{}", quoted(line));
+    }
 }
 
 /// Where something is written.

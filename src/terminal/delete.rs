@@ -7,6 +7,7 @@ use clap::ArgMatches;
 
 use super::figures::bytes;
 use super::given::Given;
+use super::quoted::quoted;
 use super::saved::SavedPlan;
 use super::session::Session;
 use super::{Done, Stream, Undone, account_of, counted, done, table, tell};
@@ -52,7 +53,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     let planned = session.run(dry, &given, None).await?.report;
     session.hint(&planned, &given);
     // The question is a dialogue, and stdout is for what comes of it.
-    tell(table::table(&planned, &session.look(Stream::Stderr)).trim_end());
+    _ = write!(std::io::stderr(), "{}", table::table(&planned, &session.look(Stream::Stderr)));
     let (Some(account), images) = (account_of(&planned), planned.totals.images_stale) else {
         return Ok(done(&planned));
     };
@@ -81,7 +82,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
 
 /// Asks whether what was shown is to be done.
 fn is_agreed(planned: &Report, account: &AccountId) -> bool {
-    _ = write!(std::io::stderr(), "{} Type yes: ", question(planned, account));
+    _ = write!(std::io::stderr(), "{} Type yes: ", quoted(&question(planned, account)));
     _ = std::io::stderr().flush();
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
@@ -139,7 +140,7 @@ fn tell_changes(report: &Report, title: &str) {
     changes.sort_unstable();
     tell(title);
     for change in changes.iter().take(CHANGES_SHOWN) {
-        tell(&format!("  {change}"));
+        tell(&format!("  {}", quoted(change)));
     }
     if let Some(others) = changes.len().checked_sub(CHANGES_SHOWN).filter(|others| *others > 0) {
         tell(&format!("  and {others} more; --format json has them all"));

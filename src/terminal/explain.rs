@@ -8,6 +8,7 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use super::given::Given;
+use super::quoted::quoted;
 use super::session::Session;
 use super::{Done, Undone, WrongUsage, done, no_region, print, tell, trouble};
 use crate::account::Region;
@@ -64,7 +65,7 @@ pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> 
         _ => print(&text(&explained, selection, Utc::now()))?,
     }
     for warning in &report.warnings {
-        tell(&format!("warning: {warning}"));
+        tell(&quoted(&format!("warning: {warning}")));
     }
     Ok(done(&report))
 }
@@ -77,7 +78,11 @@ fn not_found(
 ) -> String {
     let repository = &wanted.repository_name;
     if let Some(error) = report.plan.errors().next() {
-        return format!("{repository} in {region} could not be read: {error}\n  {}", error.remedy());
+        return format!(
+            "{repository} in {region} could not be read: {}\n  {}",
+            quoted(&error.to_string()),
+            error.remedy()
+        );
     }
     if report.totals.repositories == 0 {
         let nearest = trouble::nearest(repository.as_str(), others.iter());
@@ -132,8 +137,8 @@ fn text(explained: &ExplainedImage, selection: Selection, now: DateTime<Utc>) ->
     let ExplainedImage { region, repository_name, users, explanation } = explained;
     let Explanation { image, pulled_at, fate: _, rank, shielded_by, parents, children, subjects, referrers, relations } =
         explanation;
-    let mut text = format!("{repository_name} in {region}, {}\n", image.image_digest);
-    let mut line = |name: &str, value: &str| _ = writeln!(text, "  {name:<12}{value}");
+    let mut text = quoted(&format!("{repository_name} in {region}, {}", image.image_digest)) + "\n";
+    let mut line = |name: &str, value: &str| _ = writeln!(text, "  {name:<12}{}", quoted(value));
     line("tags", &if image.is_untagged() { "none".to_owned() } else { image.image_tags.join(", ") });
     line("pushed", &image.image_pushed_at.map_or("not told".to_owned(), |at| age(at, now)));
     line("pulled", &pulled_at.map_or("never, as far as it counts".to_owned(), |at| age(at, now)));
@@ -170,12 +175,13 @@ fn text(explained: &ExplainedImage, selection: Selection, now: DateTime<Utc>) ->
             line(name, &format!("{image_digest}{tags}, which {}", stays(*standing)));
         }
     }
-    text.push_str(&explanation.sentence());
+    text.push_str(&quoted(&explanation.sentence()));
     text.push('\n');
     if selection == Selection::LeftOut {
         _ = writeln!(
             text,
-            "But repositories and excludeRepositories leave {repository_name} out, so nothing of it is ever touched."
+            "But repositories and excludeRepositories leave {} out, so nothing of it is ever touched.",
+            quoted(repository_name.as_str())
         );
     }
     text

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::figures::{age, bytes, count, counted, freed, short_digests, usd};
+use super::quoted::quoted;
 use super::view::{Freed, HeldView, Images, RepositoryView, View};
 use crate::plan::ImageResult;
 use crate::report::Report;
@@ -310,7 +311,6 @@ fn plain(text: &str) -> String {
             }
             // A blank of no width, without which somebody of that name would be called.
             '@' => escaped.push_str("@\u{200b}"),
-            character if character.is_control() => escaped.push(' '),
             character => escaped.push(character),
         }
     }
@@ -323,7 +323,7 @@ fn ends_with_www(text: &str) -> bool {
 
 /// Text as code, in a table as well.
 fn code(text: &str) -> String {
-    let text: String = bounded(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = bounded(text);
     if text.contains(['`', '|']) || text.trim().is_empty() {
         return plain(&text);
     }
@@ -332,13 +332,13 @@ fn code(text: &str) -> String {
 
 /// Text in HTML.
 fn html(text: &str) -> String {
-    bounded(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(['\n', '\r'], " ")
+    bounded(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn bounded(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        Some((end, _)) => quoted(&text[..end]) + "…",
+        None => quoted(text),
     }
 }
 

@@ -7,6 +7,7 @@ use clap::ArgMatches;
 
 use super::given::Given;
 use super::progress::{Loudness, Shown};
+use super::quoted::quoted;
 use super::table::{Colours, Details, Look};
 use super::{Stream, Undone, html, markdown, no_region, table, tell, trouble, unwritten, width};
 use crate::aws::Aws;
@@ -129,7 +130,7 @@ impl Session {
             }
             let nearest = trouble::nearest(&pattern.to_string(), known.iter().copied());
             let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            tell(&format!("`{pattern}` matches no repository{meant}"));
+            tell(&quoted(&format!("`{pattern}` matches no repository{meant}")));
         }
     }
 }

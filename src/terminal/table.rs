@@ -12,6 +12,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::figures::{bytes, count, counted, freed, usd};
+use super::quoted::quoted;
 use super::view::{Freed, Images, RepositoryView, View};
 use crate::report::Report;
 use crate::settings::Mode;
@@ -221,6 +222,7 @@ impl Look {
     }
 
     fn says(self, meaning: Meaning, text: &str) -> String {
+        let text = quoted(text);
         let code = match meaning {
             Meaning::Heading => "1",
             Meaning::Warning => "33",
@@ -228,7 +230,7 @@ impl Look {
         };
         match self.colours {
             Colours::Ansi => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            Colours::None => text.to_owned(),
+            Colours::None => text,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Errors as people need them: what failed, what to grant, set or renew, and which name was probably meant.
 
+use super::quoted::quoted;
 use crate::account::AccountId;
 use crate::aws::CallError;
 use crate::handler::RunError;
@@ -15,11 +16,14 @@ pub(super) fn of_run(error: &RunError, profile: Option<&str>) -> String {
         RunError::RegionsUnavailable(call) => {
             let remedy =
                 of_credentials(call, profile).unwrap_or_else(|| format!("give --region, or {}", call.remedy()));
-            format!("no region is named, and the enabled ones can't be listed: {call}\n  {remedy}")
+            format!(
+                "no region is named, and the enabled ones can't be listed: {}\n  {remedy}",
+                quoted(&call.to_string())
+            )
         }
         RunError::AccountUnknown(call) => {
             let remedy = of_credentials(call, profile).unwrap_or_else(|| call.remedy());
-            format!("the account is not known, so nothing can be: {call}\n  {remedy}")
+            format!("the account is not known, so nothing can be: {}\n  {remedy}", quoted(&call.to_string()))
         }
         RunError::OtherAccount { expected, actual } => other_account(expected, actual),
     }

@@ -1,9 +1,10 @@
 //! Errors as people need them: what failed, where, and what to grant, set or renew.
 
-use simulated_aws::{ACCOUNT, Fault, SimulatedAws, access_key_of};
+use serde_json::json;
+use simulated_aws::{ACCOUNT, Fault, Image, SimulatedAws, access_key_of};
 use tokio::process::Command;
 
-use crate::terminal::{assert_shown, command, ecr_cleanup, file, finish};
+use crate::terminal::{Ran, assert_shown, command, ecr_cleanup, file, finish};
 
 async fn world() -> SimulatedAws {
     let aws = SimulatedAws::start().await;
@@ -147,4 +148,48 @@ async fn a_repository_that_cannot_be_read_is_a_failure_in_part() {
     aws.inject(Fault::denied("ecr:DescribeImages").for_repository("web/other"));
     let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--format", "json"]).await;
     assert_eq!((ran.code, &ran.json()["outcome"]), (1, &serde_json::json!("partial")));
+}
+
+#[tokio::test]
+async fn what_others_wrote_does_not_control_the_terminal() {
+    const HOSTILE: &str = "old\u{1b}]0;x\u{7}\u{1b}[2J\nINJECTED \u{202e}";
+    let aws = world().await;
+    let app = aws.repository("web/storefront");
+    app.push(Image::tagged(&format!("t-{HOSTILE}")).days_old(400.0));
+    aws.cluster("prod").runs(&app.uri("v1"));
+    let count = json!({ "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1 });
+    let rule = json!({ "rulePriority": 1, "description": HOSTILE, "selection": count, "action": { "type": "expire" } });
+    app.set_lifecycle_policy(&json!({ "rules": [rule] }));
+    let policies = file("hostile-policies.json");
+    std::fs::write(&policies, json!([{ "repositories": ["*"], "rules": [rule] }]).to_string()).unwrap();
+    let _ = aws.repository("web/denied").daily_builds(1);
+    aws.inject(Fault::error("ecr:DescribeImages", 400, HOSTILE).for_repository("web/denied"));
+    aws.inject(Fault::error("lambda:ListFunctions", 400, HOSTILE));
+    let settings = ["--quiet", "--policies", &policies];
+    for arguments in [
+        &["plan", "--details"][..],
+        &["plan", "--format", "markdown"],
+        &["explain", "web/storefront:v2"],
+        &["explain", "web/storefront:v1"],
+        &["explain", "web/denied:v1"],
+        &["usage"],
+    ] {
+        let Ran { stdout, stderr, .. } = ecr_cleanup(&aws, &[arguments, &settings].concat()).await;
+        let shown = stdout + &stderr;
+        assert!(shown.contains("INJECTED"), "{arguments:?} quotes it: {shown}");
+        assert!(shown.lines().all(|line| !line.starts_with("INJECTED")), "{arguments:?}: {shown}");
+        let controls = shown.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+        assert_eq!(controls, None, "{arguments:?}: {shown:?}");
+    }
+    aws.heal();
+    let plan = file("hostile-plan.json");
+    let ran = ecr_cleanup(&aws, &[&["plan", "--out", &plan], &settings[..]].concat()).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    app.delete(&app.digest_of(&format!("t-{HOSTILE}")));
+    let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await;
+    assert!(
+        ran.stderr.contains("web/storefront:t-old\u{fffd}]0;x\u{fffd}\u{fffd}[2J INJECTED \u{fffd}@"),
+        "{}",
+        ran.stderr
+    );
 }
