@@ -125,19 +125,17 @@ impl fmt::Display for Warning {
             Self::IndexPullsIgnored(region, command) => {
                 write!(
                     f,
-                    "in {region} this function's reading of an index counts as a pull, so only pulls of its children are looked at"
+                    "in {region} this run's reading of an index counts as a pull: here only pulls of its children are looked at, and runs by others whose reading does not count, such as the function, will take it for somebody's pull ("
                 )?;
                 match command {
-                    Some(command) => {
-                        write!(f, " (to look at both, run `{command}`; a role's path belongs into the ARN)")
-                    }
-                    None => Ok(()),
+                    Some(command) => write!(f, "to prevent both, run `{command}`; a role's path belongs into the ARN)"),
+                    None => f.write_str("run as a role or user that can be registered as a pull-time exclusion)"),
                 }
             }
             Self::IndexPullsUnknown(region, error, command) => {
                 write!(
                     f,
-                    "whether in {region} this function's reading of an index counts as a pull is not known, so only pulls of its children are looked at: {error} ({}",
+                    "whether in {region} this run's reading of an index counts as a pull is not known: here only pulls of its children are looked at, and runs by others may take it for somebody's pull: {error} ({}",
                     error.remedy()
                 )?;
                 match command {
