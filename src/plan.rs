@@ -199,6 +199,8 @@ pub struct Failure {
 pub enum Unattempted {
     /// The function's deadline was near.
     Deadline,
+    /// Somebody stopped the run.
+    Interrupted,
     /// A call for its repository failed as a whole.
     RepositoryFailed,
     /// What is in use was not known in full any more.

@@ -12,6 +12,7 @@ pub mod figures;
 mod flags;
 mod given;
 pub mod html;
+mod interruption;
 pub mod markdown;
 mod progress;
 pub mod quoted;

@@ -423,6 +423,7 @@ impl Unattempted {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deadline => "the function's deadline was near",
+            Self::Interrupted => "the run was interrupted",
             Self::RepositoryFailed => "a call for its repository failed as a whole",
             Self::UsageIncomplete => "what is in use was not known in full any more",
             Self::ArchivingFailed => "archiving failed for other images of its repository",

@@ -9,9 +9,8 @@ use super::given::Given;
 use super::progress::{Loudness, Shown};
 use super::quoted::quoted;
 use super::table::{Colours, Details, Look};
-use super::{Stream, Undone, html, markdown, no_region, table, tell, trouble, unwritten, width};
+use super::{Stream, Undone, html, interruption, markdown, no_region, table, tell, trouble, unwritten, width};
 use crate::aws::Aws;
-use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::handler::{self, Attendance, Attended, Limits, RunError};
 use crate::image::RepositoryName;
@@ -59,7 +58,7 @@ impl Session {
         reviewed: Option<&ReviewedPlan>,
     ) -> Result<Attended, Undone> {
         let attendance = Attendance { progress: &self.shown, reviewed, wanted: None };
-        let limits = Limits::until(Deadline::unknown());
+        let limits = Limits::until(interruption::deadline());
         let attended = handler::attended(event, &given.environment, &self.aws, limits, &attendance).await;
         self.shown.end();
         attended.map_err(|error| self.undone(&error))
