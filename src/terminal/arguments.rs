@@ -32,6 +32,8 @@ Examples:
   ecr-cleanup delete --yes --max-deletions 500       for scripts
   ecr-cleanup delete plan.json                       what `plan --out plan.json` wrote, as far as it still holds
 
+On a terminal both ask before, unless --yes is given. Without one a plan file is consent enough, and all else needs --yes.
+
 What a plan file lists is deleted only if it is still stale, by the settings in the file and by what is in use now,
 and has the tags that were reviewed. Beside a plan file, --max-deletions (the lowest holds), --in-use-images,
 --in-use-file and --usage-external-id may be given, as flags or in the environment, and no other setting.";
@@ -64,7 +66,7 @@ pub(super) fn command() -> Command {
                         .long("yes")
                         .short('y')
                         .action(ArgAction::SetTrue)
-                        .help("Don't ask; needed without a terminal"),
+                        .help("Don't ask; needed without a terminal, except for a plan file"),
                 )
                 .after_help(DELETE_EXAMPLES),
         )

@@ -11,11 +11,12 @@ use super::quoted::quoted;
 use super::saved::SavedPlan;
 use super::session::Session;
 use super::{Done, Stream, Undone, account_of, counted, done, table, tell};
-use crate::account::AccountId;
+use crate::account::{AccountId, Region};
 use crate::image::ImageDigest;
 use crate::plan::{ImageResult, Refusal, RegistryPlan, SkipReason};
+use crate::policy::Action;
 use crate::report::Report;
-use crate::review::{ReviewedPlan, Spared, SparedImage};
+use crate::review::{ReviewedImages, ReviewedPlan, Spared, SparedImage};
 use crate::settings::{Environment, Mode};
 
 /// More changes than these are counted, and not told one by one.
@@ -26,6 +27,13 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     if let Some(file) = matches.get_one::<String>("plan") {
         let SavedPlan { created_at, settings, reviewed } = SavedPlan::read(file)?;
         let given = Given::beside_plan(matches, settings, file, environment)?;
+        // Who carries a plan out without a terminal has reviewed it before.
+        if has_somebody_to_ask(matches) && !matches.get_flag("yes") {
+            let question = question_of_plan(&reviewed);
+            if question.is_some_and(|question| !is_agreed(&question)) {
+                return Err(Undone::Failed("not confirmed, so nothing was deleted".to_owned()));
+            }
+        }
         let session = Session::begin(matches, &given).await?;
         let report = session.run(given.event(), &given, Some(&reviewed)).await?.report;
         session.print(&report)?;
@@ -40,8 +48,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
         session.hint(&report, &given);
         return Ok(done(&report));
     }
-    let reads_stdin = matches.get_many::<String>("in-use-file").into_iter().flatten().any(|file| file == "-");
-    if reads_stdin || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !has_somebody_to_ask(matches) {
         return Err(Undone::WrongUsage(
             "there is no terminal to ask on: look at `ecr-cleanup plan`, then give --yes, or save the plan with --out and carry it out with `ecr-cleanup delete PLAN`"
                 .to_owned(),
@@ -70,7 +77,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
         return Err(Undone::Failed(refusal.to_string()));
     }
     let reviewed = ReviewedPlan::of(account.clone(), &planned.plan);
-    if !is_agreed(&planned, account) {
+    if !is_agreed(&question(&planned, account)) {
         return Err(Undone::Failed("not confirmed, so nothing was deleted".to_owned()));
     }
     session.shown.restart();
@@ -80,12 +87,31 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     Ok(done(&report))
 }
 
-/// Asks whether what was shown is to be done.
-fn is_agreed(planned: &Report, account: &AccountId) -> bool {
-    _ = write!(std::io::stderr(), "{} Type yes: ", quoted(&question(planned, account)));
+fn has_somebody_to_ask(matches: &ArgMatches) -> bool {
+    let reads_stdin = matches.get_many::<String>("in-use-file").into_iter().flatten().any(|file| file == "-");
+    !reads_stdin && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks whether something is to be done.
+fn is_agreed(question: &str) -> bool {
+    _ = write!(std::io::stderr(), "{} Type yes: ", quoted(question));
     _ = std::io::stderr().flush();
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+/// What is to be asked before a reviewed plan is carried out, where there is anything in it.
+fn question_of_plan(ReviewedPlan { registry_id, regions }: &ReviewedPlan) -> Option<String> {
+    let images_in = regions.values().flat_map(|repositories| repositories.values().flat_map(ReviewedImages::values));
+    let (deleted, archived): (Vec<_>, Vec<_>) = images_in.partition(|image| image.action == Action::Expire);
+    let what = match (deleted.len() as u64, archived.len() as u64) {
+        (0, 0) => return None,
+        (deleted, 0) => format!("Delete {}", images(deleted)),
+        (0, archived) => format!("Archive {}", images(archived)),
+        (deleted, archived) => format!("Delete {} and archive {}", images(deleted), images(archived)),
+    };
+    let regions = regions.keys().map(Region::as_str).collect::<Vec<_>>().join(", ");
+    Some(format!("{what} of this plan, as far as it still holds, in {regions} of account {registry_id}?"))
 }
 
 fn question(planned: &Report, account: &AccountId) -> String {

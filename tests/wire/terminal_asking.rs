@@ -10,7 +10,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
 
 use crate::support::set;
-use crate::terminal::{Ran, command, ecr_cleanup};
+use crate::terminal::{Ran, command, ecr_cleanup, file};
 
 async fn world() -> (SimulatedAws, Repository) {
     let aws = SimulatedAws::start().await;
@@ -71,6 +71,25 @@ async fn the_question_says_exactly_what_is_freed_where_that_is_known() {
     let ran = on_a_terminal(&aws, &[&DELETE[..], &["--exact-sizes"]].concat(), "no\n").await;
     let question = "Delete 1 image, which frees exactly 3.0 MiB, in us-west-2 of account 123456789012?";
     assert!(ran.stderr.contains(question), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_reviewed_plan_is_asked_for_on_a_terminal_before_any_call() {
+    let (aws, app) = world().await;
+    let plan = file("asked-for.json");
+    let ran = ecr_cleanup(&aws, &["plan", "--images-to-keep", "1", "--quiet", "--out", &plan]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    aws.forget_calls();
+    let ran = on_a_terminal(&aws, &["delete", &plan], "no\n").await;
+    let question =
+        "Delete 4 images of this plan, as far as it still holds, in us-west-2 of account 123456789012? Type yes: ";
+    assert!(ran.code == 1 && ran.stderr.contains(question), "{}", ran.stderr);
+    assert!(ran.stderr.contains("not confirmed, so nothing was deleted") && aws.calls().is_empty());
+    let ran = on_a_terminal(&aws, &["delete", &plan, "--yes", "--in-use-images", &app.uri("v1")], "").await;
+    assert!(ran.code == 0 && !ran.stderr.contains("Type yes"), "{}", ran.stderr);
+    assert_eq!(app.tags(), set(["v1", "v5"]));
+    let ran = on_a_terminal(&aws, &["delete", &plan], "yes\n").await;
+    assert_eq!((ran.code, app.tags()), (0, set(["v5"])), "{}", ran.stderr);
 }
 
 #[tokio::test]
