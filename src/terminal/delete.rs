@@ -43,6 +43,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     let given = Given::gather(matches, Mode::Live, environment)?;
     if matches.get_flag("yes") {
         let session = Session::begin(matches, &given).await?;
+        session.refuse_idle_exclusions_at_once(&given).await?;
         let report = session.run(given.event(), &given, None).await?.report;
         session.print(&report)?;
         session.hint(&report, &given);
@@ -58,6 +59,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     let mut dry = given.event();
     dry.settings.insert("dryRun".to_owned(), true.into());
     let planned = session.run(dry, &given, None).await?.report;
+    session.refuse_idle_exclusions(&planned, &given)?;
     session.hint(&planned, &given);
     // The question is a dialogue, and stdout is for what comes of it.
     _ = write!(std::io::stderr(), "{}", table::table(&planned, &session.look(Stream::Stderr)));

@@ -14,6 +14,7 @@ use crate::aws::Aws;
 use crate::event::Event;
 use crate::handler::{self, Attendance, Attended, Limits, RunError};
 use crate::image::RepositoryName;
+use crate::pattern::Pattern;
 use crate::plan::Refusal;
 use crate::report::{Outcome, Report};
 use crate::review::ReviewedPlan;
@@ -115,21 +116,59 @@ impl Session {
 
     /// Names the patterns that match no repository, with the one that was probably meant.
     pub(super) fn hint(&self, report: &Report, given: &Given) {
-        let registries = &report.plan.registries;
-        if registries.iter().any(|registry| registry.repositories.is_err()) {
-            return;
+        let Some(known) = self.repositories_of(report) else { return };
+        let selection = &given.settings.repositories;
+        for idle in idle(selection.patterns(), &known).chain(idle(selection.exclusions(), &known)) {
+            tell(&quoted(&format!("warning: {idle}")));
         }
+    }
+
+    /// Refuses to go on with exclusions that exclude nothing: whoever wrote them wants something to stay.
+    pub(super) fn refuse_idle_exclusions(&self, report: &Report, given: &Given) -> Result<(), Undone> {
+        let Some(known) = self.repositories_of(report) else { return Ok(()) };
+        refuse_idle_exclusions(given, &known)
+    }
+
+    /// The same before anything is read but the names of the repositories.
+    pub(super) async fn refuse_idle_exclusions_at_once(&self, given: &Given) -> Result<(), Undone> {
+        if given.settings.repositories.exclusions().len() == 0 {
+            return Ok(());
+        }
+        let listed =
+            handler::repositories_alone(&given.settings, &self.aws, interruption::deadline(), &self.shown).await;
+        let Ok(selected) = listed.map_err(|error| self.undone(&error))? else { return Ok(()) };
         let others = self.shown.passed_over();
-        let read = registries.iter().flat_map(|registry| registry.repositories.iter().flatten());
-        let read = read.map(|repository| &repository.repository_name);
-        let known: BTreeSet<&RepositoryName> = read.chain(&others).collect();
-        for pattern in given.settings.repositories.patterns() {
-            if known.is_empty() || known.iter().any(|name| pattern.matches(name.as_str())) {
-                continue;
-            }
-            let nearest = trouble::nearest(&pattern.to_string(), known.iter().copied());
+        refuse_idle_exclusions(given, &selected.into_iter().chain(others).collect()).inspect_err(|_| self.shown.end())
+    }
+
+    /// The names of all repositories, cleaned or not; `None` where they could not be listed everywhere.
+    fn repositories_of(&self, report: &Report) -> Option<BTreeSet<RepositoryName>> {
+        let registries = report.plan.registries.iter();
+        let read = registries.map(|registry| registry.repositories.as_ref().ok()).collect::<Option<Vec<_>>>()?;
+        let read = read.into_iter().flatten().map(|repository| repository.repository_name.clone());
+        Some(read.chain(self.shown.passed_over()).collect())
+    }
+}
+
+/// Tells of each pattern that matches no repository.
+fn idle<'a>(
+    patterns: impl Iterator<Item = &'a Pattern>,
+    known: &BTreeSet<RepositoryName>,
+) -> impl Iterator<Item = String> {
+    patterns.filter(|pattern| !known.is_empty() && !known.iter().any(|name| pattern.matches(name.as_str()))).map(
+        |pattern| {
+            let nearest = trouble::nearest(&pattern.to_string(), known.iter());
             let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            tell(&quoted(&format!("`{pattern}` matches no repository{meant}")));
+            format!("`{pattern}` matches no repository{meant}")
+        },
+    )
+}
+
+fn refuse_idle_exclusions(given: &Given, known: &BTreeSet<RepositoryName>) -> Result<(), Undone> {
+    match idle(given.settings.repositories.exclusions(), known).next() {
+        Some(idle) => {
+            Err(Undone::WrongUsage(quoted(&format!("--exclude-repositories: {idle} (so nothing was deleted)"))))
         }
+        None => Ok(()),
     }
 }

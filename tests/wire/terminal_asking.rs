@@ -134,6 +134,8 @@ async fn nobody_is_asked_for_what_would_be_refused_or_is_nothing() {
     assert!(ran.code == 1 && ran.stderr.contains("4 images are stale and maxDeletions is 3"), "{}", ran.stderr);
     let ran = on_a_terminal(&aws, &["delete"], "yes\n").await;
     assert!(ran.code == 0 && ran.stderr.contains("Nothing is to be deleted."), "{}", ran.stderr);
+    let ran = on_a_terminal(&aws, &[&DELETE[..], &["--exclude-repositories", "web/ap"]].concat(), "yes\n").await;
+    assert!(ran.code == 2 && ran.stderr.contains("`web/ap` matches no repository; did you mean"), "{}", ran.stderr);
     aws.inject(Fault::denied("ecs:ListTasks"));
     let ran = on_a_terminal(&aws, &DELETE, "yes\n").await;
     assert!(ran.code == 1 && ran.stderr.contains("what is in use is not known in full"), "{}", ran.stderr);

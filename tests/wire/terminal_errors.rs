@@ -133,12 +133,28 @@ async fn a_pattern_that_matches_nothing_comes_with_the_nearest_name() {
         assert_eq!(ran.code, 0);
         (ran.stderr, ran.stdout.contains("no repository is cleaned"))
     };
-    let meant = "`web/storefornt` matches no repository; did you mean web/storefront?\n".to_owned();
+    let meant = "warning: `web/storefornt` matches no repository; did you mean web/storefront?\n".to_owned();
     assert_eq!(told(&["--repositories", "web/storefornt"]).await, (meant.clone(), true));
-    assert_eq!(told(&["--repositories", "web/s*,web/storefornt"]).await, (meant, false), "beside one that does");
-    assert_eq!(told(&["--repositories", "db"]).await, ("`db` matches no repository\n".to_owned(), true));
+    assert_eq!(told(&["--repositories", "web/s*,web/storefornt"]).await, (meant.clone(), false), "beside one that does");
+    assert_eq!(told(&["--repositories", "db"]).await, ("warning: `db` matches no repository\n".to_owned(), true));
     let excluded = ["--repositories", "web/storefront", "--exclude-repositories", "web/*"];
     assert_eq!(told(&excluded).await, (String::new(), true), "that is no typo");
+    assert_eq!(told(&["--exclude-repositories", "web/storefornt"]).await, (meant, false), "what was to stay would go");
+}
+
+#[tokio::test]
+async fn an_exclusion_that_excludes_nothing_deletes_nothing() {
+    let aws = world().await;
+    let arguments = ["delete", "--yes", "--quiet", "--images-to-keep", "1", "--exclude-repositories"];
+    let ran = ecr_cleanup(&aws, &[&arguments[..], &["web/storefornt"]].concat()).await;
+    let told =
+        "--exclude-repositories: `web/storefornt` matches no repository; did you mean web/storefront? (so nothing";
+    assert!(ran.code == 2 && ran.stderr.contains(told), "{}", ran.stderr);
+    assert!(ran.stdout.is_empty() && aws.calls_of("ecr:DescribeImages").is_empty());
+    let _ = aws.repository("db").daily_builds(3);
+    let ran = ecr_cleanup(&aws, &[&arguments[..], &["web/*"]].concat()).await;
+    assert_eq!((ran.code, aws.repository("db").tags().len()), (0, 1), "{}", ran.stderr);
+    assert_eq!(aws.repository("web/storefront").tags().len(), 3);
 }
 
 #[tokio::test]
