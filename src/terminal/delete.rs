@@ -47,6 +47,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
         let report = session.run(given.event(), &given, None).await?.report;
         session.print(&report)?;
         session.hint(&report, &given);
+        refuse_no_repository(&report, &given)?;
         return Ok(done(&report));
     }
     if !has_somebody_to_ask(matches) {
@@ -61,6 +62,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     let planned = session.run(dry, &given, None).await?.report;
     session.refuse_idle_exclusions(&planned, &given)?;
     session.hint(&planned, &given);
+    refuse_no_repository(&planned, &given)?;
     // The question is a dialogue, and stdout is for what comes of it.
     _ = write!(std::io::stderr(), "{}", table::table(&planned, &session.look(Stream::Stderr)));
     let (Some(account), images) = (account_of(&planned), planned.totals.images_stale) else {
@@ -87,6 +89,17 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     session.print(&report)?;
     tell_changes(&report, "Since you were asked:");
     Ok(done(&report))
+}
+
+/// Who names what to delete from, and hits nothing, did not mean that.
+fn refuse_no_repository(report: &Report, given: &Given) -> Result<(), Undone> {
+    let selects_none = |registry: &RegistryPlan| registry.repositories.as_ref().is_ok_and(Vec::is_empty);
+    if given.settings.repositories.is_everything() || !report.plan.registries.iter().all(selects_none) {
+        return Ok(());
+    }
+    Err(Undone::WrongUsage(
+        "repositories and excludeRepositories leave no repository, so nothing was deleted".to_owned(),
+    ))
 }
 
 fn has_somebody_to_ask(matches: &ArgMatches) -> bool {

@@ -29,6 +29,8 @@ pub(super) struct Given {
     pub(super) environment: Environment,
     /// The same, settled.
     pub(super) settings: Settings,
+    /// The tags of the images that are taken, and no others are.
+    pub(super) tags: Option<String>,
 }
 
 impl Given {
@@ -121,7 +123,8 @@ impl Given {
         }
         event.retain(|name, _| !key(DRY_RUN).is_some_and(|key| key.is_spelled(name)));
         event.insert(DRY_RUN.to_owned(), (mode == Mode::DryRun).into());
-        Ok(Self { event, environment, settings: Settings { mode, ..settings } })
+        let tags = origin.tags.map(str::to_owned);
+        Ok(Self { event, environment, settings: Settings { mode, ..settings }, tags })
     }
 
     /// The event that a run is started with.

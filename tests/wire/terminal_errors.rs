@@ -135,11 +135,28 @@ async fn a_pattern_that_matches_nothing_comes_with_the_nearest_name() {
     };
     let meant = "warning: `web/storefornt` matches no repository; did you mean web/storefront?\n".to_owned();
     assert_eq!(told(&["--repositories", "web/storefornt"]).await, (meant.clone(), true));
-    assert_eq!(told(&["--repositories", "web/s*,web/storefornt"]).await, (meant.clone(), false), "beside one that does");
+    assert_eq!(
+        told(&["--repositories", "web/s*,web/storefornt"]).await,
+        (meant.clone(), false),
+        "beside one that does"
+    );
     assert_eq!(told(&["--repositories", "db"]).await, ("warning: `db` matches no repository\n".to_owned(), true));
     let excluded = ["--repositories", "web/storefront", "--exclude-repositories", "web/*"];
     assert_eq!(told(&excluded).await, (String::new(), true), "that is no typo");
     assert_eq!(told(&["--exclude-repositories", "web/storefornt"]).await, (meant, false), "what was to stay would go");
+}
+
+#[tokio::test]
+async fn a_delete_that_hits_no_repository_is_wrong_usage() {
+    let aws = world().await;
+    for (arguments, code) in [
+        (&["--repositories", "db"][..], 2),
+        (&["--repositories", "web/*", "--exclude-repositories", "web/storefront"], 2),
+        (&["--repositories", "web/*"], 0),
+    ] {
+        let ran = ecr_cleanup(&aws, &[&["delete", "--yes", "--quiet"], arguments].concat()).await;
+        assert_eq!((ran.code, ran.stderr.contains("leave no repository, so nothing was deleted")), (code, code == 2));
+    }
 }
 
 #[tokio::test]

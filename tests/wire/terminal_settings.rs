@@ -98,6 +98,9 @@ async fn tags_select_and_every_protection_stays_on() {
     app.retag("v5", "pr-5");
     let ran = ecr_cleanup(&aws, &["delete", "--yes", "--tags", "pr-*", "--quiet"]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("warning: --tags takes the newest images too; --images-to-keep N"), "{}", ran.stderr);
+    let kept = ecr_cleanup(&aws, &["plan", "--tags", "v*", "--images-to-keep", "20", "--quiet"]).await;
+    assert!(kept.stdout.starts_with("Dry run, planned: 0 of ") && kept.stderr.is_empty(), "{}", kept.stdout);
     let left = app.tags();
     assert!(!left.contains("pr-5") && left.contains("pr-3") && left.contains("pr-4"), "{left:?}");
     assert_eq!(left.len(), 10 + 4 - 2, "nothing else is touched");
