@@ -38,8 +38,8 @@ use given::Given;
 use quoted::quoted;
 use session::Session;
 
-/// What the report tells is not logged as well.
-const LOG_FILTER: &str = "warn,ecr_cleanup=off";
+/// What the report and the errors tell is not logged as well; `RUST_LOG` asks for more.
+const LOG_FILTER: &str = "off";
 /// A command line that asks for what can't be done.
 #[derive(Debug, PartialEq, Eq)]
 struct WrongUsage(String);

@@ -6,6 +6,9 @@ use tokio::process::Command;
 
 use crate::terminal::{Ran, assert_shown, command, ecr_cleanup, file, finish};
 
+/// A port on loopback that no test listens on.
+const NOTHING_ANSWERS: &str = "http://127.0.0.1:1";
+
 async fn world() -> SimulatedAws {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("web/storefront").daily_builds(3);
@@ -28,6 +31,11 @@ async fn without_a_region_it_says_where_one_can_be_set_and_one_that_is_cleaned_w
         "error: no region is known: set AWS_REGION, give --region, or set a region in the profile\n"
     );
     assert!(aws.calls().is_empty());
+    // The instance metadata is asked for a region too, and what the SDK logs of that is nobody's question.
+    let mut metadata = command(&aws, &["plan", "--quiet"]);
+    metadata.env_remove("AWS_REGION").env_remove("AWS_EC2_METADATA_DISABLED");
+    metadata.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", NOTHING_ANSWERS);
+    assert_eq!(finish(metadata).await.stderr, ran.stderr);
     assert_eq!(without_region(&["plan", "--quiet", "--region", "us-west-2"]).await.code, 0);
     assert!(aws.calls_of("sts:GetCallerIdentity").iter().all(|call| call.region == "us-west-2"));
     assert_eq!(without_region(&["explain", "web/storefront:v1", "--quiet"]).await.code, 2);
