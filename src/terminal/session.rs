@@ -9,6 +9,7 @@ use super::given::Given;
 use super::progress::{Loudness, Shown};
 use super::quoted::quoted;
 use super::table::{Colours, Details, Look};
+use super::trouble::Access;
 use super::{Stream, Undone, html, interruption, markdown, no_region, table, tell, trouble, unwritten, width};
 use crate::aws::Aws;
 use crate::event::Event;
@@ -33,7 +34,7 @@ impl Session {
     pub(super) async fn begin(matches: &ArgMatches, given: &Given) -> Result<Self, Undone> {
         let shown = Shown::begin(if matches.get_flag("quiet") { Loudness::Quiet } else { Loudness::Normal });
         let profile = matches.get_one::<String>("profile").cloned();
-        let mut aws = Aws::from_profile(profile.as_deref()).await;
+        let mut aws = Aws::from_profile(profile.as_deref()).await.with_somebody_waiting();
         if aws.region().is_none() {
             let first = given.settings.regions.as_ref().and_then(|regions| regions.first());
             let Some(first) = first else {
@@ -66,7 +67,8 @@ impl Session {
     }
 
     pub(super) fn undone(&self, error: &RunError) -> Undone {
-        let text = trouble::of_run(error, self.profile.as_deref());
+        let text =
+            trouble::of_run(error, &Access { profile: self.profile.as_deref(), endpoint_url: self.aws.endpoint_url() });
         match error {
             RunError::InvalidSettings(_) => Undone::WrongUsage(text),
             RunError::RegionsUnavailable(_) | RunError::AccountUnknown(_) | RunError::OtherAccount { .. } => {

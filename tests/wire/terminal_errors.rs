@@ -1,5 +1,7 @@
 //! Errors as people need them: what failed, where, and what to grant, set or renew.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, SimulatedAws, access_key_of};
 use tokio::process::Command;
@@ -76,6 +78,18 @@ async fn expired_or_missing_credentials_come_with_the_command_that_renews_them()
     let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--profile", "no-such"]).await;
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("profile no-such gives no credentials"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_answer_is_named_and_soon() {
+    let aws = world().await;
+    let mut command = command(&aws, &["plan", "--quiet"]);
+    command.env("AWS_ENDPOINT_URL", NOTHING_ANSWERS);
+    let begun = Instant::now();
+    let ran = finish(command).await;
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let told = "http://127.0.0.1:1 is asked instead of AWS, since AWS_ENDPOINT_URL";
+    assert!(ran.code == 1 && ran.stderr.contains(told), "{}", ran.stderr);
 }
 
 /// A configuration with a profile whose login has expired, and one with keys and a region.
