@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use clap::error::ErrorKind;
+use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
 use crate::account::AccountId;
@@ -139,10 +140,18 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
 }
 
 fn completions(matches: &ArgMatches) -> Result<Done, Undone> {
-    if let Some(shell) = matches.get_one::<clap_complete::Shell>("shell") {
-        let mut script = Vec::new();
-        clap_complete::generate(*shell, &mut arguments::command(), "ecr-cleanup", &mut script);
-        print(&String::from_utf8_lossy(&script))?;
+    /// The generator for bash names the places of its script in two ways where the name has a hyphen, so that nothing
+    /// but commands would be completed.
+    const WITHOUT_HYPHEN: &str = "ecr_cleanup";
+    let Some(shell) = matches.get_one::<Shell>("shell") else { return Ok(Done::Wholly) };
+    let name = if *shell == Shell::Bash { WITHOUT_HYPHEN } else { "ecr-cleanup" };
+    let mut script = Vec::new();
+    clap_complete::generate(*shell, &mut arguments::command(), name, &mut script);
+    for line in String::from_utf8_lossy(&script).lines() {
+        match line.strip_suffix(WITHOUT_HYPHEN).filter(|line| line.contains("complete -F ")) {
+            Some(complete) => print(&format!("{complete}ecr-cleanup\n"))?,
+            None => print(&format!("{line}\n"))?,
+        }
     }
     Ok(Done::Wholly)
 }

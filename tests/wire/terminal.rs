@@ -239,6 +239,28 @@ async fn completions_know_every_flag() {
 }
 
 #[tokio::test]
+async fn bash_completes_commands_flags_and_values() {
+    let aws = SimulatedAws::start().await;
+    let script = file("completions.bash");
+    std::fs::write(&script, ecr_cleanup(&aws, &["completions", "bash"]).await.stdout).unwrap();
+    // Asked as bash asks: by the function that is registered for the command.
+    let ask = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        registered=$(complete -p ecr-cleanup); registered=${registered#*-F }
+        "${registered%% *}" ecr-cleanup "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"; echo "${COMPREPLY[*]}""#;
+    for (words, completed) in [
+        (&["ecr-cleanup", "pl"][..], "plan"),
+        (&["ecr-cleanup", "plan", "--images-to-k"], "--images-to-keep"),
+        (&["ecr-cleanup", "delete", "--ye"], "--yes"),
+        (&["ecr-cleanup", "plan", "--format", ""], "table json markdown html"),
+        (&["ecr-cleanup", "usage", "--format", "j"], "json"),
+    ] {
+        let asked =
+            Command::new("bash").args(["--norc", "-c", ask, "bash", &script]).args(words).output().await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&asked.stdout).trim_end(), completed, "{words:?} {asked:?}");
+    }
+}
+
+#[tokio::test]
 async fn something_is_shown_before_aws_answers() {
     let aws = world().await;
     aws.inject(Fault::no_answer("*"));
