@@ -57,6 +57,8 @@ pub enum Warning {
     CleanedUnseen(BTreeSet<Region>),
     /// The event was sent long ago, so everything pushed since is kept.
     OldEvent(DateTime<Utc>),
+    /// A region of a reviewed plan, with so many images in it, is not cleaned any more.
+    ReviewedRegionLeftOut(Region, usize),
     /// A repository of a reviewed plan, with so many images in it, does not exist any more.
     ReviewedRepositoryGone(Region, RepositoryName, usize),
 }
@@ -169,6 +171,11 @@ impl fmt::Display for Warning {
                     "{regions} is cleaned, and usageRegions leaves out what runs there: only what other regions run is known"
                 )
             }
+            Self::ReviewedRegionLeftOut(region, images) => write!(
+                f,
+                "{region}, with {} of the reviewed plan, is not cleaned any more: it is disabled, or the plan's settings leave it out",
+                counted(*images as u64, "image", "images")
+            ),
             Self::ReviewedRepositoryGone(region, repository, images) => write!(
                 f,
                 "repository {repository} in {region} is gone, with {} of the reviewed plan",

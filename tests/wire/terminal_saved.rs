@@ -310,6 +310,18 @@ async fn a_plan_that_is_none_is_refused_before_any_call() {
 }
 
 #[tokio::test]
+async fn a_region_of_a_plan_that_is_not_cleaned_any_more_is_told() {
+    let (aws, app) = world().await;
+    let _ = aws.region("eu-central-1").repository("web/other").daily_builds(1);
+    let plan = saved(&aws, "region-left-out.json", &[]).await;
+    changed(&plan, |plan| plan["settings"]["region"] = json!("eu-central-1"));
+    let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--format", "json"]).await;
+    let told = "us-west-2, with 8 images of the reviewed plan, is not cleaned any more";
+    assert!(ran.code == 0 && ran.json()["warnings"].to_string().contains(told), "{} {}", ran.stdout, ran.stderr);
+    assert_eq!(app.tags().len(), 10);
+}
+
+#[tokio::test]
 async fn the_plan_of_another_account_deletes_nothing() {
     let (aws, app) = world().await;
     let plan = saved(&aws, "account.json", &[]).await;
