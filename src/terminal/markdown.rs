@@ -75,9 +75,9 @@ fn figures(view: &View) -> String {
         view.finished_at.format("%Y-%m-%d %H:%M"),
         counted(totals.repositories, "repository", "repositories"),
     );
-    let (frees, hold) = match view.mode {
-        Mode::DryRun => ("Deleting what is stale frees", "The registries hold"),
-        Mode::Live => ("That freed", "Before, the registries held"),
+    let frees = match view.mode {
+        Mode::DryRun => "Deleting what is stale frees",
+        Mode::Live => "That freed",
     };
     if view.deleted_nothing() {
         text.push_str("- **Nothing was deleted**\n");
@@ -88,6 +88,7 @@ fn figures(view: &View) -> String {
         }
         text.push('\n');
     }
+    let Some(hold) = view.holding() else { return text + "\n" };
     _ = writeln!(
         text,
         "- {hold} up to {}, which cost up to {} a month",

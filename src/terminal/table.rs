@@ -144,9 +144,9 @@ fn left_out(view: &View) -> Option<String> {
 fn footer(view: &View) -> String {
     let totals = &view.totals;
     let mut text = String::new();
-    let (frees, hold) = match view.mode {
-        Mode::DryRun => ("Deleting them frees", "The registries hold"),
-        Mode::Live => ("That freed", "Before, the registries held"),
+    let frees = match view.mode {
+        Mode::DryRun => "Deleting them frees",
+        Mode::Live => "That freed",
     };
     if view.deleted_nothing() {
         text.push_str("Nothing was deleted.\n");
@@ -157,14 +157,16 @@ fn footer(view: &View) -> String {
         }
         text.push_str(".\n");
     }
-    _ = writeln!(
-        text,
-        "{hold} up to {}, which cost up to {} a month; {} in use, {} kept in all.",
-        bytes(totals.bytes),
-        usd(totals.monthly_cost_usd),
-        counted(totals.images_in_use, "image is", "images are"),
-        count(totals.images_kept),
-    );
+    if let Some(hold) = view.holding() {
+        _ = writeln!(
+            text,
+            "{hold} up to {}, which cost up to {} a month; {} in use, {} kept in all.",
+            bytes(totals.bytes),
+            usd(totals.monthly_cost_usd),
+            counted(totals.images_in_use, "image is", "images are"),
+            count(totals.images_kept),
+        );
+    }
     if totals.images_to_archive > 0 {
         let images = counted(totals.images_to_archive, "stale image goes", "stale images go");
         _ = writeln!(text, "{images} to archive storage, which is billed too: {}.", bytes(totals.bytes_to_archive));
