@@ -122,8 +122,13 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
     let (settings, broken) = (file("unusable.json"), file("no.json"));
     std::fs::write(&settings, json!({ "imagesToKeep": "ten" }).to_string()).unwrap();
     std::fs::write(&broken, "{").unwrap();
+    let (more, bare) = (file("policies-and-more.json"), file("policy-of-ecr.json"));
+    std::fs::write(&more, json!({ "policies": [], "imagesToKeep": 3 }).to_string()).unwrap();
+    std::fs::write(&bare, json!({ "rules": [] }).to_string()).unwrap();
     for (arguments, told) in [
-        (&["--images-to-keep", "ten"][..], "`--images-to-keep` can't be \"ten\"; accepted: an integer"),
+        (&["--policies", &*more][..], "policies-and-more.json has more settings than policies: give it as --settings "),
+        (&["--policies", &bare], "policy-of-ecr.json is one policy without repositories: write [{ \"repositories\""),
+        (&["--images-to-keep", "ten"], "`--images-to-keep` can't be \"ten\"; accepted: an integer"),
         (&["--max-deletions=-1"], "`--max-deletions` can't be \"-1\""),
         (&["--region", "mars"], "`--region` can't be [\"mars\"]"),
         (&["--settings", &settings], "unusable.json: `imagesToKeep` can't be \"ten\""),
