@@ -76,9 +76,15 @@ enum Done {
 
 /// Does what the arguments ask for. The first of them is the program's name.
 pub async fn run(arguments: impl Iterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let matches = match arguments::command().try_get_matches_from(arguments::with_command(arguments)) {
+    let arguments: Vec<OsString> = arguments.collect();
+    let late_command = arguments::late_command(&arguments);
+    let matches = match arguments::command().try_get_matches_from(arguments::with_command(arguments.into_iter())) {
         Ok(matches) => matches,
         Err(error) => {
+            if let (Some(command), ErrorKind::UnknownArgument) = (late_command, error.kind()) {
+                tell(&format!("error: the command comes first: ecr-cleanup {command} …"));
+                return ExitCode::from(2);
+            }
             // Help and version are answers; nobody is to be told that nobody reads them.
             _ = error.print();
             let answered = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -112,6 +118,12 @@ pub async fn run(arguments: impl Iterator<Item = OsString>, environment: &Enviro
 async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     let given = Given::gather(matches, Mode::DryRun, environment)?;
     let out = matches.get_one::<String>("out");
+    if out.is_some_and(|out| out == "-") {
+        return Err(Undone::WrongUsage(
+            "--out takes the name of a file: stdout has the report, and `--format json` is not a plan to carry out"
+                .to_owned(),
+        ));
+    }
     if let Some(folder) = out.and_then(|out| std::path::Path::new(out).parent())
         && !folder.as_os_str().is_empty()
         && !folder.is_dir()
@@ -130,6 +142,14 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
     // What it took minutes to find out is told, whatever becomes of the file.
     session.print(&report)?;
     session.hint(&report, &given);
+    let (stale, max_deletions) = (report.totals.images_stale, given.settings.max_deletions);
+    if let Some(max_deletions) = max_deletions.filter(|max_deletions| *max_deletions < stale) {
+        tell(&format!(
+            "warning: {} stale and maxDeletions is {}, so `ecr-cleanup delete` would delete nothing",
+            figures::counted(stale, "image is", "images are"),
+            figures::count(max_deletions)
+        ));
+    }
     saved?;
     if let Some(out) = out {
         tell(&format!(

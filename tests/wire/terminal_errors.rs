@@ -169,6 +169,16 @@ async fn a_pattern_that_matches_nothing_comes_with_the_nearest_name() {
 }
 
 #[tokio::test]
+async fn a_plan_that_would_be_refused_says_so() {
+    let aws = world().await;
+    let plan = async |most| {
+        ecr_cleanup(&aws, &["plan", "--quiet", "--images-to-keep", "1", "--max-deletions", most]).await.stderr
+    };
+    let told = "warning: 2 images are stale and maxDeletions is 1, so `ecr-cleanup delete` would delete nothing\n";
+    assert_eq!((plan("1").await.as_str(), plan("2").await.as_str()), (told, ""));
+}
+
+#[tokio::test]
 async fn a_delete_that_hits_no_repository_is_wrong_usage() {
     let aws = world().await;
     for (arguments, code) in [

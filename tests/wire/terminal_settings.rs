@@ -136,10 +136,16 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
         (&["--settings", "does-not-exist.json"], "does-not-exist.json: No such file"),
         (&["--policies", "does-not-exist.json"], "--policies: does-not-exist.json: No such file"),
         (&["--images-to-kep", "3"], "'--images-to-keep'"),
+        (&["--out", "-"], "--out takes the name of a file"),
         (&["--format", "xml"], "[possible values: table, json, markdown, html]"),
     ] {
         let ran = ecr_cleanup(&aws, &[&["plan"], arguments].concat()).await;
         assert!(ran.code == 2 && ran.stderr.contains(told), "{arguments:?}: {}", ran.stderr);
+    }
+    for command in ["delete", "plan"] {
+        let ran = ecr_cleanup(&aws, &["--region", "us-west-2", command]).await;
+        let told = format!("error: the command comes first: ecr-cleanup {command} …\n");
+        assert_eq!((ran.code, ran.stderr), (2, told));
     }
     let (nothing, wrong) = (file("policies-null.json"), file("policies-wrong.json"));
     std::fs::write(&nothing, json!({ "policies": null }).to_string()).unwrap();
