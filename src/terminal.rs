@@ -231,10 +231,5 @@ fn width(stream: Stream) -> Option<u16> {
     measured.width().filter(|width| *width > 0)
 }
 
-/// A number with its noun.
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
 #[cfg(test)]
 mod tests;

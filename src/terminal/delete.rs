@@ -5,12 +5,12 @@ use std::io::{IsTerminal, Write};
 
 use clap::ArgMatches;
 
-use super::figures::bytes;
+use super::figures::{bytes, counted};
 use super::given::Given;
 use super::quoted::quoted;
 use super::saved::SavedPlan;
 use super::session::Session;
-use super::{Done, Stream, Undone, account_of, counted, done, table, tell};
+use super::{Done, Stream, Undone, account_of, done, table, tell};
 use crate::account::{AccountId, Region};
 use crate::image::ImageDigest;
 use crate::plan::{ImageResult, Refusal, RegistryPlan, SkipReason};

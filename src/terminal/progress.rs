@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{counted, interruption, tell};
+use super::figures::counted;
+use super::{interruption, tell};
 use crate::image::RepositoryName;
 use crate::progress::{Progress, Step};
 

@@ -9,10 +9,11 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
+use super::figures::{count, counted};
 use super::given::Given;
 use super::quoted::quoted;
 use super::session::Session;
-use super::{Done, Stream, Undone, counted, print, unwritten, width};
+use super::{Done, Stream, Undone, print, unwritten, width};
 use crate::account::AccountId;
 use crate::deadline::Deadline;
 use crate::handler;
@@ -117,7 +118,7 @@ fn table(discovery: &Discovery, width: Option<u16>) -> String {
         text,
         "{} in use, {} of them in ECR; looked for in {} of {}.",
         counted(references.len() as u64, "image", "images"),
-        references.len() - foreign,
+        count((references.len() - foreign) as u64),
         counted(discovery.regions.len() as u64, "region", "regions"),
         counted(discovery.accounts.len() as u64, "account", "accounts"),
     );

@@ -3,6 +3,7 @@
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 
 use super::{Look, Meaning, drawn};
+use crate::settings::Mode;
 use crate::terminal::figures::{age, bytes, counted, short_digests};
 use crate::terminal::quoted::quoted;
 use crate::terminal::view::{RepositoryView, StaleView, View};
@@ -18,7 +19,13 @@ pub(super) fn add(text: &mut String, view: &View, stale: &[&RepositoryView], loo
         text.push('\n');
         text.push_str(&look.says(Meaning::Heading, &heading));
         text.push('\n');
-        let header = ["image", "pushed", "size", "why", "result"].map(str::to_owned).to_vec();
+        // Before it is done, all come to the same, and why they go says if that is to the archive.
+        let columns = match view.mode {
+            Mode::DryRun => 4,
+            Mode::Live => 5,
+        };
+        let header =
+            ["image", "pushed", "size", "why", "result"].into_iter().take(columns).map(str::to_owned).collect();
         let left = CellAlignment::Left;
         let mut table = look.table(header, [left, CellAlignment::Right, CellAlignment::Right, left, left].into_iter());
         if let Some(width) = look.width {
@@ -26,7 +33,7 @@ pub(super) fn add(text: &mut String, view: &View, stale: &[&RepositoryView], loo
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
         for image in &repository.stale {
-            table.add_row(row(image, view, look));
+            table.add_row(row(image, view, look).into_iter().take(columns));
         }
         text.push_str(&drawn(&table));
     }
