@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws, Task, access_key_of};
+use simulated_aws::{ACCOUNT, CONFIG_SIZE, Fault, Image, REGION, SimulatedAws, Task, access_key_of};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
@@ -204,6 +204,32 @@ async fn explain_tells_what_an_image_hangs_together_with() {
     let policies = json!([{ "repositories": ["web/*"], "rules": [rule(1, "v*", 3), rule(2, "*", 0)] }]);
     std::fs::write(&settings, json!({ "policies": policies }).to_string()).unwrap();
     assert_shown!(ecr_cleanup(&aws, &["explain", "web/app:v9", "--settings", &settings, "--quiet"]).await.shown());
+}
+
+#[tokio::test]
+async fn explain_writes_sizes_in_the_unit_that_fits() {
+    let aws = world().await;
+    aws.repository("web/app").push(Image::of_layers(&[("tool", 4 * 1024 - CONFIG_SIZE)]).and_tag("small"));
+    let ran = ecr_cleanup(&aws, &["explain", "web/app:small", "--quiet"]).await;
+    assert!(ran.stdout.contains("\n  size        4.0 KiB\n"), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn explain_tells_of_this_image_whether_the_own_policy_of_ecr_would_take_it() {
+    let aws = world().await;
+    let app = aws.repository("web/app");
+    aws.cluster("prod").runs(&app.uri("v10"));
+    let count = json!({ "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 5 });
+    let rule =
+        json!({ "rulePriority": 1, "description": "keep five", "selection": count, "action": { "type": "expire" } });
+    app.set_lifecycle_policy(&json!({ "rules": [rule] }));
+    for (image, is_at_risk) in [("web/app:v1", true), ("web/app:v10", false)] {
+        let ran = ecr_cleanup(&aws, &["explain", image, "--quiet"]).await;
+        let told = "\n  at risk     ECR's own lifecycle policy would expire it, although it is in use: ";
+        assert_eq!((ran.stdout.contains(told), ran.stderr.as_str()), (is_at_risk, ""), "{}", ran.stdout);
+        let json = ecr_cleanup(&aws, &["explain", image, "--quiet", "--format", "json"]).await.json();
+        assert_eq!(json["atRisk"]["action"] == "expire", is_at_risk, "{json}");
+    }
 }
 
 #[tokio::test]
