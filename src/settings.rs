@@ -107,6 +107,7 @@ impl RepositorySelection {
     }
 
     /// The patterns that exclude.
+    #[must_use]
     pub fn exclusions(&self) -> impl ExactSizeIterator<Item = &Pattern> {
         self.exclude.iter()
     }
