@@ -150,11 +150,10 @@ pub(super) fn with_command(arguments: impl Iterator<Item = OsString>) -> Vec<OsS
 
 /// A command that stands behind flags, where none is looked for.
 pub(super) fn late_command(arguments: &[OsString]) -> Option<String> {
-    let command = command();
-    let mut names = command.get_subcommands().map(Command::get_name);
     let is_flag = arguments.get(1).is_some_and(|first| first.to_string_lossy().starts_with('-'));
-    let late = names.find(|name| arguments.iter().skip(2).any(|argument| argument == name))?;
-    is_flag.then(|| late.to_owned())
+    let command = command();
+    let late = arguments.iter().skip(2).find_map(|argument| command.find_subcommand(argument))?;
+    is_flag.then(|| late.to_string())
 }
 
 #[cfg(test)]
