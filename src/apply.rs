@@ -19,7 +19,7 @@ use futures::stream::{self, StreamExt};
 
 use crate::account::AccountId;
 use crate::aws::{Aws, CallError, Caller, Pace};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, GivenUp};
 use crate::image::{ImageDigest, RepositoryName};
 use crate::inventory::{REGIONS_AT_ONCE, REPOSITORIES_AT_ONCE};
 use crate::moment::Moment;
@@ -171,7 +171,9 @@ impl Cleaner<'_> {
                         stale[*place].result = result;
                         *archiving = Archiving::default();
                     }
-                    Err(error) if error.code == "RepositoryNotFoundException" => return Err(error.into()),
+                    Err(error) if error.code == "RepositoryNotFoundException" || error.is_interruption() => {
+                        return Err(error.into());
+                    }
                     Err(error) if error.is_deadline() => {
                         stale[*place].result = failed(&error);
                         return Err(Stop::Unattempted(Unattempted::Deadline));
@@ -199,7 +201,7 @@ impl Cleaner<'_> {
         let max_age = self.usage.limits().image_max_age;
         // Both must be young at once, and reading usage again takes time in which images change.
         let usage = loop {
-            self.deadline.allows_more().map_err(|_| Stop::Unattempted(Unattempted::Deadline))?;
+            self.deadline.allows_more()?;
             let own = |places: &[usize]| places.iter().map(|place| stale[*place].image_digest).collect::<BTreeSet<_>>();
             let descendants = together.iter().flat_map(|place| self.descendants(&stale[*place]));
             let own_together = own(together);
@@ -213,7 +215,7 @@ impl Cleaner<'_> {
                 break usage;
             }
         };
-        self.deadline.allows_more().map_err(|_| Stop::Unattempted(Unattempted::Deadline))?;
+        self.deadline.allows_more()?;
         let usage = usage.usage.of_repository(self.registry_id, self.repository);
         let mut unhindered = Vec::new();
         for place in places {
@@ -330,16 +332,25 @@ impl Cleaner<'_> {
 
 impl From<CallError> for Stop {
     fn from(error: CallError) -> Self {
-        Self::Failed(error)
+        if error.is_interruption() { GivenUp::Interrupted.into() } else { Self::Failed(error) }
+    }
+}
+
+impl From<GivenUp> for Stop {
+    fn from(given_up: GivenUp) -> Self {
+        Self::Unattempted(match given_up {
+            GivenUp::DeadlineReached => Unattempted::Deadline,
+            GivenUp::Interrupted => Unattempted::Interrupted,
+        })
     }
 }
 
 impl From<NotFresh> for Stop {
     fn from(not_fresh: NotFresh) -> Self {
-        Self::Unattempted(match not_fresh {
-            NotFresh::DeadlineReached(_) => Unattempted::Deadline,
-            NotFresh::Incomplete(_) => Unattempted::UsageIncomplete,
-        })
+        match not_fresh {
+            NotFresh::GivenUp(given_up) => given_up.into(),
+            NotFresh::Incomplete(_) => Self::Unattempted(Unattempted::UsageIncomplete),
+        }
     }
 }
 

@@ -29,6 +29,9 @@ use role::AssumedRole;
 /// Throttled calls back off and come again; ten times is about two minutes. `standard`, since `adaptive` slows all
 /// calls of a client down to the pace of its most throttled one.
 const ATTEMPTS: u32 = 10;
+/// Somebody who waits in a terminal hears of a wrong endpoint or a missing network at the first call, and soon.
+#[cfg(feature = "cli")]
+const ATTEMPTS_WITH_SOMEBODY_WAITING: u32 = 3;
 /// The SDK's own default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 /// A full page takes about two seconds to answer; the SDK has no read timeout of its own.
@@ -66,6 +69,8 @@ impl Patience {
 pub struct Aws {
     config: SdkConfig,
     haste: Haste,
+    /// For the calls that a run begins with.
+    first_attempts: u32,
 }
 
 fn https() -> SharedHttpClient {
@@ -101,6 +106,19 @@ impl Aws {
         Self::new(config.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }
 
+    /// The same, giving up soon where nothing answers the first calls.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn with_somebody_waiting(self) -> Self {
+        Self { first_attempts: ATTEMPTS_WITH_SOMEBODY_WAITING, ..self }
+    }
+
+    /// The endpoint that is asked instead of AWS's own, where one is set.
+    #[must_use]
+    pub fn endpoint_url(&self) -> Option<&str> {
+        self.config.endpoint_url()
+    }
+
     /// The region in which global services are asked; `None` where neither the environment nor a profile tells.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
@@ -110,13 +128,13 @@ impl Aws {
     /// The same, asking global services in this region.
     #[must_use]
     pub fn at_home_in(self, region: &Region) -> Self {
-        Self { config: self.in_region(region), haste: self.haste }
+        Self { config: self.in_region(region), ..self }
     }
 
     /// Takes them from `config`.
     #[must_use]
     pub fn new(config: SdkConfig) -> Self {
-        Self { config, haste: Haste::NONE }.with_patience(Patience::WITH_AWS)
+        Self { config, haste: Haste::NONE, first_attempts: ATTEMPTS }.with_patience(Patience::WITH_AWS)
     }
 
     /// Waits that long for answers.
@@ -156,7 +174,7 @@ impl Aws {
         let sts = aws_sdk_sts::Client::new(&self.config);
         let assumed = AssumedRole::assume(sts, role, external_id, caller, deadline).await?;
         let credentials = SharedCredentialsProvider::new(assumed);
-        Ok(Self { config: self.config.to_builder().credentials_provider(credentials).build(), haste: self.haste })
+        Ok(Self { config: self.config.to_builder().credentials_provider(credentials).build(), ..self.clone() })
     }
 
     /// The quotas of one region of this account, all of them unused.
@@ -189,7 +207,7 @@ impl Aws {
     /// When the credentials are missing or not accepted, or STS can't be reached.
     pub async fn caller_identity(&self, deadline: Deadline) -> Result<(AccountId, Principal), CallError> {
         const API: &str = "sts:GetCallerIdentity";
-        let request = aws_sdk_sts::Client::new(&self.config).get_caller_identity();
+        let request = aws_sdk_sts::Client::new(&self.at_first()).get_caller_identity();
         let identity = Caller::new(deadline).call(API, request.send()).await?;
         let account = identity.account().unwrap_or_default();
         let account = account.parse().map_err(|error| CallError::unexpected(API, &error))?;
@@ -202,7 +220,7 @@ impl Aws {
     /// When they can't be listed.
     pub async fn enabled_regions(&self, deadline: Deadline) -> Result<BTreeSet<Region>, CallError> {
         const API: &str = "account:ListRegions";
-        let listing = aws_sdk_account::Client::new(&self.config)
+        let listing = aws_sdk_account::Client::new(&self.at_first())
             .list_regions()
             .region_opt_status_contains(RegionOptStatus::Enabled)
             .region_opt_status_contains(RegionOptStatus::EnabledByDefault)
@@ -221,6 +239,11 @@ impl Aws {
             .map(|region| region.region_name().unwrap_or_default().parse())
             .collect::<Result<_, _>>()
             .map_err(|error| CallError::unexpected(API, &error))
+    }
+
+    fn at_first(&self) -> SdkConfig {
+        let retries = self.config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+        self.config.to_builder().retry_config(retries.with_max_attempts(self.first_attempts)).build()
     }
 
     fn in_region(&self, region: &Region) -> SdkConfig {

@@ -1,5 +1,7 @@
-//! How long the run may go on: Lambda ends the process at its deadline, whatever it is doing.
+//! How long the run may go on: Lambda ends the process at its deadline, whatever it is doing, and a person may want it to
+//! stop before.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -9,20 +11,36 @@ pub const MARGIN_FOR_THE_REPORT: Duration = Duration::from_secs(10);
 /// Every call ends at least this long before the deadline.
 pub const MARGIN_FOR_A_CALL: Duration = Duration::from_secs(2);
 
-/// When the run must have answered.
+/// When the run must have answered, and what may interrupt it before.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(Option<Instant>);
+pub struct Deadline {
+    at: Option<Instant>,
+    /// Set once, from outside of the run.
+    interrupted: Option<&'static AtomicBool>,
+}
 
-/// A call was given up because the deadline is near.
+/// Why something was given up, or not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the function's deadline is near; give it more time, or less to do")]
-pub struct DeadlineReached;
+pub enum GivenUp {
+    /// The deadline is near.
+    #[error("the function's deadline is near; give it more time, or less to do")]
+    DeadlineReached,
+    /// Somebody stopped the run.
+    #[error("the run was interrupted")]
+    Interrupted,
+}
 
 impl Deadline {
     /// There is none, or it is not known.
     #[must_use]
     pub fn unknown() -> Self {
-        Self(None)
+        Self { at: None, interrupted: None }
+    }
+
+    /// The same, and once this is set nothing new is begun. What is under way then comes to its end.
+    #[must_use]
+    pub fn unless(self, interrupted: &'static AtomicBool) -> Self {
+        Self { interrupted: Some(interrupted), ..self }
     }
 
     /// The deadline that Lambda sends with an invocation, in milliseconds since 1970.
@@ -34,16 +52,30 @@ impl Deadline {
             .checked_add(Duration::from_millis(deadline_ms))
             .and_then(|deadline| deadline.duration_since(clock).ok())
             .filter(|left| !left.is_zero());
-        Self(left.and_then(|left| Instant::now().checked_add(left)))
+        Self { at: left.and_then(|left| Instant::now().checked_add(left)), interrupted: None }
     }
 
     /// Whether there is time to start something new and still report on it.
     ///
     /// # Errors
-    /// When there is not.
-    pub fn allows_more(self) -> Result<(), DeadlineReached> {
-        match self.0 {
-            Some(at) if at.saturating_duration_since(Instant::now()) < MARGIN_FOR_THE_REPORT => Err(DeadlineReached),
+    /// When there is not, or the run was interrupted.
+    pub fn allows_more(self) -> Result<(), GivenUp> {
+        self.allows_a_call()?;
+        match self.at {
+            Some(at) if at.saturating_duration_since(Instant::now()) < MARGIN_FOR_THE_REPORT => {
+                Err(GivenUp::DeadlineReached)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether a call may be made that belongs to what was started.
+    ///
+    /// # Errors
+    /// When the run was interrupted.
+    pub fn allows_a_call(self) -> Result<(), GivenUp> {
+        match self.interrupted {
+            Some(interrupted) if interrupted.load(Ordering::Relaxed) => Err(GivenUp::Interrupted),
             Some(_) | None => Ok(()),
         }
     }
@@ -52,9 +84,9 @@ impl Deadline {
     ///
     /// # Errors
     /// When the deadline comes too near; the call is then dropped.
-    pub async fn bound<T>(self, call: impl Future<Output = T>) -> Result<T, DeadlineReached> {
-        match self.0.and_then(|at| at.checked_sub(MARGIN_FOR_A_CALL)) {
-            Some(at) => tokio::time::timeout_at(at, call).await.map_err(|_| DeadlineReached),
+    pub async fn bound<T>(self, call: impl Future<Output = T>) -> Result<T, GivenUp> {
+        match self.at.and_then(|at| at.checked_sub(MARGIN_FOR_A_CALL)) {
+            Some(at) => tokio::time::timeout_at(at, call).await.map_err(|_| GivenUp::DeadlineReached),
             None => Ok(call.await),
         }
     }
@@ -89,7 +121,20 @@ mod tests {
     #[tokio::test]
     async fn a_call_ends_two_seconds_before_the_deadline() {
         let never = std::future::pending::<()>();
-        assert_eq!(in_seconds(2).bound(never).await, Err(DeadlineReached));
+        assert_eq!(in_seconds(2).bound(never).await, Err(GivenUp::DeadlineReached));
         assert_eq!(in_seconds(60).bound(async { 1 }).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_run_begins_nothing_and_ends_what_is_under_way() {
+        let flag: &'static AtomicBool = Box::leak(Box::default());
+        for deadline in [Deadline::unknown().unless(flag), in_seconds(60).unless(flag)] {
+            flag.store(false, Ordering::Relaxed);
+            assert_eq!((deadline.allows_more(), deadline.allows_a_call()), (Ok(()), Ok(())));
+            flag.store(true, Ordering::Relaxed);
+            assert_eq!(deadline.allows_more(), Err(GivenUp::Interrupted));
+            assert_eq!(deadline.allows_a_call(), Err(GivenUp::Interrupted));
+            assert_eq!(deadline.bound(async { 1 }).await, Ok(1));
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::apply::apply;
 use crate::aws::{Aws, CallError};
 use crate::deadline::Deadline;
 use crate::event::Event;
+use crate::image::RepositoryName;
 use crate::inventory;
 use crate::progress::{Progress, Step};
 use crate::pull_time::Principal;
@@ -178,6 +179,23 @@ pub async fn usage_alone(
     let account = own.account.clone();
     let sources = Sources::settle(aws, own, settings.usage, deadline).await;
     Ok((account, sources.discover(deadline, progress).await))
+}
+
+/// Lists the repositories that would be cleaned, and nothing else; an error where a region's can't be listed.
+///
+/// # Errors
+/// When it can't start.
+pub async fn repositories_alone(
+    settings: &Settings,
+    aws: &Aws,
+    deadline: Deadline,
+    progress: &dyn Progress,
+) -> Result<Result<BTreeSet<RepositoryName>, CallError>, RunError> {
+    progress.tell(Step::Settling);
+    let (_, _, registries) = settle_regions(settings, aws, deadline).await?;
+    let listed = inventory::list_registries(aws, registries, &settings.repositories, deadline, progress).await;
+    let names = listed.into_iter().map(|registry| registry.repositories).collect::<Result<Vec<_>, _>>();
+    Ok(names.map(|names| names.into_iter().flatten().collect()))
 }
 
 /// Settles the account, who asks, the regions in which its workloads are looked for, and those whose registries are

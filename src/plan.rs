@@ -199,6 +199,8 @@ pub struct Failure {
 pub enum Unattempted {
     /// The function's deadline was near.
     Deadline,
+    /// Somebody stopped the run.
+    Interrupted,
     /// A call for its repository failed as a whole.
     RepositoryFailed,
     /// What is in use was not known in full any more.
@@ -222,8 +224,10 @@ pub enum SkipReason {
     NotDescribed,
     /// It belongs to an image that was not deleted: an index that names it, or its subject.
     HolderKept,
-    /// The reviewed plan that is carried out does not have it, or would do something else with it.
+    /// The reviewed plan that is carried out does not have it.
     NotReviewed,
+    /// It was reviewed to be archived and is to be deleted now, or the other way round.
+    OtherAction,
 }
 
 /// A plan that may be carried out.

@@ -99,15 +99,21 @@ impl ReviewedPlan {
         }
     }
 
-    /// The repositories that were reviewed and do not exist any more.
+    /// The regions that were reviewed and are not planned any more, and the repositories that do not exist any more.
     #[must_use]
     pub fn warnings(&self, plan: &Plan) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for (region, repositories) in &self.regions {
-            let registry = plan.registries.iter().find(|registry| registry.region == *region);
-            let Some(Ok(planned)) = registry.map(|registry| &registry.repositories) else { continue };
+            let Some(registry) = plan.registries.iter().find(|registry| registry.region == *region) else {
+                let images = repositories.values().map(ReviewedImages::len).sum();
+                warnings.push(Warning::ReviewedRegionLeftOut(region.clone(), images));
+                continue;
+            };
+            // What could not be listed is told as that.
+            let Ok(planned) = &registry.repositories else { continue };
             for (name, images) in repositories {
-                if !planned.iter().any(|repository| repository.repository_name == *name) {
+                // A registry may have 100,000 repositories, and they are in the order of their names.
+                if planned.binary_search_by(|repository| repository.repository_name.cmp(name)).is_err() {
                     warnings.push(Warning::ReviewedRepositoryGone(region.clone(), name.clone(), images.len()));
                 }
             }
@@ -185,7 +191,7 @@ fn difference(image: &StaleImage, reviewed: Option<&ReviewedImage>) -> Option<Sk
     if *image_pushed_at != image.image_pushed_at {
         return Some(SkipReason::Changed);
     }
-    (*action != image.action).then_some(SkipReason::NotReviewed)
+    (*action != image.action).then_some(SkipReason::OtherAction)
 }
 
 #[cfg(test)]

@@ -106,6 +106,12 @@ impl RepositorySelection {
         self.include.iter()
     }
 
+    /// The patterns that exclude.
+    #[must_use]
+    pub fn exclusions(&self) -> impl ExactSizeIterator<Item = &Pattern> {
+        self.exclude.iter()
+    }
+
     /// Whether the repository is cleaned. To be excluded wins.
     #[must_use]
     pub fn contains(&self, repository: &RepositoryName) -> bool {

@@ -12,8 +12,10 @@ pub mod figures;
 mod flags;
 mod given;
 pub mod html;
+mod interruption;
 pub mod markdown;
 mod progress;
+pub mod quoted;
 pub mod saved;
 mod session;
 pub mod table;
@@ -27,16 +29,18 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use clap::error::ErrorKind;
+use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
 use crate::account::AccountId;
 use crate::report::{Outcome, Report};
 use crate::settings::{Environment, Mode};
 use given::Given;
+use quoted::quoted;
 use session::Session;
 
-/// What the report tells is not logged as well.
-const LOG_FILTER: &str = "warn,ecr_cleanup=off";
+/// What the report and the errors tell is not logged as well; `RUST_LOG` asks for more.
+const LOG_FILTER: &str = "off";
 /// A command line that asks for what can't be done.
 #[derive(Debug, PartialEq, Eq)]
 struct WrongUsage(String);
@@ -72,9 +76,15 @@ enum Done {
 
 /// Does what the arguments ask for. The first of them is the program's name.
 pub async fn run(arguments: impl Iterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let matches = match arguments::command().try_get_matches_from(arguments::with_command(arguments)) {
+    let arguments: Vec<OsString> = arguments.collect();
+    let late_command = arguments::late_command(&arguments);
+    let matches = match arguments::command().try_get_matches_from(arguments::with_command(arguments.into_iter())) {
         Ok(matches) => matches,
         Err(error) => {
+            if let (Some(command), ErrorKind::UnknownArgument) = (late_command, error.kind()) {
+                tell(&format!("error: the command comes first: ecr-cleanup {command} …"));
+                return ExitCode::from(2);
+            }
             // Help and version are answers; nobody is to be told that nobody reads them.
             _ = error.print();
             let answered = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -108,6 +118,12 @@ pub async fn run(arguments: impl Iterator<Item = OsString>, environment: &Enviro
 async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     let given = Given::gather(matches, Mode::DryRun, environment)?;
     let out = matches.get_one::<String>("out");
+    if out.is_some_and(|out| out == "-") {
+        return Err(Undone::WrongUsage(
+            "--out takes the name of a file: stdout has the report, and `--format json` is not a plan to carry out"
+                .to_owned(),
+        ));
+    }
     if let Some(folder) = out.and_then(|out| std::path::Path::new(out).parent())
         && !folder.as_os_str().is_empty()
         && !folder.is_dir()
@@ -116,14 +132,25 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
     }
     let session = Session::begin(matches, &given).await?;
     let report = session.run(given.event(), &given, None).await?.report;
-    if let (Some(out), Some(account)) = (out, account_of(&report)) {
-        let text = saved::to_json(&report.plan, account, given.to_save()?, report.started_at);
-        text.map_err(std::io::Error::from)
+    let saved = match (out, account_of(&report)) {
+        (Some(out), Some(account)) => saved::to_json(&report.plan, account, given.to_save()?, report.started_at)
+            .map_err(std::io::Error::from)
             .and_then(|text| std::fs::write(out, text))
-            .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved")))?;
-    }
+            .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved"))),
+        (Some(_) | None, _) => Ok(()),
+    };
+    // What it took minutes to find out is told, whatever becomes of the file.
     session.print(&report)?;
     session.hint(&report, &given);
+    let (stale, max_deletions) = (report.totals.images_stale, given.settings.max_deletions);
+    if let Some(max_deletions) = max_deletions.filter(|max_deletions| *max_deletions < stale) {
+        tell(&format!(
+            "warning: {} stale and maxDeletions is {}, so `ecr-cleanup delete` would delete nothing",
+            figures::counted(stale, "image is", "images are"),
+            figures::count(max_deletions)
+        ));
+    }
+    saved?;
     if let Some(out) = out {
         tell(&format!(
             "The plan is in {out}; `ecr-cleanup delete {out}` carries it out as far as it still holds then."
@@ -133,10 +160,18 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
 }
 
 fn completions(matches: &ArgMatches) -> Result<Done, Undone> {
-    if let Some(shell) = matches.get_one::<clap_complete::Shell>("shell") {
-        let mut script = Vec::new();
-        clap_complete::generate(*shell, &mut arguments::command(), "ecr-cleanup", &mut script);
-        print(&String::from_utf8_lossy(&script))?;
+    /// The generator for bash names the places of its script in two ways where the name has a hyphen, so that nothing
+    /// but commands would be completed.
+    const WITHOUT_HYPHEN: &str = "ecr_cleanup";
+    let Some(shell) = matches.get_one::<Shell>("shell") else { return Ok(Done::Wholly) };
+    let name = if *shell == Shell::Bash { WITHOUT_HYPHEN } else { "ecr-cleanup" };
+    let mut script = Vec::new();
+    clap_complete::generate(*shell, &mut arguments::command(), name, &mut script);
+    for line in String::from_utf8_lossy(&script).lines() {
+        match line.strip_suffix(WITHOUT_HYPHEN).filter(|line| line.contains("complete -F ")) {
+            Some(complete) => print(&format!("{complete}ecr-cleanup\n"))?,
+            None => print(&format!("{line}\n"))?,
+        }
     }
     Ok(Done::Wholly)
 }
@@ -172,9 +207,12 @@ fn print(text: &str) -> Result<(), Undone> {
     }
 }
 
-/// Says something beside what was asked for. Nobody is to be told that nobody listens.
+/// Says something beside what was asked for: its own lines, and nothing else that controls a terminal. Nobody is to be told
+/// that nobody listens.
 fn tell(text: &str) {
-    _ = writeln!(std::io::stderr(), "{text}");
+    for line in text.lines() {
+        _ = writeln!(std::io::stderr(), "{}", quoted(line));
+    }
 }
 
 /// Where something is written.
@@ -191,11 +229,6 @@ fn width(stream: Stream) -> Option<u16> {
         measured.use_stderr();
     }
     measured.width().filter(|width| *width > 0)
-}
-
-/// A number with its noun.
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub enum Warning {
     CleanedUnseen(BTreeSet<Region>),
     /// The event was sent long ago, so everything pushed since is kept.
     OldEvent(DateTime<Utc>),
+    /// A region of a reviewed plan, with so many images in it, is not cleaned any more.
+    ReviewedRegionLeftOut(Region, usize),
     /// A repository of a reviewed plan, with so many images in it, does not exist any more.
     ReviewedRepositoryGone(Region, RepositoryName, usize),
 }
@@ -125,19 +127,17 @@ impl fmt::Display for Warning {
             Self::IndexPullsIgnored(region, command) => {
                 write!(
                     f,
-                    "in {region} this function's reading of an index counts as a pull, so only pulls of its children are looked at"
+                    "in {region} this run's reading of an index counts as a pull: here only pulls of its children are looked at, and runs by others whose reading does not count, such as the function, will take it for somebody's pull ("
                 )?;
                 match command {
-                    Some(command) => {
-                        write!(f, " (to look at both, run `{command}`; a role's path belongs into the ARN)")
-                    }
-                    None => Ok(()),
+                    Some(command) => write!(f, "to prevent both, run `{command}`; a role's path belongs into the ARN)"),
+                    None => f.write_str("run as a role or user that can be registered as a pull-time exclusion)"),
                 }
             }
             Self::IndexPullsUnknown(region, error, command) => {
                 write!(
                     f,
-                    "whether in {region} this function's reading of an index counts as a pull is not known, so only pulls of its children are looked at: {error} ({}",
+                    "whether in {region} this run's reading of an index counts as a pull is not known: here only pulls of its children are looked at, and runs by others may take it for somebody's pull: {error} ({}",
                     error.remedy()
                 )?;
                 match command {
@@ -171,6 +171,11 @@ impl fmt::Display for Warning {
                     "{regions} is cleaned, and usageRegions leaves out what runs there: only what other regions run is known"
                 )
             }
+            Self::ReviewedRegionLeftOut(region, images) => write!(
+                f,
+                "{region}, with {} of the reviewed plan, is not cleaned any more: it is disabled, or the plan's settings leave it out",
+                counted(*images as u64, "image", "images")
+            ),
             Self::ReviewedRepositoryGone(region, repository, images) => write!(
                 f,
                 "repository {repository} in {region} is gone, with {} of the reviewed plan",

@@ -9,7 +9,7 @@ use aws_smithy_async::future::pagination_stream::PaginationStream;
 
 use super::error::{CallError, NO_CREDENTIALS};
 use super::pace::Limiter;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, GivenUp};
 
 /// More of an error's text than this helps no one, and a report may hold thousands.
 const MESSAGE_BYTES: usize = 1_000;
@@ -48,10 +48,8 @@ impl<'a> Caller<'a> {
         R: fmt::Debug + 'static,
     {
         // The SDK's futures are large; boxed, they don't make those of every caller so.
-        match self.deadline.bound(self.at_its_pace(Box::pin(call))).await {
-            Ok(answer) => answer.map_err(|error| from_sdk(api, &error)),
-            Err(reached) => Err((api, reached).into()),
-        }
+        let answer = self.at_its_pace(Box::pin(call)).await.map_err(|given_up| (api, given_up))?;
+        answer.map_err(|error| from_sdk(api, &error))
     }
 
     /// Reads a listing to its end, a page at a time. Where a page has no list, `take` says `None`.
@@ -72,7 +70,7 @@ impl<'a> Caller<'a> {
         R: fmt::Debug + 'static,
     {
         loop {
-            let page = self.deadline.bound(self.at_its_pace(listing.next())).await.map_err(|reached| (api, reached))?;
+            let page = self.at_its_pace(listing.next()).await.map_err(|given_up| (api, given_up))?;
             let page = page.ok_or_else(|| CallError::broke_off(api))?.map_err(|error| from_sdk(api, &error))?;
             let last = next_token(&page).is_none_or(str::is_empty);
             take(page).ok_or_else(|| CallError::no_list(api))?;
@@ -113,11 +111,17 @@ impl<'a> Caller<'a> {
         }
     }
 
-    async fn at_its_pace<T>(&self, call: impl Future<Output = T>) -> T {
-        if let Some(limiter) = self.limiter {
-            limiter.until_ready().await;
-        }
-        call.await
+    /// Waits for the call's turn and for its answer, as long as the deadline allows, and makes none once the run was
+    /// interrupted.
+    async fn at_its_pace<T>(&self, call: impl Future<Output = T>) -> Result<T, GivenUp> {
+        let in_turn = async {
+            if let Some(limiter) = self.limiter {
+                limiter.until_ready().await;
+            }
+            self.deadline.allows_a_call()?;
+            Ok(call.await)
+        };
+        self.deadline.bound(in_turn).await?
     }
 }
 

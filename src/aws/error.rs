@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::deadline::DeadlineReached;
+use crate::deadline::GivenUp;
 
 /// A call that did not succeed, after all retries.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error, Serialize)]
@@ -48,6 +48,12 @@ impl CallError {
         code == DEADLINE_REACHED
     }
 
+    /// Whether the call was not made, since the run was interrupted.
+    #[must_use]
+    pub fn is_interruption(&self) -> bool {
+        self.code == INTERRUPTED
+    }
+
     /// Whether the caller may not do this there at all.
     #[must_use]
     pub fn is_denial(&self) -> bool {
@@ -70,6 +76,7 @@ impl CallError {
             }
             "ExpiredToken" | "ExpiredTokenException" => "renew the credentials".to_owned(),
             DEADLINE_REACHED => "give the function more time".to_owned(),
+            INTERRUPTED => "run again".to_owned(),
             NO_CREDENTIALS => {
                 "give it credentials; for a profile: eval \"$(aws configure export-credentials --format env)\""
                     .to_owned()
@@ -83,11 +90,16 @@ impl CallError {
     }
 }
 
-impl From<(&'static str, DeadlineReached)> for CallError {
-    fn from((api, reached): (&'static str, DeadlineReached)) -> Self {
-        Self { api, code: DEADLINE_REACHED.to_owned(), message: reached.to_string() }
+impl From<(&'static str, GivenUp)> for CallError {
+    fn from((api, given_up): (&'static str, GivenUp)) -> Self {
+        let code = match given_up {
+            GivenUp::DeadlineReached => DEADLINE_REACHED,
+            GivenUp::Interrupted => INTERRUPTED,
+        };
+        Self { api, code: code.to_owned(), message: given_up.to_string() }
     }
 }
 
 pub(super) const DEADLINE_REACHED: &str = "DeadlineReached";
+const INTERRUPTED: &str = "Interrupted";
 pub(super) const NO_CREDENTIALS: &str = "NoCredentials";

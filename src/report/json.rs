@@ -411,7 +411,8 @@ impl SkipReason {
             Self::Changed => "it was pushed again, or is not active any more",
             Self::NotDescribed => "ECR did not describe it again",
             Self::HolderKept => "an index that names it, or the image that it is about, did not go",
-            Self::NotReviewed => "the reviewed plan does not have it, or not for this",
+            Self::NotReviewed => "the reviewed plan does not have it",
+            Self::OtherAction => "it was reviewed to be archived and is to be deleted now, or the other way round",
         }
     }
 }
@@ -422,6 +423,7 @@ impl Unattempted {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deadline => "the function's deadline was near",
+            Self::Interrupted => "the run was interrupted",
             Self::RepositoryFailed => "a call for its repository failed as a whole",
             Self::UsageIncomplete => "what is in use was not known in full any more",
             Self::ArchivingFailed => "archiving failed for other images of its repository",

@@ -156,6 +156,13 @@ fn the_outcome_tells_what_happened() {
             [failed(), Deleted, Deleted, LATE],
             Outcome::Partial,
         ),
+        (
+            "somebody stopped it",
+            Mode::Live,
+            whole(),
+            [Deleted, Deleted, NotAttempted(Unattempted::Interrupted), NotAttempted(Unattempted::Interrupted)],
+            Outcome::Partial,
+        ),
         ("no time for the last", Mode::Live, whole(), [Deleted, Deleted, Deleted, LATE], Outcome::DeadlineReached),
         ("a call failed, the rest was left", Mode::Live, whole(), [failed(), LEFT, LEFT, LEFT], Outcome::Partial),
         (

@@ -1,5 +1,7 @@
 use super::*;
 use crate::image::{ImageStatus, ManifestKind};
+use crate::plan::{Decided, RepositoryPlan};
+use crate::pull_time::IndexPulls;
 use crate::retention::{Kin, StaleReason};
 
 fn digest(number: u8) -> ImageDigest {
@@ -47,13 +49,31 @@ fn what_differs_from_what_was_reviewed_stays() {
         (stale(1, &["a", "b"], &[]), SkipReason::TagsChanged),
         (stale(1, &[], &[]), SkipReason::TagsChanged),
         (pushed_again, SkipReason::Changed),
-        (archived, SkipReason::NotReviewed),
+        (archived, SkipReason::OtherAction),
         (stale(2, &["a"], &[]), SkipReason::NotReviewed),
     ] {
         let known = reviewed(std::slice::from_ref(&image));
         assert_eq!(results(vec![now], Some(&known)), [ImageResult::Skipped(because)]);
     }
     assert_eq!(results(vec![image], None), [ImageResult::Skipped(SkipReason::NotReviewed)]);
+}
+
+#[test]
+fn a_reviewed_repository_that_is_gone_is_told_among_many() {
+    let region: Region = "us-west-2".parse().unwrap();
+    let registry_id: AccountId = "123456789012".parse().unwrap();
+    let names: Vec<RepositoryName> = (0..1_000).map(|n| RepositoryName::from_ecr(&format!("app-{n:04}"))).collect();
+    let is_gone = |place: usize| [0, 1, 500, 999].contains(&place);
+    let images = reviewed(&[stale(1, &["a"], &[])]);
+    let of_region = names.iter().map(|name| (name.clone(), images.clone())).collect();
+    let plan = ReviewedPlan { registry_id: registry_id.clone(), regions: [(region.clone(), of_region)].into() };
+    let left = names.iter().enumerate().filter(|(place, _)| !is_gone(*place));
+    let left = left.map(|(_, name)| RepositoryPlan { repository_name: name.clone(), decided: Ok(Decided::default()) });
+    let repositories = Ok(left.collect());
+    let registry =
+        RegistryPlan { registry_id, region: region.clone(), index_pulls: IndexPulls::default(), repositories };
+    let gone = [0, 1, 500, 999].map(|place| Warning::ReviewedRepositoryGone(region.clone(), names[place].clone(), 1));
+    assert_eq!(plan.warnings(&Plan { registries: vec![registry] }), gone);
 }
 
 #[test]

@@ -32,9 +32,11 @@ Examples:
   ecr-cleanup delete --yes --max-deletions 500       for scripts
   ecr-cleanup delete plan.json                       what `plan --out plan.json` wrote, as far as it still holds
 
+On a terminal both ask before, unless --yes is given. Without one a plan file is consent enough, and all else needs --yes.
+
 What a plan file lists is deleted only if it is still stale, by the settings in the file and by what is in use now,
-and has the tags that were reviewed. Beside a plan file, --max-deletions, --in-use-images, --in-use-file and
---usage-external-id may be given, and no other setting.";
+and has the tags that were reviewed. Beside a plan file, --max-deletions (the lowest holds), --in-use-images,
+--in-use-file and --usage-external-id may be given, as flags or in the environment, and no other setting.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -64,7 +66,7 @@ pub(super) fn command() -> Command {
                         .long("yes")
                         .short('y')
                         .action(ArgAction::SetTrue)
-                        .help("Don't ask; needed without a terminal"),
+                        .help("Don't ask; needed without a terminal, except for a plan file"),
                 )
                 .after_help(DELETE_EXAMPLES),
         )
@@ -122,7 +124,7 @@ fn attended(command: Command, formats: &'static [&'static str]) -> Command {
             Arg::new("tags")
                 .long("tags")
                 .value_name("PATTERN")
-                .help("Take the images with a tag that matches, and no others, unless something holds them"),
+                .help("Take the images with a tag that matches, and no others, unless something holds them; to be among the newest holds none then, without --images-to-keep"),
         )
         .args(flags::all())
 }
@@ -144,6 +146,14 @@ pub(super) fn with_command(arguments: impl Iterator<Item = OsString>) -> Vec<OsS
         arguments.insert(1, "plan".into());
     }
     arguments
+}
+
+/// A command that stands behind flags, where none is looked for.
+pub(super) fn late_command(arguments: &[OsString]) -> Option<String> {
+    let is_flag = arguments.get(1).is_some_and(|first| first.to_string_lossy().starts_with('-'));
+    let command = command();
+    let late = arguments.iter().skip(2).find_map(|argument| command.find_subcommand(argument))?;
+    is_flag.then(|| late.to_string())
 }
 
 #[cfg(test)]

@@ -5,15 +5,18 @@ use std::io::{IsTerminal, Write};
 
 use clap::ArgMatches;
 
+use super::figures::{bytes, counted};
 use super::given::Given;
+use super::quoted::quoted;
 use super::saved::SavedPlan;
 use super::session::Session;
-use super::{Done, Stream, Undone, account_of, counted, done, table, tell};
-use crate::account::AccountId;
+use super::{Done, Stream, Undone, account_of, done, table, tell};
+use crate::account::{AccountId, Region};
 use crate::image::ImageDigest;
-use crate::plan::{ImageResult, Refusal, SkipReason};
+use crate::plan::{ImageResult, Refusal, RegistryPlan, SkipReason};
+use crate::policy::Action;
 use crate::report::Report;
-use crate::review::{ReviewedPlan, Spared, SparedImage};
+use crate::review::{ReviewedImages, ReviewedPlan, Spared, SparedImage};
 use crate::settings::{Environment, Mode};
 
 /// More changes than these are counted, and not told one by one.
@@ -24,6 +27,13 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     if let Some(file) = matches.get_one::<String>("plan") {
         let SavedPlan { created_at, settings, reviewed } = SavedPlan::read(file)?;
         let given = Given::beside_plan(matches, settings, file, environment)?;
+        // Who carries a plan out without a terminal has reviewed it before.
+        if has_somebody_to_ask(matches) && !matches.get_flag("yes") {
+            let question = question_of_plan(&reviewed);
+            if question.is_some_and(|question| !is_agreed(&question)) {
+                return Err(Undone::Failed("not confirmed, so nothing was deleted".to_owned()));
+            }
+        }
         let session = Session::begin(matches, &given).await?;
         let report = session.run(given.event(), &given, Some(&reviewed)).await?.report;
         session.print(&report)?;
@@ -33,13 +43,14 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     let given = Given::gather(matches, Mode::Live, environment)?;
     if matches.get_flag("yes") {
         let session = Session::begin(matches, &given).await?;
+        session.refuse_idle_exclusions_at_once(&given).await?;
         let report = session.run(given.event(), &given, None).await?.report;
         session.print(&report)?;
         session.hint(&report, &given);
+        refuse_no_repository(&report, &given)?;
         return Ok(done(&report));
     }
-    let reads_stdin = matches.get_many::<String>("in-use-file").into_iter().flatten().any(|file| file == "-");
-    if reads_stdin || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !has_somebody_to_ask(matches) {
         return Err(Undone::WrongUsage(
             "there is no terminal to ask on: look at `ecr-cleanup plan`, then give --yes, or save the plan with --out and carry it out with `ecr-cleanup delete PLAN`"
                 .to_owned(),
@@ -49,9 +60,11 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     let mut dry = given.event();
     dry.settings.insert("dryRun".to_owned(), true.into());
     let planned = session.run(dry, &given, None).await?.report;
+    session.refuse_idle_exclusions(&planned, &given)?;
     session.hint(&planned, &given);
+    refuse_no_repository(&planned, &given)?;
     // The question is a dialogue, and stdout is for what comes of it.
-    tell(table::table(&planned, &session.look(Stream::Stderr)).trim_end());
+    _ = write!(std::io::stderr(), "{}", table::table(&planned, &session.look(Stream::Stderr)));
     let (Some(account), images) = (account_of(&planned), planned.totals.images_stale) else {
         return Ok(done(&planned));
     };
@@ -68,7 +81,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
         return Err(Undone::Failed(refusal.to_string()));
     }
     let reviewed = ReviewedPlan::of(account.clone(), &planned.plan);
-    if !is_agreed(&planned, account) {
+    if !is_agreed(&question(&planned, account)) {
         return Err(Undone::Failed("not confirmed, so nothing was deleted".to_owned()));
     }
     session.shown.restart();
@@ -78,22 +91,65 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     Ok(done(&report))
 }
 
-/// Asks whether what was shown is to be done.
-fn is_agreed(planned: &Report, account: &AccountId) -> bool {
+/// Who names what to delete from, and hits nothing, did not mean that.
+fn refuse_no_repository(report: &Report, given: &Given) -> Result<(), Undone> {
+    let selects_none = |registry: &RegistryPlan| registry.repositories.as_ref().is_ok_and(Vec::is_empty);
+    if given.settings.repositories.is_everything() || !report.plan.registries.iter().all(selects_none) {
+        return Ok(());
+    }
+    Err(Undone::WrongUsage(
+        "repositories and excludeRepositories leave no repository, so nothing was deleted".to_owned(),
+    ))
+}
+
+fn has_somebody_to_ask(matches: &ArgMatches) -> bool {
+    let reads_stdin = matches.get_many::<String>("in-use-file").into_iter().flatten().any(|file| file == "-");
+    !reads_stdin && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks whether something is to be done.
+fn is_agreed(question: &str) -> bool {
+    _ = write!(std::io::stderr(), "{} Type yes: ", quoted(question));
+    _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+/// What is to be asked before a reviewed plan is carried out, where there is anything in it.
+fn question_of_plan(ReviewedPlan { registry_id, regions }: &ReviewedPlan) -> Option<String> {
+    let images_in = regions.values().flat_map(|repositories| repositories.values().flat_map(ReviewedImages::values));
+    let (deleted, archived): (Vec<_>, Vec<_>) = images_in.partition(|image| image.action == Action::Expire);
+    let what = match (deleted.len() as u64, archived.len() as u64) {
+        (0, 0) => return None,
+        (deleted, 0) => format!("Delete {}", images(deleted)),
+        (0, archived) => format!("Archive {}", images(archived)),
+        (deleted, archived) => format!("Delete {} and archive {}", images(deleted), images(archived)),
+    };
+    let regions = regions.keys().map(Region::as_str).collect::<Vec<_>>().join(", ");
+    Some(format!("{what} of this plan, as far as it still holds, in {regions} of account {registry_id}?"))
+}
+
+fn question(planned: &Report, account: &AccountId) -> String {
     let totals = &planned.totals;
     let archived = totals.images_to_archive;
     let deleted = totals.images_stale - archived;
     let mut what = Vec::new();
     if deleted > 0 {
-        what.push(format!("Delete {} (up to {})", images(deleted), gib(totals.bytes_stale)));
+        let frees = match totals.exact_bytes_stale {
+            Some(exact) => format!("exactly {}", bytes(exact)),
+            None => format!("up to {}", bytes(totals.bytes_stale)),
+        };
+        what.push(format!("Delete {}, which frees {frees},", images(deleted)));
     }
     if archived > 0 {
-        what.push(format!("archive {} (up to {})", images(archived), gib(totals.bytes_to_archive)));
+        let verb = if deleted > 0 { "and archive" } else { "Archive" };
+        what.push(format!("{verb} {} (up to {})", images(archived), bytes(totals.bytes_to_archive)));
     }
-    _ = write!(std::io::stderr(), "{} of account {account}? Type yes: ", what.join(", and "));
-    _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+    let has_stale = |registry: &&RegistryPlan| {
+        registry.repositories.iter().flatten().any(|it| it.decided.as_ref().is_ok_and(|it| !it.stale.is_empty()))
+    };
+    let regions = planned.plan.registries.iter().filter(has_stale).map(|registry| registry.region.as_str());
+    format!("{} in {} of account {account}?", what.join(" "), regions.collect::<Vec<_>>().join(", "))
 }
 
 /// Tells what is not any more as it was when the plan was reviewed.
@@ -125,7 +181,7 @@ fn tell_changes(report: &Report, title: &str) {
     changes.sort_unstable();
     tell(title);
     for change in changes.iter().take(CHANGES_SHOWN) {
-        tell(&format!("  {change}"));
+        tell(&format!("  {}", quoted(change)));
     }
     if let Some(others) = changes.len().checked_sub(CHANGES_SHOWN).filter(|others| *others > 0) {
         tell(&format!("  and {others} more; --format json has them all"));
@@ -159,10 +215,4 @@ fn change(result: &ImageResult) -> Option<String> {
 
 fn images(number: u64) -> String {
     counted(number, "image", "images")
-}
-
-#[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
-fn gib(bytes: u64) -> String {
-    const GIB: f64 = 1_073_741_824.0;
-    format!("{:.1} GiB", bytes as f64 / GIB)
 }

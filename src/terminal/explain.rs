@@ -7,17 +7,21 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
+use super::figures::{bytes, count};
 use super::given::Given;
+use super::quoted::quoted;
 use super::session::Session;
 use super::{Done, Undone, WrongUsage, done, no_region, print, tell, trouble};
 use crate::account::Region;
 use crate::deadline::Deadline;
 use crate::handler::{self, Attendance, Attended, ExplainedImage, ImageName, Limits, WantedImage};
 use crate::image::{Image, ImageStatus, RepositoryName};
+use crate::plan::ImageAtRisk;
 use crate::reference::{EcrReference, ImageReference};
 use crate::report::Report;
 use crate::retention::{Explanation, Fate, Relations, Relative, Standing};
 use crate::settings::{Environment, Mode, Settings};
+use crate::warning::Warning;
 
 /// A registry for an image that comes without one, so that it is read as every reference is. It is never asked.
 const ANY_REGISTRY: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
@@ -59,12 +63,15 @@ pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> 
         return Err(Undone::Failed(not_found(&asked, &region, &report, &session.shown.passed_over())));
     };
     let selection = Selection::of(&asked, &given.settings);
+    let digest = explained.explanation.image.image_digest;
+    let at_risk = report.plan.decided().flat_map(|decided| &decided.at_risk).find(|image| image.image_digest == digest);
     match session.format.as_str() {
-        "json" => print(&format!("{}\n", json(&explained, selection)))?,
-        _ => print(&text(&explained, selection, Utc::now()))?,
+        "json" => print(&format!("{}\n", json(&explained, at_risk, selection)))?,
+        _ => print(&text(&explained, at_risk, selection, Utc::now()))?,
     }
-    for warning in &report.warnings {
-        tell(&format!("warning: {warning}"));
+    // What ECR's own policy would take is told of this image, and others are not asked about.
+    for warning in report.warnings.iter().filter(|warning| !matches!(warning, Warning::AtRisk(..))) {
+        tell(&quoted(&format!("warning: {warning}")));
     }
     Ok(done(&report))
 }
@@ -77,7 +84,11 @@ fn not_found(
 ) -> String {
     let repository = &wanted.repository_name;
     if let Some(error) = report.plan.errors().next() {
-        return format!("{repository} in {region} could not be read: {error}\n  {}", error.remedy());
+        return format!(
+            "{repository} in {region} could not be read: {}\n  {}",
+            quoted(&error.to_string()),
+            error.remedy()
+        );
     }
     if report.totals.repositories == 0 {
         let nearest = trouble::nearest(repository.as_str(), others.iter());
@@ -128,12 +139,12 @@ impl Selection {
 }
 
 /// For people. `now` is what ages are told by.
-fn text(explained: &ExplainedImage, selection: Selection, now: DateTime<Utc>) -> String {
+fn text(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Selection, now: DateTime<Utc>) -> String {
     let ExplainedImage { region, repository_name, users, explanation } = explained;
     let Explanation { image, pulled_at, fate: _, rank, shielded_by, parents, children, subjects, referrers, relations } =
         explanation;
-    let mut text = format!("{repository_name} in {region}, {}\n", image.image_digest);
-    let mut line = |name: &str, value: &str| _ = writeln!(text, "  {name:<12}{value}");
+    let mut text = quoted(&format!("{repository_name} in {region}, {}", image.image_digest)) + "\n";
+    let mut line = |name: &str, value: &str| _ = writeln!(text, "  {name:<12}{}", quoted(value));
     line("tags", &if image.is_untagged() { "none".to_owned() } else { image.image_tags.join(", ") });
     line("pushed", &image.image_pushed_at.map_or("not told".to_owned(), |at| age(at, now)));
     line("pulled", &pulled_at.map_or("never, as far as it counts".to_owned(), |at| age(at, now)));
@@ -152,11 +163,17 @@ fn text(explained: &ExplainedImage, selection: Selection, now: DateTime<Utc>) ->
     line(
         "rank",
         &rank.map_or("none: it takes no place among the tagged images".to_owned(), |rank| {
-            format!("{} of {} tagged images, the newest first", rank.place, rank.of)
+            format!("{} of {} tagged images, the newest first", count(rank.place as u64), count(rank.of as u64))
         }),
     );
     if let Some(rule) = shielded_by {
         line("rule", &format!("{rule} speaks of it and does not take it"));
+    }
+    if let Some(ImageAtRisk { rule, action, .. }) = at_risk {
+        line(
+            "at risk",
+            &format!("ECR's own lifecycle policy would {} it, although it is in use: {rule}", action.as_str()),
+        );
     }
     match relations {
         Relations::Known => {}
@@ -170,19 +187,20 @@ fn text(explained: &ExplainedImage, selection: Selection, now: DateTime<Utc>) ->
             line(name, &format!("{image_digest}{tags}, which {}", stays(*standing)));
         }
     }
-    text.push_str(&explanation.sentence());
+    text.push_str(&quoted(&explanation.sentence()));
     text.push('\n');
     if selection == Selection::LeftOut {
         _ = writeln!(
             text,
-            "But repositories and excludeRepositories leave {repository_name} out, so nothing of it is ever touched."
+            "But repositories and excludeRepositories leave {} out, so nothing of it is ever touched.",
+            quoted(repository_name.as_str())
         );
     }
     text
 }
 
 /// As JSON.
-fn json(explained: &ExplainedImage, selection: Selection) -> Value {
+fn json(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Selection) -> Value {
     let ExplainedImage { region, repository_name, users, explanation } = explained;
     let Explanation { image, pulled_at, fate, rank, shielded_by, parents, children, subjects, referrers, relations } =
         explanation;
@@ -213,6 +231,7 @@ fn json(explained: &ExplainedImage, selection: Selection) -> Value {
         "usedBy": used_by.collect::<Value>(),
         "rank": rank.map(|rank| json!({ "place": rank.place, "of": rank.of })),
         "shieldedBy": shielded_by.as_ref().map(ToString::to_string),
+        "atRisk": at_risk.map(|image| json!({ "rule": image.rule.to_string(), "action": image.action.as_str() })),
         "parents": relatives(parents),
         "children": relatives(children),
         "subjects": relatives(subjects),
@@ -246,15 +265,13 @@ fn age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let ago = match days {
         ..=0 => "less than a day ago".to_owned(),
         1 => "a day ago".to_owned(),
-        days => format!("{days} days ago"),
+        days => format!("{} days ago", count(days.unsigned_abs())),
     };
     format!("{} ({ago})", rfc3339(time))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
 fn size(image: &Image) -> String {
-    const MIB: f64 = 1_048_576.0;
-    let size = format!("{:.1} MiB", image.image_size_in_bytes as f64 / MIB);
+    let size = bytes(image.image_size_in_bytes);
     if image.manifest.own_bytes(image.image_size_in_bytes) == 0 && image.image_size_in_bytes > 0 {
         format!("{size}, that of the largest image it names")
     } else {

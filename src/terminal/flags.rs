@@ -154,14 +154,30 @@ impl Form {
                 items.filter(|item| !item.is_empty()).collect()
             }
             Self::File => {
-                let value = read_json(text)?;
-                // An event that was tried out can be used as it is, if nothing else stands in it.
-                match value {
-                    Value::Object(mut event) if event.len() == 1 && event.contains_key(key.name) => {
+                let value = match read_json(text)? {
+                    // An event that was tried out can be used as it is, if nothing else stands in it.
+                    Value::Object(mut event) if event.contains_key(key.name) => {
+                        if event.len() > 1 {
+                            return Err(WrongUsage(format!(
+                                "{text} has more settings than {}: give it as --settings {text}",
+                                key.name
+                            )));
+                        }
                         event.remove(key.name).unwrap_or_default()
                     }
+                    // What ECR has for a repository, and what people try first.
+                    Value::Object(policy) if policy.contains_key("rules") && !policy.contains_key("repositories") => {
+                        return Err(WrongUsage(format!(
+                            "{text} is one policy without repositories: write [{{ \"repositories\": [\"*\"], \"rules\": [its rules] }}]"
+                        )));
+                    }
                     value => value,
+                };
+                if value.is_null() {
+                    // It would count as not given, and other images would be stale than somebody meant.
+                    return Err(WrongUsage(format!("{text} holds null; leave it out if there are none")));
                 }
+                value
             }
         })
     }

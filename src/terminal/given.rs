@@ -29,6 +29,8 @@ pub(super) struct Given {
     pub(super) environment: Environment,
     /// The same, settled.
     pub(super) settings: Settings,
+    /// The tags of the images that are taken, and no others are.
+    pub(super) tags: Option<String>,
 }
 
 impl Given {
@@ -44,11 +46,13 @@ impl Given {
         if let Some(pattern) = matches.get_one::<String>("tags") {
             take_tags(&mut event, pattern)?;
         }
+        let policies_file = take_policies(&mut event, &mut environment)?;
         add_images_in_use(&mut event, &environment, images_in_use(matches)?)?;
         let origin = Origin {
             flags: flags.keys().map(String::as_str).collect(),
             tags: matches.get_one::<String>("tags").map(String::as_str),
             file: file.map(String::as_str),
+            policies_file,
         };
         Self::settle(event, environment, mode, &origin)
     }
@@ -70,24 +74,30 @@ impl Given {
                 "--{flag} can't be given beside a plan: {file} has the settings that it was made by (to change them, make a new plan)"
             )));
         }
-        // Of two limits the lower one holds; what is no number is refused below.
+        // Of several limits the lowest holds, wherever it is given; what is no number is refused below.
         if let (Some(Value::Number(given)), Some(Value::Number(planned))) =
             (flags.get(MAX_DELETIONS), settings.get(MAX_DELETIONS))
             && given.as_u64() > planned.as_u64()
         {
             flags.remove(MAX_DELETIONS);
         }
-        let more = flags.remove(IN_USE_IMAGES).into_iter().flat_map(|value| match value {
-            Value::Array(images) => images,
-            other => vec![other],
-        });
-        let more = more.chain(images_in_use(matches)?).collect();
+        let of_flag = flags.remove(IN_USE_IMAGES);
         settings.extend(flags.clone());
-        let external_id = key(EXTERNAL_ID).and_then(|key| key.in_environment(environment));
-        let environment = external_id.map(|(variable, id)| (variable.to_owned(), id.to_owned())).into_iter().collect();
+        // What only takes away counts in the environment too; nothing else there does.
+        let of_environment = |name| key(name).map_or(Ok(None), |key| flags::in_environment(key, environment));
+        let mut asked = vec![EXTERNAL_ID];
+        if is_lower(of_environment(MAX_DELETIONS)?.as_ref(), settings.get(MAX_DELETIONS)) {
+            settings.remove(MAX_DELETIONS);
+            asked.push(MAX_DELETIONS);
+        }
+        let asked = asked.into_iter().filter_map(key).filter_map(|key| key.in_environment(environment));
+        let environment = asked.map(|(variable, text)| (variable.to_owned(), text.to_owned())).collect();
+        let mut more = references(of_environment(IN_USE_IMAGES)?, "IN_USE_IMAGES")?;
+        more.extend(references(of_flag, "--in-use-images")?);
+        more.extend(images_in_use(matches)?);
         add_images_in_use(&mut settings, &environment, more)?;
         let flags = flags.keys().map(String::as_str).collect();
-        let origin = Origin { flags, tags: None, file: Some(file) };
+        let origin = Origin { flags, tags: None, file: Some(file), policies_file: None };
         Self::settle(settings, environment, Mode::Live, &origin)
     }
 
@@ -113,7 +123,8 @@ impl Given {
         }
         event.retain(|name, _| !key(DRY_RUN).is_some_and(|key| key.is_spelled(name)));
         event.insert(DRY_RUN.to_owned(), (mode == Mode::DryRun).into());
-        Ok(Self { event, environment, settings: Settings { mode, ..settings } })
+        let tags = origin.tags.map(str::to_owned);
+        Ok(Self { event, environment, settings: Settings { mode, ..settings }, tags })
     }
 
     /// The event that a run is started with.
@@ -146,6 +157,8 @@ struct Origin<'a> {
     /// What `--tags` made policies of.
     tags: Option<&'a str>,
     file: Option<&'a str>,
+    /// The file that the environment names for policies, with its variable.
+    policies_file: Option<String>,
 }
 
 impl Origin<'_> {
@@ -155,6 +168,9 @@ impl Origin<'_> {
         let (name, rest) = error.key.split_at(end);
         if let (POLICIES, Some(pattern)) = (name, self.tags) {
             return WrongUsage(format!("--tags {pattern}: {error}"));
+        }
+        if let (POLICIES, Some(file)) = (name, &self.policies_file) {
+            return WrongUsage(format!("{file}: {error}"));
         }
         match (self.flags.get(name).and_then(|name| key(name)), self.file) {
             (Some(key), _) => {
@@ -200,6 +216,39 @@ fn take_tags(event: &mut Map<String, Value>, pattern: &str) -> Result<(), WrongU
     });
     event.insert(POLICIES.to_owned(), json!([{ "repositories": ["*"], "rules": [rule] }]));
     Ok(())
+}
+
+/// Takes the policies of a file that the environment names into the event, as the flag does: the file is read once, so that
+/// what is saved of a plan is what made it. Tells the file where it counts.
+fn take_policies(event: &mut Map<String, Value>, environment: &mut Environment) -> Result<Option<String>, WrongUsage> {
+    let Some(key) = key(POLICIES).filter(|_| event.get(POLICIES).is_none_or(Value::is_null)) else { return Ok(None) };
+    let Some((variable, file)) = key.in_environment(environment) else { return Ok(None) };
+    let told = format!("{variable} {file}");
+    event.extend(flags::in_environment(key, environment)?.map(|policies| (POLICIES.to_owned(), policies)));
+    environment.remove(variable);
+    Ok(Some(told))
+}
+
+/// Whether a limit holds before another; one that is no number does, so that the settings refuse it by its name.
+fn is_lower(limit: Option<&Value>, other: Option<&Value>) -> bool {
+    match (limit, other) {
+        (Some(Value::Number(limit)), Some(Value::Number(other))) => limit.as_u64() < other.as_u64(),
+        (Some(_), Some(Value::Number(_) | Value::Null) | None) => true,
+        (Some(_), Some(_)) | (None, _) => false,
+    }
+}
+
+/// The images of a list, each of which has to be one.
+fn references(list: Option<Value>, given_by: &str) -> Result<Vec<Value>, WrongUsage> {
+    let images = match list {
+        Some(Value::Array(images)) => images,
+        Some(other) => vec![other],
+        None => Vec::new(),
+    };
+    for image in images.iter().filter_map(Value::as_str).flat_map(str::split_whitespace) {
+        image.parse::<ImageReference>().map_err(|error| WrongUsage(format!("{given_by}: {error}")))?;
+    }
+    Ok(images)
 }
 
 /// Adds images to those that count as used, wherever these are given.

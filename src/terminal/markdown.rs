@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::figures::{age, bytes, count, counted, freed, short_digests, usd};
+use super::quoted::quoted;
 use super::view::{Freed, HeldView, Images, RepositoryView, View};
 use crate::plan::ImageResult;
 use crate::report::Report;
@@ -74,9 +75,9 @@ fn figures(view: &View) -> String {
         view.finished_at.format("%Y-%m-%d %H:%M"),
         counted(totals.repositories, "repository", "repositories"),
     );
-    let (frees, hold) = match view.mode {
-        Mode::DryRun => ("Deleting what is stale frees", "The registries hold"),
-        Mode::Live => ("That freed", "Before, the registries held"),
+    let frees = match view.mode {
+        Mode::DryRun => "Deleting what is stale frees",
+        Mode::Live => "That freed",
     };
     if view.deleted_nothing() {
         text.push_str("- **Nothing was deleted**\n");
@@ -87,6 +88,7 @@ fn figures(view: &View) -> String {
         }
         text.push('\n');
     }
+    let Some(hold) = view.holding() else { return text + "\n" };
     _ = writeln!(
         text,
         "- {hold} up to {}, which cost up to {} a month",
@@ -298,24 +300,31 @@ impl Bounded {
 /// Text that is shown as it is, in a table as well: nothing in it is markup, a link or a mention.
 fn plain(text: &str) -> String {
     let mut escaped = String::new();
-    for character in bounded(text).chars() {
+    let text = bounded(text);
+    for (place, character) in text.char_indices() {
         match character {
+            // Addresses are links without any markup, unless the same blank stands in them.
+            ':' if text[place..].starts_with("://") => escaped.push_str(":\u{200b}"),
+            '.' if ends_with_www(&text[..place]) => escaped.push_str("\u{200b}."),
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~' | '&' | '!' => {
                 escaped.push('\\');
                 escaped.push(character);
             }
             // A blank of no width, without which somebody of that name would be called.
             '@' => escaped.push_str("@\u{200b}"),
-            character if character.is_control() => escaped.push(' '),
             character => escaped.push(character),
         }
     }
     escaped
 }
 
+fn ends_with_www(text: &str) -> bool {
+    text.len().checked_sub(3).and_then(|from| text.get(from..)).is_some_and(|end| end.eq_ignore_ascii_case("www"))
+}
+
 /// Text as code, in a table as well.
 fn code(text: &str) -> String {
-    let text: String = bounded(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = bounded(text);
     if text.contains(['`', '|']) || text.trim().is_empty() {
         return plain(&text);
     }
@@ -324,13 +333,13 @@ fn code(text: &str) -> String {
 
 /// Text in HTML.
 fn html(text: &str) -> String {
-    bounded(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(['\n', '\r'], " ")
+    bounded(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn bounded(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        Some((end, _)) => quoted(&text[..end]) + "…",
+        None => quoted(text),
     }
 }
 
@@ -394,6 +403,9 @@ mod tests {
             ("[x](y)\n# z", r"\[x\](y) \# z"),
             ("&lt;", r"\&lt;"),
             (r"\|", r"\\\|"),
+            ("see https://example.com.", "see https:\u{200b}//example.com."),
+            ("www.example.com, WWW.example.com", "www\u{200b}.example.com, WWW\u{200b}.example.com"),
+            ("ftp://a@b.c é:// wwé.", "ftp:\u{200b}//a@\u{200b}b.c é:\u{200b}// wwé."),
         ] {
             assert_eq!(plain(text), expected);
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::counted;
+use super::figures::counted;
+use super::{interruption, tell};
 use crate::image::RepositoryName;
 use crate::progress::{Progress, Step};
 
@@ -109,6 +110,20 @@ impl Shown {
         }
     }
 
+    /// From here on a signal would lose the record of what is gone.
+    fn heed_signals(&self) {
+        const TOLD: &str =
+            "interrupted: nothing more is begun, and what is done by now will be told (once more ends it at once)";
+        let bar = match &self.look {
+            Look::Bar(bar) => Some(bar.clone()),
+            Look::Quiet | Look::Lines => None,
+        };
+        interruption::heed(move || match &bar {
+            Some(bar) => bar.suspend(|| tell(TOLD)),
+            None => tell(TOLD),
+        });
+    }
+
     /// Begins a stage of so many things.
     fn count(&self, stage: Stage, of: usize, text: &str) {
         {
@@ -177,6 +192,7 @@ impl Progress for Shown {
             }
             Step::RepositoryRead { .. } => self.advance(Stage::Repositories, 1, "repositories read"),
             Step::Deleting { images } => {
+                self.heed_signals();
                 self.count(Stage::Images, images, &format!("deleting {}", counted(images as u64, "image", "images")));
             }
             Step::Done { images } => self.advance(Stage::Images, images, "images done"),

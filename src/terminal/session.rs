@@ -7,13 +7,15 @@ use clap::ArgMatches;
 
 use super::given::Given;
 use super::progress::{Loudness, Shown};
+use super::quoted::quoted;
 use super::table::{Colours, Details, Look};
-use super::{Stream, Undone, html, markdown, no_region, table, tell, trouble, unwritten, width};
+use super::trouble::Access;
+use super::{Stream, Undone, html, interruption, markdown, no_region, table, tell, trouble, unwritten, width};
 use crate::aws::Aws;
-use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::handler::{self, Attendance, Attended, Limits, RunError};
 use crate::image::RepositoryName;
+use crate::pattern::Pattern;
 use crate::plan::Refusal;
 use crate::report::{Outcome, Report};
 use crate::review::ReviewedPlan;
@@ -32,7 +34,7 @@ impl Session {
     pub(super) async fn begin(matches: &ArgMatches, given: &Given) -> Result<Self, Undone> {
         let shown = Shown::begin(if matches.get_flag("quiet") { Loudness::Quiet } else { Loudness::Normal });
         let profile = matches.get_one::<String>("profile").cloned();
-        let mut aws = Aws::from_profile(profile.as_deref()).await;
+        let mut aws = Aws::from_profile(profile.as_deref()).await.with_somebody_waiting();
         if aws.region().is_none() {
             let first = given.settings.regions.as_ref().and_then(|regions| regions.first());
             let Some(first) = first else {
@@ -58,14 +60,15 @@ impl Session {
         reviewed: Option<&ReviewedPlan>,
     ) -> Result<Attended, Undone> {
         let attendance = Attendance { progress: &self.shown, reviewed, wanted: None };
-        let limits = Limits::until(Deadline::unknown());
+        let limits = Limits::until(interruption::deadline());
         let attended = handler::attended(event, &given.environment, &self.aws, limits, &attendance).await;
         self.shown.end();
         attended.map_err(|error| self.undone(&error))
     }
 
     pub(super) fn undone(&self, error: &RunError) -> Undone {
-        let text = trouble::of_run(error, self.profile.as_deref());
+        let text =
+            trouble::of_run(error, &Access { profile: self.profile.as_deref(), endpoint_url: self.aws.endpoint_url() });
         match error {
             RunError::InvalidSettings(_) => Undone::WrongUsage(text),
             RunError::RegionsUnavailable(_) | RunError::AccountUnknown(_) | RunError::OtherAccount { .. } => {
@@ -113,23 +116,65 @@ impl Session {
         Ok(())
     }
 
-    /// Names the patterns that match no repository, with the one that was probably meant.
+    /// Says what somebody may not have meant: taking images by tag whatever their rank, and patterns that match no
+    /// repository, with the one that was probably meant.
     pub(super) fn hint(&self, report: &Report, given: &Given) {
-        let registries = &report.plan.registries;
-        if registries.iter().any(|registry| registry.repositories.is_err()) {
-            return;
+        if given.tags.is_some() && given.settings.rules.images_to_keep == 0 {
+            tell("warning: --tags takes the newest images too; --images-to-keep N keeps the N newest of a repository");
         }
+        let Some(known) = self.repositories_of(report) else { return };
+        let selection = &given.settings.repositories;
+        for idle in idle(selection.patterns(), &known).chain(idle(selection.exclusions(), &known)) {
+            tell(&quoted(&format!("warning: {idle}")));
+        }
+    }
+
+    /// Refuses to go on with exclusions that exclude nothing: whoever wrote them wants something to stay.
+    pub(super) fn refuse_idle_exclusions(&self, report: &Report, given: &Given) -> Result<(), Undone> {
+        let Some(known) = self.repositories_of(report) else { return Ok(()) };
+        refuse_idle_exclusions(given, &known)
+    }
+
+    /// The same before anything is read but the names of the repositories.
+    pub(super) async fn refuse_idle_exclusions_at_once(&self, given: &Given) -> Result<(), Undone> {
+        if given.settings.repositories.exclusions().len() == 0 {
+            return Ok(());
+        }
+        let listed =
+            handler::repositories_alone(&given.settings, &self.aws, interruption::deadline(), &self.shown).await;
+        let Ok(selected) = listed.map_err(|error| self.undone(&error))? else { return Ok(()) };
         let others = self.shown.passed_over();
-        let read = registries.iter().flat_map(|registry| registry.repositories.iter().flatten());
-        let read = read.map(|repository| &repository.repository_name);
-        let known: BTreeSet<&RepositoryName> = read.chain(&others).collect();
-        for pattern in given.settings.repositories.patterns() {
-            if known.is_empty() || known.iter().any(|name| pattern.matches(name.as_str())) {
-                continue;
-            }
-            let nearest = trouble::nearest(&pattern.to_string(), known.iter().copied());
+        refuse_idle_exclusions(given, &selected.into_iter().chain(others).collect()).inspect_err(|_| self.shown.end())
+    }
+
+    /// The names of all repositories, cleaned or not; `None` where they could not be listed everywhere.
+    fn repositories_of(&self, report: &Report) -> Option<BTreeSet<RepositoryName>> {
+        let registries = report.plan.registries.iter();
+        let read = registries.map(|registry| registry.repositories.as_ref().ok()).collect::<Option<Vec<_>>>()?;
+        let read = read.into_iter().flatten().map(|repository| repository.repository_name.clone());
+        Some(read.chain(self.shown.passed_over()).collect())
+    }
+}
+
+/// Tells of each pattern that matches no repository.
+fn idle<'a>(
+    patterns: impl Iterator<Item = &'a Pattern>,
+    known: &BTreeSet<RepositoryName>,
+) -> impl Iterator<Item = String> {
+    patterns.filter(|pattern| !known.is_empty() && !known.iter().any(|name| pattern.matches(name.as_str()))).map(
+        |pattern| {
+            let nearest = trouble::nearest(&pattern.to_string(), known.iter());
             let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            tell(&format!("`{pattern}` matches no repository{meant}"));
+            format!("`{pattern}` matches no repository{meant}")
+        },
+    )
+}
+
+fn refuse_idle_exclusions(given: &Given, known: &BTreeSet<RepositoryName>) -> Result<(), Undone> {
+    match idle(given.settings.repositories.exclusions(), known).next() {
+        Some(idle) => {
+            Err(Undone::WrongUsage(quoted(&format!("--exclude-repositories: {idle} (so nothing was deleted)"))))
         }
+        None => Ok(()),
     }
 }

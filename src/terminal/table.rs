@@ -12,6 +12,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::figures::{bytes, count, counted, freed, usd};
+use super::quoted::quoted;
 use super::view::{Freed, Images, RepositoryView, View};
 use crate::report::Report;
 use crate::settings::Mode;
@@ -143,9 +144,9 @@ fn left_out(view: &View) -> Option<String> {
 fn footer(view: &View) -> String {
     let totals = &view.totals;
     let mut text = String::new();
-    let (frees, hold) = match view.mode {
-        Mode::DryRun => ("Deleting them frees", "The registries hold"),
-        Mode::Live => ("That freed", "Before, the registries held"),
+    let frees = match view.mode {
+        Mode::DryRun => "Deleting them frees",
+        Mode::Live => "That freed",
     };
     if view.deleted_nothing() {
         text.push_str("Nothing was deleted.\n");
@@ -156,14 +157,16 @@ fn footer(view: &View) -> String {
         }
         text.push_str(".\n");
     }
-    _ = writeln!(
-        text,
-        "{hold} up to {}, which cost up to {} a month; {} in use, {} kept in all.",
-        bytes(totals.bytes),
-        usd(totals.monthly_cost_usd),
-        counted(totals.images_in_use, "image is", "images are"),
-        count(totals.images_kept),
-    );
+    if let Some(hold) = view.holding() {
+        _ = writeln!(
+            text,
+            "{hold} up to {}, which cost up to {} a month; {} in use, {} kept in all.",
+            bytes(totals.bytes),
+            usd(totals.monthly_cost_usd),
+            counted(totals.images_in_use, "image is", "images are"),
+            count(totals.images_kept),
+        );
+    }
     if totals.images_to_archive > 0 {
         let images = counted(totals.images_to_archive, "stale image goes", "stale images go");
         _ = writeln!(text, "{images} to archive storage, which is billed too: {}.", bytes(totals.bytes_to_archive));
@@ -221,6 +224,7 @@ impl Look {
     }
 
     fn says(self, meaning: Meaning, text: &str) -> String {
+        let text = quoted(text);
         let code = match meaning {
             Meaning::Heading => "1",
             Meaning::Warning => "33",
@@ -228,7 +232,7 @@ impl Look {
         };
         match self.colours {
             Colours::Ansi => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            Colours::None => text.to_owned(),
+            Colours::None => text,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Errors as people need them: what failed, what to grant, set or renew, and which name was probably meant.
 
+use super::quoted::quoted;
 use crate::account::AccountId;
 use crate::aws::CallError;
 use crate::handler::RunError;
@@ -8,18 +9,29 @@ use crate::image::RepositoryName;
 /// Names further apart than this are not each other's typos: so many letters of ten.
 const LETTERS_OF_TEN: usize = 4;
 
-/// What kept a run from starting, with what to do about it. `profile` is the one in use, where one is named.
-pub(super) fn of_run(error: &RunError, profile: Option<&str>) -> String {
+/// By what AWS is reached.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Access<'a> {
+    /// The profile, where one is named.
+    pub(super) profile: Option<&'a str>,
+    /// The endpoint, where it is not AWS's own.
+    pub(super) endpoint_url: Option<&'a str>,
+}
+
+/// What kept a run from starting, with what to do about it.
+pub(super) fn of_run(error: &RunError, access: &Access<'_>) -> String {
     match error {
         RunError::InvalidSettings(error) => error.to_string(),
         RunError::RegionsUnavailable(call) => {
-            let remedy =
-                of_credentials(call, profile).unwrap_or_else(|| format!("give --region, or {}", call.remedy()));
-            format!("no region is named, and the enabled ones can't be listed: {call}\n  {remedy}")
+            let remedy = of_access(call, access).unwrap_or_else(|| format!("give --region, or {}", call.remedy()));
+            format!(
+                "no region is named, and the enabled ones can't be listed: {}\n  {remedy}",
+                quoted(&call.to_string())
+            )
         }
         RunError::AccountUnknown(call) => {
-            let remedy = of_credentials(call, profile).unwrap_or_else(|| call.remedy());
-            format!("the account is not known, so nothing can be: {call}\n  {remedy}")
+            let remedy = of_access(call, access).unwrap_or_else(|| call.remedy());
+            format!("the account is not known, so nothing can be: {}\n  {remedy}", quoted(&call.to_string()))
         }
         RunError::OtherAccount { expected, actual } => other_account(expected, actual),
     }
@@ -29,6 +41,16 @@ fn other_account(expected: &AccountId, actual: &AccountId) -> String {
     format!(
         "this is about account {expected}, and the credentials are those of account {actual}: nothing was read or deleted\n  take a --profile of account {expected}"
     )
+}
+
+/// What to do where AWS is not reached, or does not know who asks.
+fn of_access(error: &CallError, Access { profile, endpoint_url }: &Access<'_>) -> Option<String> {
+    match (error.code.as_str(), endpoint_url) {
+        ("DispatchFailure" | "TimeoutError" | "ResponseError", Some(url)) => Some(format!(
+            "{url} is asked instead of AWS, since AWS_ENDPOINT_URL or the profile's endpoint_url says so: is that meant, and does it run?"
+        )),
+        _ => of_credentials(error, *profile),
+    }
 }
 
 /// What to do about missing or expired credentials.
@@ -96,7 +118,7 @@ mod tests {
     fn expired_credentials_come_with_the_command_that_renews_them() {
         let told = |code: &str, message: &str, profile| {
             let error = CallError { api: "sts:GetCallerIdentity", code: code.to_owned(), message: message.to_owned() };
-            of_run(&RunError::AccountUnknown(error), profile)
+            of_run(&RunError::AccountUnknown(error), &Access { profile, endpoint_url: None })
         };
         let sso = told("NoCredentials", "the SSO token has expired and cannot be refreshed", Some("prod"));
         assert!(sso.ends_with("log in again: aws sso login --profile prod"), "{sso}");

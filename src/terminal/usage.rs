@@ -9,9 +9,11 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
+use super::figures::{count, counted};
 use super::given::Given;
+use super::quoted::quoted;
 use super::session::Session;
-use super::{Done, Stream, Undone, counted, print, unwritten, width};
+use super::{Done, Stream, Undone, print, unwritten, width};
 use crate::account::AccountId;
 use crate::deadline::Deadline;
 use crate::handler;
@@ -98,8 +100,8 @@ fn table(discovery: &Discovery, width: Option<u16>) -> String {
     for (reference, holders) in references {
         let digests = discovery.usage.digests_of(reference).map(|(digest, _)| short(digest));
         let (registry, image) = parts(reference);
-        let row = [image, digests.collect::<Vec<_>>().join("\n"), named(holders)];
-        registries.entry(registry).or_default().push(row);
+        let row = [quoted(&image), digests.collect::<Vec<_>>().join("\n"), named(holders)];
+        registries.entry(quoted(&registry)).or_default().push(row);
     }
     let mut text = String::new();
     for (registry, rows) in registries {
@@ -116,12 +118,12 @@ fn table(discovery: &Discovery, width: Option<u16>) -> String {
         text,
         "{} in use, {} of them in ECR; looked for in {} of {}.",
         counted(references.len() as u64, "image", "images"),
-        references.len() - foreign,
+        count((references.len() - foreign) as u64),
         counted(discovery.regions.len() as u64, "region", "regions"),
         counted(discovery.accounts.len() as u64, "account", "accounts"),
     );
     for problem in problems(discovery) {
-        _ = writeln!(text, "warning: {problem}");
+        _ = writeln!(text, "warning: {}", quoted(&problem));
     }
     text
 }
@@ -138,7 +140,7 @@ fn problems(discovery: &Discovery) -> Vec<String> {
 }
 
 fn named(holders: &BTreeSet<Arc<Holder>>) -> String {
-    let mut lines: Vec<String> = holders.iter().take(HOLDERS_SHOWN).map(ToString::to_string).collect();
+    let mut lines: Vec<String> = holders.iter().take(HOLDERS_SHOWN).map(|it| quoted(&it.to_string())).collect();
     if holders.len() > HOLDERS_SHOWN {
         lines.push(format!("and {} more", holders.len() - HOLDERS_SHOWN));
     }

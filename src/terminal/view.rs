@@ -227,6 +227,18 @@ impl View {
         }
     }
 
+    /// Who holds what is told of as a whole: `These repositories hold`; `None` where there are none.
+    #[must_use]
+    pub fn holding(&self) -> Option<&'static str> {
+        match (self.totals.repositories, self.mode) {
+            (0, _) => None,
+            (1, Mode::DryRun) => Some("This repository holds"),
+            (_, Mode::DryRun) => Some("These repositories hold"),
+            (1, Mode::Live) => Some("Before, this repository held"),
+            (_, Mode::Live) => Some("Before, these repositories held"),
+        }
+    }
+
     /// Whether any exact size is known.
     #[must_use]
     pub fn any_is_exact(&self) -> bool {

@@ -7,7 +7,7 @@ use futures::lock::Mutex;
 
 use super::discover::{Discovery, Sources};
 use super::incomplete::UsageIncomplete;
-use crate::deadline::{Deadline, DeadlineReached};
+use crate::deadline::{Deadline, GivenUp};
 use crate::progress::Unattended;
 
 /// How old usage may be.
@@ -45,9 +45,9 @@ pub enum NotFresh {
     /// It could not be read in full.
     #[error(transparent)]
     Incomplete(#[from] UsageIncomplete),
-    /// There is no time left to read it.
+    /// There is no time left to read it, or the run was interrupted.
     #[error(transparent)]
-    DeadlineReached(#[from] DeadlineReached),
+    GivenUp(#[from] GivenUp),
 }
 
 impl<'a> FreshUsage<'a> {

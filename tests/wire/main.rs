@@ -27,6 +27,8 @@ mod terminal;
 mod terminal_asking;
 #[cfg(feature = "cli")]
 mod terminal_errors;
+#[cfg(all(feature = "cli", unix))]
+mod terminal_interrupted;
 #[cfg(feature = "cli")]
 mod terminal_saved;
 #[cfg(feature = "cli")]

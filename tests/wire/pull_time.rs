@@ -91,6 +91,24 @@ async fn a_warning_gives_the_command_that_registers_the_exclusion() {
 }
 
 #[tokio::test]
+async fn who_is_not_registered_hears_that_the_function_takes_their_reading_for_pulls() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    push_index(&app, "v1", 40.0, 40.0);
+    aws.place(ACCOUNT, REGION).exclude_pull_times_of(ROLE);
+    aws.cluster("prod").runs("nginx");
+    assert_eq!(run_on(&aws, daily(true)).await.totals.images_stale, 2, "the function alone");
+    aws.set_caller("arn:aws:iam::123456789012:user/ann");
+    let by_ann = run_on(&aws, daily(true)).await;
+    assert_eq!(by_ann.totals.images_stale, 2);
+    let told = by_ann.warnings.iter().map(ToString::to_string).find(|text| text.contains("counts as a pull")).unwrap();
+    assert!(told.contains("such as the function, will take it for somebody's pull"), "{told}");
+    assert!(told.contains("--principal-arn arn:aws:iam::123456789012:user/ann --region us-west-2"), "{told}");
+    aws.set_caller("arn:aws:sts::123456789012:assumed-role/ecr-cleanup/run");
+    assert_eq!(run_on(&aws, daily(true)).await.totals.images_stale, 0, "and after ann has looked");
+}
+
+#[tokio::test]
 async fn where_it_can_not_be_told_pulls_of_indexes_do_not_count() {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws, Task, access_key_of};
+use simulated_aws::{ACCOUNT, CONFIG_SIZE, Fault, Image, REGION, SimulatedAws, Task, access_key_of};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
@@ -207,6 +207,32 @@ async fn explain_tells_what_an_image_hangs_together_with() {
 }
 
 #[tokio::test]
+async fn explain_writes_sizes_in_the_unit_that_fits() {
+    let aws = world().await;
+    aws.repository("web/app").push(Image::of_layers(&[("tool", 4 * 1024 - CONFIG_SIZE)]).and_tag("small"));
+    let ran = ecr_cleanup(&aws, &["explain", "web/app:small", "--quiet"]).await;
+    assert!(ran.stdout.contains("\n  size        4.0 KiB\n"), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn explain_tells_of_this_image_whether_the_own_policy_of_ecr_would_take_it() {
+    let aws = world().await;
+    let app = aws.repository("web/app");
+    aws.cluster("prod").runs(&app.uri("v10"));
+    let count = json!({ "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 5 });
+    let rule =
+        json!({ "rulePriority": 1, "description": "keep five", "selection": count, "action": { "type": "expire" } });
+    app.set_lifecycle_policy(&json!({ "rules": [rule] }));
+    for (image, is_at_risk) in [("web/app:v1", true), ("web/app:v10", false)] {
+        let ran = ecr_cleanup(&aws, &["explain", image, "--quiet"]).await;
+        let told = "\n  at risk     ECR's own lifecycle policy would expire it, although it is in use: ";
+        assert_eq!((ran.stdout.contains(told), ran.stderr.as_str()), (is_at_risk, ""), "{}", ran.stdout);
+        let json = ecr_cleanup(&aws, &["explain", image, "--quiet", "--format", "json"]).await.json();
+        assert_eq!(json["atRisk"]["action"] == "expire", is_at_risk, "{json}");
+    }
+}
+
+#[tokio::test]
 async fn explain_says_when_nothing_of_a_repository_is_ever_touched() {
     let aws = world().await;
     let ran = ecr_cleanup(&aws, &["explain", "web/app:v2", "--exclude-repositories", "web/*", "--quiet"]).await;
@@ -236,6 +262,28 @@ async fn completions_know_every_flag() {
         assert!(ran.code == 0 && ran.stdout.contains("images-to-keep"), "{shell}: {}", ran.stderr);
     }
     assert!(aws.calls().is_empty());
+}
+
+#[tokio::test]
+async fn bash_completes_commands_flags_and_values() {
+    let aws = SimulatedAws::start().await;
+    let script = file("completions.bash");
+    std::fs::write(&script, ecr_cleanup(&aws, &["completions", "bash"]).await.stdout).unwrap();
+    // Asked as bash asks: by the function that is registered for the command.
+    let ask = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        registered=$(complete -p ecr-cleanup); registered=${registered#*-F }
+        "${registered%% *}" ecr-cleanup "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"; echo "${COMPREPLY[*]}""#;
+    for (words, completed) in [
+        (&["ecr-cleanup", "pl"][..], "plan"),
+        (&["ecr-cleanup", "plan", "--images-to-k"], "--images-to-keep"),
+        (&["ecr-cleanup", "delete", "--ye"], "--yes"),
+        (&["ecr-cleanup", "plan", "--format", ""], "table json markdown html"),
+        (&["ecr-cleanup", "usage", "--format", "j"], "json"),
+    ] {
+        let asked =
+            Command::new("bash").args(["--norc", "-c", ask, "bash", &script]).args(words).output().await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&asked.stdout).trim_end(), completed, "{words:?} {asked:?}");
+    }
 }
 
 #[tokio::test]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use simulated_aws::{Fault, Repository, SimulatedAws};
+use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
 
 use crate::support::set;
-use crate::terminal::{Ran, command, ecr_cleanup};
+use crate::terminal::{Ran, command, ecr_cleanup, file};
 
 async fn world() -> (SimulatedAws, Repository) {
     let aws = SimulatedAws::start().await;
@@ -49,13 +49,47 @@ async fn yes_deletes_what_was_shown() {
     let (aws, app) = world().await;
     let ran = on_a_terminal(&aws, &DELETE, "yes\n").await;
     assert!(
-        ran.stderr.contains("Delete 4 images (up to 0.2 GiB) of account 123456789012? Type yes: "),
+        ran.stderr
+            .contains("Delete 4 images, which frees up to 190.7 MiB, in us-west-2 of account 123456789012? Type yes: "),
         "{}",
         ran.stderr
     );
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(!ran.stdout.is_empty(), "the report of what was done");
     assert_eq!(app.tags(), set(["v5"]));
+}
+
+#[tokio::test]
+async fn the_question_says_exactly_what_is_freed_where_that_is_known() {
+    let aws = SimulatedAws::start().await;
+    aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
+    let app = aws.repository("web/app");
+    let layers = |own| [("base", 10 << 20), (own, 3 << 20)];
+    app.push(Image::of_layers(&layers("one")).and_tag("v1").days_old(9.0));
+    app.push(Image::of_layers(&layers("two")).and_tag("v2").days_old(8.0));
+    aws.cluster("prod").runs(&app.uri("v2"));
+    let ran = on_a_terminal(&aws, &[&DELETE[..], &["--exact-sizes"]].concat(), "no\n").await;
+    let question = "Delete 1 image, which frees exactly 3.0 MiB, in us-west-2 of account 123456789012?";
+    assert!(ran.stderr.contains(question), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_reviewed_plan_is_asked_for_on_a_terminal_before_any_call() {
+    let (aws, app) = world().await;
+    let plan = file("asked-for.json");
+    let ran = ecr_cleanup(&aws, &["plan", "--images-to-keep", "1", "--quiet", "--out", &plan]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    aws.forget_calls();
+    let ran = on_a_terminal(&aws, &["delete", &plan], "no\n").await;
+    let question =
+        "Delete 4 images of this plan, as far as it still holds, in us-west-2 of account 123456789012? Type yes: ";
+    assert!(ran.code == 1 && ran.stderr.contains(question), "{}", ran.stderr);
+    assert!(ran.stderr.contains("not confirmed, so nothing was deleted") && aws.calls().is_empty());
+    let ran = on_a_terminal(&aws, &["delete", &plan, "--yes", "--in-use-images", &app.uri("v1")], "").await;
+    assert!(ran.code == 0 && !ran.stderr.contains("Type yes"), "{}", ran.stderr);
+    assert_eq!(app.tags(), set(["v1", "v5"]));
+    let ran = on_a_terminal(&aws, &["delete", &plan], "yes\n").await;
+    assert_eq!((ran.code, app.tags()), (0, set(["v5"])), "{}", ran.stderr);
 }
 
 #[tokio::test]
@@ -82,7 +116,7 @@ async fn what_comes_into_use_while_somebody_thinks_stays() {
     // The second run begins once the question is answered.
     let happens = move || {
         cluster.runs(&moved.uri("v2"));
-        moved.push(simulated_aws::Image::tagged("v6"));
+        moved.push(Image::tagged("v6"));
     };
     aws.inject(Fault::before("sts:GetCallerIdentity", Duration::ZERO, happens).after(1).times(1));
     let ran = on_a_terminal(&aws, &DELETE, "yes\n").await;
@@ -100,6 +134,8 @@ async fn nobody_is_asked_for_what_would_be_refused_or_is_nothing() {
     assert!(ran.code == 1 && ran.stderr.contains("4 images are stale and maxDeletions is 3"), "{}", ran.stderr);
     let ran = on_a_terminal(&aws, &["delete"], "yes\n").await;
     assert!(ran.code == 0 && ran.stderr.contains("Nothing is to be deleted."), "{}", ran.stderr);
+    let ran = on_a_terminal(&aws, &[&DELETE[..], &["--exclude-repositories", "web/ap"]].concat(), "yes\n").await;
+    assert!(ran.code == 2 && ran.stderr.contains("`web/ap` matches no repository; did you mean"), "{}", ran.stderr);
     aws.inject(Fault::denied("ecs:ListTasks"));
     let ran = on_a_terminal(&aws, &DELETE, "yes\n").await;
     assert!(ran.code == 1 && ran.stderr.contains("what is in use is not known in full"), "{}", ran.stderr);

@@ -1,9 +1,15 @@
 //! Errors as people need them: what failed, where, and what to grant, set or renew.
 
-use simulated_aws::{ACCOUNT, Fault, SimulatedAws, access_key_of};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use simulated_aws::{ACCOUNT, Fault, Image, SimulatedAws, access_key_of};
 use tokio::process::Command;
 
-use crate::terminal::{assert_shown, command, ecr_cleanup, file, finish};
+use crate::terminal::{Ran, assert_shown, command, ecr_cleanup, file, finish};
+
+/// A port on loopback that no test listens on.
+const NOTHING_ANSWERS: &str = "http://127.0.0.1:1";
 
 async fn world() -> SimulatedAws {
     let aws = SimulatedAws::start().await;
@@ -27,6 +33,11 @@ async fn without_a_region_it_says_where_one_can_be_set_and_one_that_is_cleaned_w
         "error: no region is known: set AWS_REGION, give --region, or set a region in the profile\n"
     );
     assert!(aws.calls().is_empty());
+    // The instance metadata is asked for a region too, and what the SDK logs of that is nobody's question.
+    let mut metadata = command(&aws, &["plan", "--quiet"]);
+    metadata.env_remove("AWS_REGION").env_remove("AWS_EC2_METADATA_DISABLED");
+    metadata.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", NOTHING_ANSWERS);
+    assert_eq!(finish(metadata).await.stderr, ran.stderr);
     assert_eq!(without_region(&["plan", "--quiet", "--region", "us-west-2"]).await.code, 0);
     assert!(aws.calls_of("sts:GetCallerIdentity").iter().all(|call| call.region == "us-west-2"));
     assert_eq!(without_region(&["explain", "web/storefront:v1", "--quiet"]).await.code, 2);
@@ -67,6 +78,18 @@ async fn expired_or_missing_credentials_come_with_the_command_that_renews_them()
     let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--profile", "no-such"]).await;
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("profile no-such gives no credentials"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_answer_is_named_and_soon() {
+    let aws = world().await;
+    let mut command = command(&aws, &["plan", "--quiet"]);
+    command.env("AWS_ENDPOINT_URL", NOTHING_ANSWERS);
+    let begun = Instant::now();
+    let ran = finish(command).await;
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let told = "http://127.0.0.1:1 is asked instead of AWS, since AWS_ENDPOINT_URL";
+    assert!(ran.code == 1 && ran.stderr.contains(told), "{}", ran.stderr);
 }
 
 /// A configuration with a profile whose login has expired, and one with keys and a region.
@@ -132,12 +155,55 @@ async fn a_pattern_that_matches_nothing_comes_with_the_nearest_name() {
         assert_eq!(ran.code, 0);
         (ran.stderr, ran.stdout.contains("no repository is cleaned"))
     };
-    let meant = "`web/storefornt` matches no repository; did you mean web/storefront?\n".to_owned();
+    let meant = "warning: `web/storefornt` matches no repository; did you mean web/storefront?\n".to_owned();
     assert_eq!(told(&["--repositories", "web/storefornt"]).await, (meant.clone(), true));
-    assert_eq!(told(&["--repositories", "web/s*,web/storefornt"]).await, (meant, false), "beside one that does");
-    assert_eq!(told(&["--repositories", "db"]).await, ("`db` matches no repository\n".to_owned(), true));
+    assert_eq!(
+        told(&["--repositories", "web/s*,web/storefornt"]).await,
+        (meant.clone(), false),
+        "beside one that does"
+    );
+    assert_eq!(told(&["--repositories", "db"]).await, ("warning: `db` matches no repository\n".to_owned(), true));
     let excluded = ["--repositories", "web/storefront", "--exclude-repositories", "web/*"];
     assert_eq!(told(&excluded).await, (String::new(), true), "that is no typo");
+    assert_eq!(told(&["--exclude-repositories", "web/storefornt"]).await, (meant, false), "what was to stay would go");
+}
+
+#[tokio::test]
+async fn a_plan_that_would_be_refused_says_so() {
+    let aws = world().await;
+    let plan = async |most| {
+        ecr_cleanup(&aws, &["plan", "--quiet", "--images-to-keep", "1", "--max-deletions", most]).await.stderr
+    };
+    let told = "warning: 2 images are stale and maxDeletions is 1, so `ecr-cleanup delete` would delete nothing\n";
+    assert_eq!((plan("1").await.as_str(), plan("2").await.as_str()), (told, ""));
+}
+
+#[tokio::test]
+async fn a_delete_that_hits_no_repository_is_wrong_usage() {
+    let aws = world().await;
+    for (arguments, code) in [
+        (&["--repositories", "db"][..], 2),
+        (&["--repositories", "web/*", "--exclude-repositories", "web/storefront"], 2),
+        (&["--repositories", "web/*"], 0),
+    ] {
+        let ran = ecr_cleanup(&aws, &[&["delete", "--yes", "--quiet"], arguments].concat()).await;
+        assert_eq!((ran.code, ran.stderr.contains("leave no repository, so nothing was deleted")), (code, code == 2));
+    }
+}
+
+#[tokio::test]
+async fn an_exclusion_that_excludes_nothing_deletes_nothing() {
+    let aws = world().await;
+    let arguments = ["delete", "--yes", "--quiet", "--images-to-keep", "1", "--exclude-repositories"];
+    let ran = ecr_cleanup(&aws, &[&arguments[..], &["web/storefornt"]].concat()).await;
+    let told =
+        "--exclude-repositories: `web/storefornt` matches no repository; did you mean web/storefront? (so nothing";
+    assert!(ran.code == 2 && ran.stderr.contains(told), "{}", ran.stderr);
+    assert!(ran.stdout.is_empty() && aws.calls_of("ecr:DescribeImages").is_empty());
+    let _ = aws.repository("db").daily_builds(3);
+    let ran = ecr_cleanup(&aws, &[&arguments[..], &["web/*"]].concat()).await;
+    assert_eq!((ran.code, aws.repository("db").tags().len()), (0, 1), "{}", ran.stderr);
+    assert_eq!(aws.repository("web/storefront").tags().len(), 3);
 }
 
 #[tokio::test]
@@ -147,4 +213,48 @@ async fn a_repository_that_cannot_be_read_is_a_failure_in_part() {
     aws.inject(Fault::denied("ecr:DescribeImages").for_repository("web/other"));
     let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--format", "json"]).await;
     assert_eq!((ran.code, &ran.json()["outcome"]), (1, &serde_json::json!("partial")));
+}
+
+#[tokio::test]
+async fn what_others_wrote_does_not_control_the_terminal() {
+    const HOSTILE: &str = "old\u{1b}]0;x\u{7}\u{1b}[2J\nINJECTED \u{202e}";
+    let aws = world().await;
+    let app = aws.repository("web/storefront");
+    app.push(Image::tagged(&format!("t-{HOSTILE}")).days_old(400.0));
+    aws.cluster("prod").runs(&app.uri("v1"));
+    let count = json!({ "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1 });
+    let rule = json!({ "rulePriority": 1, "description": HOSTILE, "selection": count, "action": { "type": "expire" } });
+    app.set_lifecycle_policy(&json!({ "rules": [rule] }));
+    let policies = file("hostile-policies.json");
+    std::fs::write(&policies, json!([{ "repositories": ["*"], "rules": [rule] }]).to_string()).unwrap();
+    let _ = aws.repository("web/denied").daily_builds(1);
+    aws.inject(Fault::error("ecr:DescribeImages", 400, HOSTILE).for_repository("web/denied"));
+    aws.inject(Fault::error("lambda:ListFunctions", 400, HOSTILE));
+    let settings = ["--quiet", "--policies", &policies];
+    for arguments in [
+        &["plan", "--details"][..],
+        &["plan", "--format", "markdown"],
+        &["explain", "web/storefront:v2"],
+        &["explain", "web/storefront:v1"],
+        &["explain", "web/denied:v1"],
+        &["usage"],
+    ] {
+        let Ran { stdout, stderr, .. } = ecr_cleanup(&aws, &[arguments, &settings].concat()).await;
+        let shown = stdout + &stderr;
+        assert!(shown.contains("INJECTED"), "{arguments:?} quotes it: {shown}");
+        assert!(shown.lines().all(|line| !line.starts_with("INJECTED")), "{arguments:?}: {shown}");
+        let controls = shown.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+        assert_eq!(controls, None, "{arguments:?}: {shown:?}");
+    }
+    aws.heal();
+    let plan = file("hostile-plan.json");
+    let ran = ecr_cleanup(&aws, &[&["plan", "--out", &plan], &settings[..]].concat()).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    app.delete(&app.digest_of(&format!("t-{HOSTILE}")));
+    let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await;
+    assert!(
+        ran.stderr.contains("web/storefront:t-old\u{fffd}]0;x\u{fffd}\u{fffd}[2J INJECTED \u{fffd}@"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -1,7 +1,9 @@
 //! A plan that is saved, reviewed, and carried out as far as it still holds.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use simulated_aws::{Image, REGION, Repository, SimulatedAws, access_key_of};
+use simulated_aws::{Fault, Image, REGION, Repository, SimulatedAws, access_key_of};
 
 use crate::support::{push_multi_arch, set};
 use crate::terminal::{Ran, assert_shown, command, ecr_cleanup, file, finish};
@@ -76,7 +78,7 @@ async fn what_became_used_moved_or_new_since_the_review_stays() {
         image["skippedBecause"].clone()
     };
     assert_eq!(because("stable"), "its tags have changed");
-    assert_eq!(because("v9"), "the reviewed plan does not have it, or not for this");
+    assert_eq!(because("v9"), "the reviewed plan does not have it");
     assert_eq!(
         report["warnings"],
         json!(["repository web/gone in us-west-2 is gone, with 2 images of the reviewed plan"])
@@ -126,6 +128,46 @@ async fn what_is_to_be_archived_is_archived_and_not_deleted() {
     std::fs::write(&policies, rule(&json!({ "type": "expire" })).to_string()).unwrap();
     assert_eq!(ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await.code, 0);
     assert_eq!((app.archived().len(), app.tags().len()), (3, 10));
+}
+
+#[tokio::test]
+async fn what_was_reviewed_to_be_archived_is_not_deleted_and_that_is_a_change() {
+    let (aws, app) = world().await;
+    let plan = saved(&aws, "other-action.json", &[]).await;
+    changed(&plan, |plan| {
+        let images = plan["regions"][0]["repositories"][0]["images"].as_array_mut().unwrap();
+        images.retain(|image| ["v1", "v2"].iter().any(|tag| image["imageTags"] == json!([tag])));
+        images[0]["action"] = json!("archive");
+    });
+    let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--format", "json"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(app.tags().contains("v1") && !app.tags().contains("v2"));
+    let because = "it was reviewed to be archived and is to be deleted now, or the other way round";
+    assert_eq!(ran.json()["regions"][0]["repositories"][0]["stale"][0]["skippedBecause"], because);
+    for told in [&*format!("web/app:v1@{} stays: {because}\n", app.digest_of("v1")), "not touched: 6 images\n"] {
+        assert!(ran.stderr.contains(told), "{told} in {}", ran.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_is_saved_with_the_policies_that_made_it_whatever_becomes_of_their_file() {
+    let (aws, _) = world().await;
+    let (plan, policies) = (file("policies-read-once.json"), file("policies-that-change.json"));
+    let keep = |images: u32| {
+        let count = json!({ "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": images });
+        let rule = json!({ "rulePriority": 1, "selection": count, "action": { "type": "expire" } });
+        json!([{ "repositories": ["*"], "rules": [rule] }])
+    };
+    std::fs::write(&policies, keep(7).to_string()).unwrap();
+    let (changed, later) = (policies.clone(), keep(2).to_string());
+    let happens = move || std::fs::write(&changed, &later).unwrap();
+    aws.inject(Fault::before("sts:GetCallerIdentity", Duration::ZERO, happens).times(1));
+    let mut planning = command(&aws, &["plan", "--quiet", "--format", "json", "--out", &plan]);
+    planning.env("POLICIES_FILE", &policies);
+    let ran = finish(planning).await;
+    assert_eq!((ran.code, &ran.json()["totals"]["imagesStale"]), (0, &json!(3)), "{}", ran.stderr);
+    let saved: Value = serde_json::from_str(&std::fs::read_to_string(&plan).unwrap()).unwrap();
+    assert_eq!(saved["settings"], json!({ "policies": keep(7) }));
 }
 
 #[tokio::test]
@@ -199,6 +241,43 @@ async fn beside_a_plan_only_what_takes_away_from_it_may_be_given() {
 }
 
 #[tokio::test]
+async fn what_only_takes_away_from_a_plan_counts_in_the_environment_too() {
+    let (aws, app) = world().await;
+    let plan = saved(&aws, "beside-environment.json", &["--in-use-images", &app.uri("v1")]).await;
+    let delete = async |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = command(&aws, &[&["delete", &plan, "--quiet"], arguments].concat());
+        command.envs(environment.iter().copied());
+        finish(command).await
+    };
+    aws.forget_calls();
+    for (variable, text, told) in [
+        ("MAX_DELETIONS", "few", "`MAX_DELETIONS` can't be \"few\""),
+        ("IN_USE_IMAGES", "123456789012.dkr.ecr.us-west-2.amazonaws.com/App:v1", "IN_USE_IMAGES: `123456789012"),
+    ] {
+        let refused = delete(&[], &[(variable, text)]).await;
+        assert!(refused.code == 2 && refused.stderr.contains(told), "{}", refused.stderr);
+    }
+    assert!(aws.calls().is_empty());
+    // Seven images: the limit of the environment holds by itself, and where it is the lowest of all.
+    let limit = |number: u32| changed(&plan, |plan| plan["settings"]["maxDeletions"] = json!(number));
+    for (arguments, in_plan, in_environment, holds) in [
+        (&[][..], None, "6", 6),
+        (&["--max-deletions", "8"], None, "5", 5),
+        (&[], Some(4), "5", 4),
+        (&[], Some(9), "6", 6),
+    ] {
+        in_plan.into_iter().for_each(limit);
+        let refused = delete(arguments, &[("MAX_DELETIONS", in_environment)]).await;
+        let told = format!("7 images are stale and maxDeletions is {holds}");
+        assert!(refused.code == 1 && refused.stderr.contains(&told), "{told}: {}", refused.stderr);
+    }
+    let in_use = app.uri("v2");
+    let ran = delete(&["--in-use-images", &app.uri("v3")], &[("IN_USE_IMAGES", &in_use), ("MAX_DELETIONS", "5")]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(app.tags(), set(["v1", "v2", "v3", "v9", "v10"]));
+}
+
+#[tokio::test]
 async fn a_plan_that_is_none_is_refused_before_any_call() {
     let (aws, _) = world().await;
     let plan = saved(&aws, "broken.json", &[]).await;
@@ -231,6 +310,18 @@ async fn a_plan_that_is_none_is_refused_before_any_call() {
 }
 
 #[tokio::test]
+async fn a_region_of_a_plan_that_is_not_cleaned_any_more_is_told() {
+    let (aws, app) = world().await;
+    let _ = aws.region("eu-central-1").repository("web/other").daily_builds(1);
+    let plan = saved(&aws, "region-left-out.json", &[]).await;
+    changed(&plan, |plan| plan["settings"]["region"] = json!("eu-central-1"));
+    let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--format", "json"]).await;
+    let told = "us-west-2, with 8 images of the reviewed plan, is not cleaned any more";
+    assert!(ran.code == 0 && ran.json()["warnings"].to_string().contains(told), "{} {}", ran.stdout, ran.stderr);
+    assert_eq!(app.tags().len(), 10);
+}
+
+#[tokio::test]
 async fn the_plan_of_another_account_deletes_nothing() {
     let (aws, app) = world().await;
     let plan = saved(&aws, "account.json", &[]).await;
@@ -254,4 +345,14 @@ async fn a_plan_that_cannot_be_written_is_told_before_aws_is_asked() {
     let ran = ecr_cleanup(&aws, &["plan", "--out", "no/such/folder/plan.json"]).await;
     assert!(ran.code == 2 && ran.stderr.contains("there is no folder no/such/folder"), "{}", ran.stderr);
     assert!(aws.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_that_could_not_be_written_is_shown_all_the_same() {
+    let (aws, _) = world().await;
+    let folder = file("a-folder");
+    std::fs::create_dir_all(&folder).unwrap();
+    let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--images-to-keep", "2", "--out", &folder]).await;
+    assert!(ran.stdout.starts_with("Dry run, planned: 8 of 10 images"), "{}", ran.stdout);
+    assert!(ran.code == 1 && ran.stderr.ends_with("; the plan was not saved\n"), "{}", ran.stderr);
 }

@@ -98,6 +98,9 @@ async fn tags_select_and_every_protection_stays_on() {
     app.retag("v5", "pr-5");
     let ran = ecr_cleanup(&aws, &["delete", "--yes", "--tags", "pr-*", "--quiet"]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("warning: --tags takes the newest images too; --images-to-keep N"), "{}", ran.stderr);
+    let kept = ecr_cleanup(&aws, &["plan", "--tags", "v*", "--images-to-keep", "20", "--quiet"]).await;
+    assert!(kept.stdout.starts_with("Dry run, planned: 0 of ") && kept.stderr.is_empty(), "{}", kept.stdout);
     let left = app.tags();
     assert!(!left.contains("pr-5") && left.contains("pr-3") && left.contains("pr-4"), "{left:?}");
     assert_eq!(left.len(), 10 + 4 - 2, "nothing else is touched");
@@ -119,8 +122,13 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
     let (settings, broken) = (file("unusable.json"), file("no.json"));
     std::fs::write(&settings, json!({ "imagesToKeep": "ten" }).to_string()).unwrap();
     std::fs::write(&broken, "{").unwrap();
+    let (more, bare) = (file("policies-and-more.json"), file("policy-of-ecr.json"));
+    std::fs::write(&more, json!({ "policies": [], "imagesToKeep": 3 }).to_string()).unwrap();
+    std::fs::write(&bare, json!({ "rules": [] }).to_string()).unwrap();
     for (arguments, told) in [
-        (&["--images-to-keep", "ten"][..], "`--images-to-keep` can't be \"ten\"; accepted: an integer"),
+        (&["--policies", &*more][..], "policies-and-more.json has more settings than policies: give it as --settings "),
+        (&["--policies", &bare], "policy-of-ecr.json is one policy without repositories: write [{ \"repositories\""),
+        (&["--images-to-keep", "ten"], "`--images-to-keep` can't be \"ten\"; accepted: an integer"),
         (&["--max-deletions=-1"], "`--max-deletions` can't be \"-1\""),
         (&["--region", "mars"], "`--region` can't be [\"mars\"]"),
         (&["--settings", &settings], "unusable.json: `imagesToKeep` can't be \"ten\""),
@@ -128,14 +136,30 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
         (&["--settings", "does-not-exist.json"], "does-not-exist.json: No such file"),
         (&["--policies", "does-not-exist.json"], "--policies: does-not-exist.json: No such file"),
         (&["--images-to-kep", "3"], "'--images-to-keep'"),
+        (&["--out", "-"], "--out takes the name of a file"),
         (&["--format", "xml"], "[possible values: table, json, markdown, html]"),
     ] {
         let ran = ecr_cleanup(&aws, &[&["plan"], arguments].concat()).await;
         assert!(ran.code == 2 && ran.stderr.contains(told), "{arguments:?}: {}", ran.stderr);
     }
-    let mut command = command(&aws, &["plan"]);
-    command.env("IMAGES_TO_KEEP", "ten");
-    let ran = finish(command).await;
-    assert!(ran.code == 2 && ran.stderr.contains("`IMAGES_TO_KEEP` can't be"), "{}", ran.stderr);
+    for command in ["delete", "plan"] {
+        let ran = ecr_cleanup(&aws, &["--region", "us-west-2", command]).await;
+        let told = format!("error: the command comes first: ecr-cleanup {command} …\n");
+        assert_eq!((ran.code, ran.stderr), (2, told));
+    }
+    let (nothing, wrong) = (file("policies-null.json"), file("policies-wrong.json"));
+    std::fs::write(&nothing, json!({ "policies": null }).to_string()).unwrap();
+    std::fs::write(&wrong, json!([{ "repositories": ["*"], "rules": "ecs" }]).to_string()).unwrap();
+    for (variable, text, told) in [
+        ("IMAGES_TO_KEEP", "ten", "`IMAGES_TO_KEEP` can't be"),
+        ("POLICIES_FILE", "does-not-exist.json", "POLICIES_FILE: does-not-exist.json: No such file"),
+        ("POLICIES_FILE", &nothing, "policies-null.json holds null"),
+        ("POLICIES_FILE", &wrong, "policies-wrong.json: `policies[0].rules` can't be \"ecs\""),
+    ] {
+        let mut command = command(&aws, &["plan"]);
+        command.env(variable, text);
+        let ran = finish(command).await;
+        assert!(ran.code == 2 && ran.stderr.contains(told), "{told}: {}", ran.stderr);
+    }
     assert!(aws.calls().is_empty());
 }

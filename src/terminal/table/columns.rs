@@ -7,6 +7,7 @@ use crate::plan::ImageResult;
 use crate::report::usd;
 use crate::settings::Mode;
 use crate::terminal::figures::{self, age, bytes, count};
+use crate::terminal::quoted::quoted;
 use crate::terminal::view::{Freed, RepositoryView, View};
 
 /// A name of this many characters still tells what it names, so columns go before names get shorter.
@@ -232,8 +233,8 @@ fn tinted(cell: Cell, text: &str, tint: Tint, colours: Colours) -> Cell {
 fn layout_text(view: &View, column: Column, repository: &RepositoryView) -> String {
     let freed = repository.freed(view.mode);
     match column {
-        Column::Region => repository.region.clone(),
-        Column::Repository => repository.name.clone(),
+        Column::Region => quoted(&repository.region),
+        Column::Repository => quoted(&repository.name),
         Column::Images => count(repository.images),
         Column::InUse => count(repository.images_in_use),
         Column::Kept => count(repository.images_kept),

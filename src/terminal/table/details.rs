@@ -3,7 +3,9 @@
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 
 use super::{Look, Meaning, drawn};
+use crate::settings::Mode;
 use crate::terminal::figures::{age, bytes, counted, short_digests};
+use crate::terminal::quoted::quoted;
 use crate::terminal::view::{RepositoryView, StaleView, View};
 
 /// From here on a line has room for whole digests.
@@ -13,10 +15,17 @@ const WIDE: u16 = 170;
 pub(super) fn add(text: &mut String, view: &View, stale: &[&RepositoryView], look: Look) {
     for repository in stale.iter().filter(|repository| !repository.stale.is_empty()) {
         let RepositoryView { region, name, images_stale, .. } = repository;
-        let heading = format!("\n{region} {name}: {}", counted(*images_stale, "stale image", "stale images"));
+        let heading = format!("{region} {name}: {}", counted(*images_stale, "stale image", "stale images"));
+        text.push('\n');
         text.push_str(&look.says(Meaning::Heading, &heading));
         text.push('\n');
-        let header = ["image", "pushed", "size", "why", "result"].map(str::to_owned).to_vec();
+        // Before it is done, all come to the same, and why they go says if that is to the archive.
+        let columns = match view.mode {
+            Mode::DryRun => 4,
+            Mode::Live => 5,
+        };
+        let header =
+            ["image", "pushed", "size", "why", "result"].into_iter().take(columns).map(str::to_owned).collect();
         let left = CellAlignment::Left;
         let mut table = look.table(header, [left, CellAlignment::Right, CellAlignment::Right, left, left].into_iter());
         if let Some(width) = look.width {
@@ -24,7 +33,7 @@ pub(super) fn add(text: &mut String, view: &View, stale: &[&RepositoryView], loo
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
         for image in &repository.stale {
-            table.add_row(row(image, view, look));
+            table.add_row(row(image, view, look).into_iter().take(columns));
         }
         text.push_str(&drawn(&table));
     }
@@ -36,11 +45,11 @@ pub(super) fn add(text: &mut String, view: &View, stale: &[&RepositoryView], loo
 fn row(image: &StaleView, view: &View, look: Look) -> [Cell; 5] {
     let StaleView { image_digest, image_tags, image_pushed_at, image_size_in_bytes, reason, result } = image;
     let shown = |text: &str| match look.width {
-        Some(width) if width < WIDE => short_digests(text),
-        Some(_) | None => text.to_owned(),
+        Some(width) if width < WIDE => quoted(&short_digests(text)),
+        Some(_) | None => quoted(text),
     };
     let digest = shown(image_digest);
-    let name = if image_tags.is_empty() { digest } else { format!("{} {digest}", image_tags.join(" ")) };
+    let name = if image_tags.is_empty() { digest } else { format!("{} {digest}", quoted(&image_tags.join(" "))) };
     let pushed = image_pushed_at.map_or_else(|| "unknown".to_owned(), |at| age(at, view.finished_at));
     [name, pushed, bytes(*image_size_in_bytes), shown(reason), shown(result)].map(Cell::new)
 }

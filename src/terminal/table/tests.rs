@@ -69,8 +69,17 @@ fn an_account_without_anything_stale_needs_no_table() {
         text,
         "Dry run, planned: 0 of 0 images in 3 repositories are stale.\n\
          3 repositories have nothing stale.\n\
-         The registries hold up to 0 B, which cost up to $0.00 a month; 0 images are in use, 0 kept in all.\n"
+         These repositories hold up to 0 B, which cost up to $0.00 a month; 0 images are in use, 0 kept in all.\n"
     );
+}
+
+#[test]
+fn without_a_repository_there_is_nothing_that_holds_anything() {
+    let text = table_of(&crowd(0, 0), &plain(Some(80), Details::Images));
+    assert_eq!(text, "Dry run, planned: 0 of 0 images in 0 repositories are stale.\n");
+    let mut one = crowd(1, 0);
+    one.totals.repositories = 1;
+    assert!(table_of(&one, &plain(None, Details::Images)).contains("\nThis repository holds up to "));
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! A signal in the middle of a `delete`: what is under way is finished, and what was done is told.
+
+use std::io::{BufRead, BufReader};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use simulated_aws::{Fault, Repository, SimulatedAws};
+use tokio::process::Command;
+
+use crate::terminal::command;
+
+/// Three batches of images, and a delete of them that says yes by itself.
+async fn world() -> (SimulatedAws, Repository) {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("web/app").daily_builds(251);
+    aws.cluster("prod").runs(&app.uri("v251"));
+    (aws, app)
+}
+
+const DELETE: [&str; 7] = ["delete", "--yes", "--images-to-keep", "1", "--quiet", "--format", "json"];
+
+/// A process that can be sent signals from within the simulated account.
+#[derive(Clone, Default)]
+struct Running(Arc<OnceLock<Pid>>);
+
+impl Running {
+    fn send(&self, signal: Signal) {
+        kill_process(*self.0.get().expect("it calls, so it runs"), signal).unwrap();
+    }
+
+    /// Starts the command, and passes on what it says on stderr, line by line.
+    fn start(&self, command: Command, said: std::sync::mpsc::Sender<String>) -> Child {
+        let mut child = command.into_std().spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).all(|line| said.send(line).is_ok()));
+        self.0.set(Pid::from_raw(child.id().try_into().unwrap()).unwrap()).unwrap();
+        child
+    }
+}
+
+/// Waits until it has said that it was interrupted: from then on it knows.
+fn hear(lines: &Mutex<Receiver<String>>) {
+    let line = lines.lock().unwrap().recv().unwrap();
+    assert!(line.starts_with("interrupted: nothing more is begun"), "{line}");
+}
+
+async fn end(child: Child) -> (Option<i32>, String) {
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn the_first_signal_ends_what_is_under_way_and_tells_what_was_done() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let (aws, app) = world().await;
+        let ((said, lines), running) = (channel(), Running::default());
+        let (lines, sender) = (Mutex::new(lines), running.clone());
+        let happens = move || {
+            sender.send(signal);
+            hear(&lines);
+        };
+        aws.inject(Fault::before("ecr:BatchDeleteImage", Duration::ZERO, happens).times(1));
+        let (code, stdout) = end(running.start(command(&aws, &DELETE), said)).await;
+        assert_eq!(code, Some(1), "{signal:?}");
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(report["outcome"], "partial");
+        let totals = &report["totals"];
+        assert_eq!((&totals["imagesDeleted"], &totals["imagesNotAttempted"]), (&json!(100), &json!(150)));
+        let stale = report["regions"][0]["repositories"][0]["stale"].as_array().unwrap();
+        let because = stale.iter().filter(|image| image["result"] == "notAttempted");
+        assert!(because.clone().all(|image| image["notAttemptedBecause"] == "the run was interrupted"));
+        assert_eq!((because.count(), app.tags().len()), (150, 151));
+        assert_eq!(aws.calls_of("ecr:BatchDeleteImage").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_second_signal_ends_it_at_once() {
+    let (aws, _) = world().await;
+    let ((said, lines), running) = (channel(), Running::default());
+    let (lines, sender) = (Mutex::new(lines), running.clone());
+    aws.before_every_call(move |call| {
+        if call.operation == "ecr:BatchDeleteImage" {
+            sender.send(Signal::INT);
+            hear(&lines);
+            sender.send(Signal::INT);
+        }
+    });
+    aws.inject(Fault::no_answer("ecr:BatchDeleteImage"));
+    assert_eq!(end(running.start(command(&aws, &DELETE), said)).await, (Some(130), String::new()));
+}
+
+#[tokio::test]
+async fn before_anything_is_deleted_the_first_signal_ends_it() {
+    let (aws, app) = world().await;
+    let ((said, _lines), running) = (channel(), Running::default());
+    let sender = running.clone();
+    aws.inject(Fault::no_answer("ecr:DescribeImages"));
+    aws.before_every_call(move |call| {
+        if call.operation == "ecr:DescribeImages" {
+            sender.send(Signal::INT);
+        }
+    });
+    assert_eq!(end(running.start(command(&aws, &DELETE), said)).await, (None, String::new()));
+    assert_eq!(app.tags().len(), 251);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_signal_that_is_to_be_ignored_stays_ignored() {
+    let (aws, app) = world().await;
+    let ((said, _lines), running) = (channel(), Running::default());
+    let sender = running.clone();
+    aws.inject(Fault::before("ecr:BatchDeleteImage", Duration::ZERO, move || sender.send(Signal::HUP)));
+    // As `nohup` does.
+    let program = env!("CARGO_BIN_EXE_ecr-cleanup");
+    let mut shell = command(&aws, &[]).into_std();
+    let environment: Vec<_> =
+        shell.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
+    shell = std::process::Command::new("/bin/sh");
+    shell.arg("-c").arg("trap '' HUP; exec \"$0\" \"$@\"").arg(program).args(DELETE).env_clear();
+    shell.envs(environment.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let (code, _) = end(running.start(Command::from(shell), said)).await;
+    assert_eq!((code, app.tags().len()), (Some(0), 1));
+}
