@@ -4,12 +4,15 @@
 //! [`Plan::approve`] makes an [`ApprovedPlan`], and only an approved plan can be applied.
 
 mod bytes;
+mod result;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+
+pub use result::{Failure, ImageResult, SkipReason, Unattempted};
 
 use crate::account::{AccountId, Region};
 use crate::aws::CallError;
@@ -162,72 +165,6 @@ pub struct StaleImage {
     pub kin: Option<Arc<Kin>>,
     /// What became of it.
     pub result: ImageResult,
-}
-
-/// What became of a stale image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImageResult {
-    /// It is to be deleted, or to be archived.
-    Planned,
-    /// ECR deleted it.
-    Deleted,
-    /// ECR moved it to archive storage.
-    Archived,
-    /// It was gone already.
-    Gone,
-    /// ECR refused, because an index still names it.
-    Kept,
-    /// ECR refused, or did not answer.
-    Failed(Box<Failure>),
-    /// It is not any more what was planned to go.
-    Skipped(SkipReason),
-    /// Its turn did not come.
-    NotAttempted(Unattempted),
-}
-
-/// Why an image could not be deleted or archived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// ECR's failure code.
-    pub code: Box<str>,
-    /// What ECR says of it.
-    pub reason: Box<str>,
-}
-
-/// Why an image's turn did not come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unattempted {
-    /// The function's deadline was near.
-    Deadline,
-    /// Somebody stopped the run.
-    Interrupted,
-    /// A call for its repository failed as a whole.
-    RepositoryFailed,
-    /// What is in use was not known in full any more.
-    UsageIncomplete,
-    /// It was to be archived, and that failed for others of its repository.
-    ArchivingFailed,
-}
-
-/// What changed about an image between plan and delete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SkipReason {
-    /// A workload began to use it, or what it names.
-    NowInUse,
-    /// It has other tags.
-    TagsChanged,
-    /// It, or what it names, was pulled.
-    Pulled,
-    /// It was pushed again, or is not ACTIVE any more.
-    Changed,
-    /// ECR neither described it again nor said that it is gone.
-    NotDescribed,
-    /// It belongs to an image that was not deleted: an index that names it, or its subject.
-    HolderKept,
-    /// The reviewed plan that is carried out does not have it.
-    NotReviewed,
-    /// It was reviewed to be archived and is to be deleted now, or the other way round.
-    OtherAction,
 }
 
 /// A plan that may be carried out.
@@ -401,14 +338,6 @@ impl ImageAtRisk {
         let mut at_risk: Vec<Self> = doomed.into_iter().filter_map(tell).collect();
         at_risk.sort_unstable_by_key(|image| image.image_digest);
         at_risk
-    }
-}
-
-impl ImageResult {
-    /// It failed with this code, for this reason.
-    #[must_use]
-    pub fn failed(code: &str, reason: &str) -> Self {
-        Self::Failed(Box::new(Failure { code: code.into(), reason: reason.into() }))
     }
 }
 

@@ -7,7 +7,7 @@ use super::Report;
 use crate::exact_sizes::ExactSizes;
 use crate::plan::{
     AppliedPolicy, Decided, Failure, HeldImage, ImageAtRisk, ImageResult, KeptBecause, RegistryPlan, RepositoryPlan,
-    SkipReason, StaleImage, Unattempted,
+    StaleImage,
 };
 use crate::policy::Action;
 use crate::review::{Spared, SparedImage};
@@ -380,54 +380,6 @@ impl Serialize for StaleJson<'_> {
             | ImageResult::Kept => {}
         }
         image.end()
-    }
-}
-
-impl ImageResult {
-    /// As the report says it.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Planned => "planned",
-            Self::Deleted => "deleted",
-            Self::Archived => "archived",
-            Self::Gone => "gone",
-            Self::Kept => "kept",
-            Self::Failed(_) => "failed",
-            Self::Skipped(_) => "skipped",
-            Self::NotAttempted(_) => "notAttempted",
-        }
-    }
-}
-
-impl SkipReason {
-    /// As the report says it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NowInUse => "a workload uses it now, or an image that it names",
-            Self::TagsChanged => "its tags have changed",
-            Self::Pulled => "it was pulled since, or an image that it names",
-            Self::Changed => "it was pushed again, or is not active any more",
-            Self::NotDescribed => "ECR did not describe it again",
-            Self::HolderKept => "an index that names it, or the image that it is about, did not go",
-            Self::NotReviewed => "the reviewed plan does not have it",
-            Self::OtherAction => "it was reviewed to be archived and is to be deleted now, or the other way round",
-        }
-    }
-}
-
-impl Unattempted {
-    /// As the report says it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Deadline => "the function's deadline was near",
-            Self::Interrupted => "the run was interrupted",
-            Self::RepositoryFailed => "a call for its repository failed as a whole",
-            Self::UsageIncomplete => "what is in use was not known in full any more",
-            Self::ArchivingFailed => "archiving failed for other images of its repository",
-        }
     }
 }
 
