@@ -27,7 +27,7 @@ mod terminal;
 mod terminal_asking;
 #[cfg(feature = "cli")]
 mod terminal_errors;
-#[cfg(all(feature = "cli", unix))]
+#[cfg(all(feature = "cli", target_os = "linux"))]
 mod terminal_interrupted;
 #[cfg(feature = "cli")]
 mod terminal_saved;

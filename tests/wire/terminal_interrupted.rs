@@ -1,7 +1,7 @@
 //! A signal in the middle of a `delete`: what is under way is finished, and what was done is told.
 
 use std::io::{BufRead, BufReader};
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -42,6 +42,22 @@ impl Running {
     }
 }
 
+/// The delete, started by a program that settles what signals do before it becomes the command.
+fn delete_by(aws: &SimulatedAws, program: &str, arguments: &[&str]) -> Command {
+    let own = command(aws, &[]).into_std();
+    let environment = own.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    let mut started = std::process::Command::new(program);
+    started.args(arguments).arg(env!("CARGO_BIN_EXE_ecr-cleanup")).args(DELETE);
+    started.env_clear().envs(environment).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Command::from(started)
+}
+
+/// The delete with signals that do what they do by default. Whoever runs the tests in the background lets them ignore
+/// some, and what is ignored stays so.
+fn delete(aws: &SimulatedAws) -> Command {
+    delete_by(aws, "/usr/bin/env", &["--default-signal=INT,TERM,HUP"])
+}
+
 /// Waits until it has said that it was interrupted: from then on it knows.
 fn hear(lines: &Mutex<Receiver<String>>) {
     let line = lines.lock().unwrap().recv().unwrap();
@@ -64,7 +80,7 @@ async fn the_first_signal_ends_what_is_under_way_and_tells_what_was_done() {
             hear(&lines);
         };
         aws.inject(Fault::before("ecr:BatchDeleteImage", Duration::ZERO, happens).times(1));
-        let (code, stdout) = end(running.start(command(&aws, &DELETE), said)).await;
+        let (code, stdout) = end(running.start(delete(&aws), said)).await;
         assert_eq!(code, Some(1), "{signal:?}");
         let report: Value = serde_json::from_str(&stdout).unwrap();
         assert_eq!(report["outcome"], "partial");
@@ -91,7 +107,7 @@ async fn the_second_signal_ends_it_at_once() {
         }
     });
     aws.inject(Fault::no_answer("ecr:BatchDeleteImage"));
-    assert_eq!(end(running.start(command(&aws, &DELETE), said)).await, (Some(130), String::new()));
+    assert_eq!(end(running.start(delete(&aws), said)).await, (Some(130), String::new()));
 }
 
 #[tokio::test]
@@ -105,11 +121,10 @@ async fn before_anything_is_deleted_the_first_signal_ends_it() {
             sender.send(Signal::INT);
         }
     });
-    assert_eq!(end(running.start(command(&aws, &DELETE), said)).await, (None, String::new()));
+    assert_eq!(end(running.start(delete(&aws), said)).await, (None, String::new()));
     assert_eq!(app.tags().len(), 251);
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_signal_that_is_to_be_ignored_stays_ignored() {
     let (aws, app) = world().await;
@@ -117,14 +132,7 @@ async fn a_signal_that_is_to_be_ignored_stays_ignored() {
     let sender = running.clone();
     aws.inject(Fault::before("ecr:BatchDeleteImage", Duration::ZERO, move || sender.send(Signal::HUP)));
     // As `nohup` does.
-    let program = env!("CARGO_BIN_EXE_ecr-cleanup");
-    let mut shell = command(&aws, &[]).into_std();
-    let environment: Vec<_> =
-        shell.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
-    shell = std::process::Command::new("/bin/sh");
-    shell.arg("-c").arg("trap '' HUP; exec \"$0\" \"$@\"").arg(program).args(DELETE).env_clear();
-    shell.envs(environment.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let (code, _) = end(running.start(Command::from(shell), said)).await;
+    let ignoring = delete_by(&aws, "/bin/sh", &["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+    let (code, _) = end(running.start(ignoring, said)).await;
     assert_eq!((code, app.tags().len()), (Some(0), 1));
 }
