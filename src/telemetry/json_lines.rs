@@ -4,8 +4,9 @@
 //! looks for one in CloudWatch wants to name its fields.
 
 use std::fmt::{self, Debug, Write};
+use std::time::SystemTime;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -23,7 +24,9 @@ where
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = Line(String::from("{"));
-        line.text("timestamp", &Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true));
+        // Not `Utc::now()`, which panics before 1970: a log line must not.
+        let now = DateTime::<Utc>::from(SystemTime::now());
+        line.text("timestamp", &now.to_rfc3339_opts(SecondsFormat::Micros, true));
         line.text("level", event.metadata().level().as_str());
         event.record(&mut line);
         line.text("target", event.metadata().target());
