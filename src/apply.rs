@@ -22,7 +22,6 @@ use crate::aws::{Aws, CallError, Caller, Pace};
 use crate::deadline::{Deadline, GivenUp};
 use crate::image::{ImageDigest, RepositoryName};
 use crate::inventory::{REGIONS_AT_ONCE, REPOSITORIES_AT_ONCE};
-use crate::moment::Moment;
 use crate::plan::{ApprovedPlan, Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage, Unattempted};
 use crate::policy::Action;
 use crate::progress::{Progress, Step};
@@ -125,7 +124,7 @@ pub async fn apply(
 impl Cleaner<'_> {
     async fn clean(&self, stale: &mut [StaleImage]) {
         let mut queue = Queue::of(stale);
-        let mut seen = Seen::default();
+        let mut seen = Seen::new(self.usage.clock());
         let mut archiving = Archiving::default();
         loop {
             let batch = queue.next_batch(stale, IMAGES_PER_CALL);
@@ -149,7 +148,7 @@ impl Cleaner<'_> {
         &self,
         stale: &mut [StaleImage],
         batch: &[usize],
-        seen: &mut Seen,
+        seen: &mut Seen<'_>,
         archiving: &mut Archiving,
     ) -> Result<(), Stop> {
         let (deleted, archived): (Vec<usize>, Vec<usize>) =
@@ -196,7 +195,7 @@ impl Cleaner<'_> {
         stale: &mut [StaleImage],
         places: &[usize],
         together: &[usize],
-        seen: &mut Seen,
+        seen: &mut Seen<'_>,
     ) -> Result<Vec<usize>, Stop> {
         let max_age = self.usage.limits().image_max_age;
         // Both must be young at once, and reading usage again takes time in which images change.
@@ -229,7 +228,7 @@ impl Cleaner<'_> {
     }
 
     /// Looks at images once more. Where the deadline comes too near for that, none of them was attempted.
-    async fn look_at(&self, digests: &BTreeSet<ImageDigest>, seen: &mut Seen) -> Result<(), Stop> {
+    async fn look_at(&self, digests: &BTreeSet<ImageDigest>, seen: &mut Seen<'_>) -> Result<(), Stop> {
         match seen.look_at(digests, self.ecr, self.repository, self.deadline).await {
             Err(error) if error.is_deadline() => Err(Stop::Unattempted(Unattempted::Deadline)),
             looked => Ok(looked?),
@@ -284,15 +283,13 @@ impl Cleaner<'_> {
         call: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
         let timeout = self.usage.limits().delete_timeout;
-        let begun = Moment::now();
+        let clock = self.usage.clock();
+        let begun = clock.now();
         let mut call = pin!(call);
         // The timer stands still while the machine sleeps; after that the call must not be sent once more.
-        let awake =
-            poll_fn(
-                |context| {
-                    if begun.age() > timeout { Poll::Ready(None) } else { call.as_mut().poll(context).map(Some) }
-                },
-            );
+        let awake = poll_fn(|context| {
+            if clock.age_of(begun) > timeout { Poll::Ready(None) } else { call.as_mut().poll(context).map(Some) }
+        });
         tokio::time::timeout(timeout, awake).await.ok().flatten().unwrap_or_else(|| {
             let message = format!("not answered within {timeout:?}, and what is in use may have changed");
             Err(CallError { api, code: "TimeoutError".to_owned(), message })

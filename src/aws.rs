@@ -22,6 +22,7 @@ pub use error::CallError;
 pub use pace::{Haste, Limiter, Pace};
 
 use crate::account::{AccountId, ExternalId, Region, RoleArn};
+use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::pull_time::Principal;
 use role::AssumedRole;
@@ -117,6 +118,12 @@ impl Aws {
     #[must_use]
     pub fn endpoint_url(&self) -> Option<&str> {
         self.config.endpoint_url()
+    }
+
+    /// The clock that the SDK signs requests by.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.config.time_source().map(Clock::of).unwrap_or_default()
     }
 
     /// The region in which global services are asked; `None` where neither the environment nor a profile tells.

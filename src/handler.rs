@@ -6,7 +6,7 @@ mod planner;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures::future::join;
 use serde_json::Value;
 
@@ -89,7 +89,8 @@ pub async fn attended(
     limits: Limits,
     attendance: &Attendance<'_>,
 ) -> Result<Attended, RunError> {
-    let started_at = Utc::now();
+    let clock = aws.clock();
+    let started_at = clock.utc();
     let Limits { deadline, freshness } = limits;
     let Attendance { progress, reviewed, wanted: _ } = *attendance;
     let settings = Settings::resolve(&event.settings, environment)?;
@@ -151,7 +152,7 @@ pub async fn attended(
     let report = Report::new(Run {
         mode: settings.mode,
         started_at,
-        finished_at: Utc::now(),
+        finished_at: clock.utc(),
         discovery: &discovery,
         plan,
         refusal,

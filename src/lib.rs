@@ -37,10 +37,10 @@ pub mod warning;
 
 pub mod account;
 pub mod aws;
+pub mod clock;
 pub mod deadline;
 pub mod image;
 pub mod manifest;
-pub mod moment;
 pub mod pattern;
 pub mod progress;
 pub mod pull_time;

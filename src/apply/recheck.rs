@@ -9,10 +9,10 @@ use aws_sdk_ecr::types::ImageIdentifier;
 use chrono::{DateTime, Utc};
 
 use crate::aws::{CallError, Caller};
+use crate::clock::{Clock, Instant};
 use crate::deadline::Deadline;
 use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::inventory;
-use crate::moment::Moment;
 use crate::plan::{ImageResult, SkipReason, StaleImage};
 use crate::pull_time::IndexPulls;
 use crate::usage::RepositoryUsage;
@@ -24,8 +24,10 @@ const IMAGES_PER_CALL: usize = 100;
 const DESCRIBE_IMAGES: &str = "ecr:DescribeImages";
 
 /// What the images of a repository were seen to be, and when.
-#[derive(Default)]
-pub(super) struct Seen(HashMap<ImageDigest, (Moment, Sight)>);
+pub(super) struct Seen<'a> {
+    clock: &'a Clock,
+    images: HashMap<ImageDigest, (Instant, Sight)>,
+}
 
 enum Sight {
     Described(Image),
@@ -34,20 +36,27 @@ enum Sight {
     LeftOut,
 }
 
-impl Seen {
+impl<'a> Seen<'a> {
+    /// Nothing was looked at yet.
+    pub(super) fn new(clock: &'a Clock) -> Self {
+        Self { clock, images: HashMap::new() }
+    }
+
     /// Those of these images that were not seen within this time.
     pub(super) fn older(&self, digests: impl Iterator<Item = ImageDigest>, age: Duration) -> BTreeSet<ImageDigest> {
         // What is gone is not asked for again in the same batch: it would fail the call for the others.
         let is_young = |digest: &ImageDigest| {
-            self.0.get(digest).is_some_and(|(at, sight)| matches!(sight, Sight::Gone) || at.age() <= age)
+            self.images
+                .get(digest)
+                .is_some_and(|(at, sight)| matches!(sight, Sight::Gone) || self.clock.age_of(*at) <= age)
         };
         digests.filter(|digest| !is_young(digest)).collect()
     }
 
     /// Forgets what will not be asked for again, and what was gone: it may have been pushed anew.
     pub(super) fn forget(&mut self, done: impl Iterator<Item = ImageDigest>) {
-        done.for_each(|digest| _ = self.0.remove(&digest));
-        self.0.retain(|_, (_, sight)| !matches!(sight, Sight::Gone));
+        done.for_each(|digest| _ = self.images.remove(&digest));
+        self.images.retain(|_, (_, sight)| !matches!(sight, Sight::Gone));
     }
 
     /// Looks at images once more.
@@ -65,12 +74,12 @@ impl Seen {
         let mut left: Vec<Vec<ImageDigest>> = digests.chunks(IMAGES_PER_CALL).rev().map(<[_]>::to_vec).collect();
         while let Some(batch) = left.pop() {
             let answer = describe(ecr, repository, &batch, deadline).await;
-            let now = Moment::now();
+            let now = self.clock.now();
             match answer {
                 Ok(answer) => {
-                    self.0.extend(batch.into_iter().map(|digest| (digest, (now, Sight::LeftOut))));
+                    self.images.extend(batch.into_iter().map(|digest| (digest, (now, Sight::LeftOut))));
                     let images = answer.image_details.unwrap_or_default().into_iter().filter_map(inventory::image);
-                    self.0.extend(images.map(|image| (image.image_digest, (now, Sight::Described(image)))));
+                    self.images.extend(images.map(|image| (image.image_digest, (now, Sight::Described(image)))));
                 }
                 // One that is gone fails the whole call. ECR names it in its message, but nothing promises that.
                 Err(error) if error.code == "ImageNotFoundException" => {
@@ -83,7 +92,7 @@ impl Seen {
                             left.push(others.split_off(others.len() / 2));
                         }
                     }
-                    self.0.extend(gone.into_iter().map(|digest| (digest, (now, Sight::Gone))));
+                    self.images.extend(gone.into_iter().map(|digest| (digest, (now, Sight::Gone))));
                     if !others.is_empty() {
                         left.push(others);
                     }
@@ -103,14 +112,14 @@ impl Seen {
         index_pulls: IndexPulls,
     ) -> Option<ImageResult> {
         let skipped = |because| Some(ImageResult::Skipped(because));
-        let image = match self.0.get(&planned.image_digest).map(|(_, sight)| sight) {
+        let image = match self.images.get(&planned.image_digest).map(|(_, sight)| sight) {
             Some(Sight::Described(image)) => image,
             Some(Sight::Gone) => return Some(ImageResult::Gone),
             Some(Sight::LeftOut) | None => return skipped(SkipReason::NotDescribed),
         };
         let mut family = vec![image];
         for descendant in descendants {
-            match self.0.get(descendant).map(|(_, sight)| sight) {
+            match self.images.get(descendant).map(|(_, sight)| sight) {
                 Some(Sight::Described(image)) => family.push(image),
                 Some(Sight::Gone) if usage.holder(*descendant, &[]).is_some() => return skipped(SkipReason::NowInUse),
                 Some(Sight::Gone) => {}

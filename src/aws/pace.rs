@@ -4,8 +4,14 @@
 //! Operations are counted; the SDK's retries come on top.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+use crate::clock::Stopwatch;
 
 /// Calls per second, and how many may be made at once after a pause.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +46,33 @@ const LAMBDA_CONTROL: Share = Share { per_second: 11, burst: 11 };
 const ECR_STORAGE_CLASS: Share = Share { per_second: 20, burst: 20 };
 
 /// Lets calls of one quota through at its pace.
-pub type Limiter = DefaultDirectRateLimiter;
+#[derive(Debug)]
+pub struct Limiter {
+    bucket: RateLimiter<NotKeyed, InMemoryState, Stopwatch, NoOpMiddleware<Duration>>,
+    clock: Stopwatch,
+}
+
+impl Limiter {
+    fn new(share: Share, haste: Haste) -> Self {
+        let rate = |calls: u32| NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN).saturating_mul(haste.0);
+        let quota = Quota::per_second(rate(share.per_second)).allow_burst(rate(share.burst));
+        let clock = Stopwatch::start();
+        Self { bucket: RateLimiter::direct_with_clock(quota, clock), clock }
+    }
+
+    /// Waits for the turn of one call. The waiting is the runtime's, which governor's own is not.
+    pub async fn until_ready(&self) {
+        while let Err(early) = self.bucket.check() {
+            tokio::time::sleep(early.wait_time_from(self.clock.now())).await;
+        }
+    }
+
+    /// Whether it is a call's turn at once, which is then taken.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.bucket.check().is_ok()
+    }
+}
 
 /// How many times faster than its share the function may ask: once against AWS, more where nobody else is disturbed.
 #[derive(Clone, Copy, Debug)]
@@ -80,10 +112,7 @@ impl Pace {
     /// Full buckets.
     #[must_use]
     pub fn new(haste: Haste) -> Self {
-        let limiter = |share: Share| {
-            let rate = |calls: u32| NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN).saturating_mul(haste.0);
-            RateLimiter::direct(Quota::per_second(rate(share.per_second)).allow_burst(rate(share.burst)))
-        };
+        let limiter = |share: Share| Limiter::new(share, haste);
         Self {
             clusters: limiter(ECS_CLUSTERS),
             resources: limiter(ECS_RESOURCES),
@@ -118,7 +147,7 @@ mod tests {
     #[test]
     fn a_burst_goes_at_once_and_the_next_call_waits() {
         let pace = Pace::new(Haste::NONE);
-        assert!((0..25).all(|_| pace.clusters.check().is_ok()));
-        assert!(pace.clusters.check().is_err());
+        assert!((0..25).all(|_| pace.clusters.is_ready()));
+        assert!(!pace.clusters.is_ready());
     }
 }

@@ -45,7 +45,7 @@ fn discovery(incomplete: Option<UsageIncomplete>) -> Discovery {
         regions,
         usage,
         incomplete,
-        completed_at: crate::moment::Moment::now(),
+        completed_at: crate::clock::Clock::default().now(),
     }
 }
 

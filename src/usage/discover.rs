@@ -13,8 +13,8 @@ use super::lambda::LambdaRegion;
 use super::snapshot::{Holder, HolderKind, UsageSnapshot};
 use crate::account::{AccountId, ExternalId, Region, RoleArn};
 use crate::aws::{Aws, CallError, Pace};
+use crate::clock::{Clock, Instant};
 use crate::deadline::Deadline;
-use crate::moment::Moment;
 use crate::progress::{Progress, Step};
 
 /// Regions, of all accounts together, that are read at a time. Each has a few calls under way, and Lambda gives a
@@ -41,6 +41,7 @@ pub struct UsageScope {
 /// Everything that can tell of usage: settled once a run, asked as often as needed.
 #[derive(Debug)]
 pub struct Sources {
+    clock: Clock,
     scope: UsageScope,
     accounts: Vec<AccountSources>,
     unavailable: Vec<Cause>,
@@ -74,7 +75,7 @@ pub struct Discovery {
     /// Why there may be more.
     pub incomplete: Option<UsageIncomplete>,
     /// When the last answer came.
-    pub completed_at: Moment,
+    pub completed_at: Instant,
 }
 
 /// The account that the function runs in.
@@ -89,6 +90,11 @@ pub struct OwnAccount {
 }
 
 impl Sources {
+    /// The clock that ages are told by.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Settles where usage is looked for: assumes the roles and lists the regions of their accounts.
     pub async fn settle(aws: &Aws, own: OwnAccount, scope: UsageScope, deadline: Deadline) -> Self {
         // The own account is read with the function's own role.
@@ -107,12 +113,12 @@ impl Sources {
                 Err(cause) => unavailable.push(cause),
             }
         }
-        Self { scope, accounts, unavailable }
+        Self { clock: aws.clock(), scope, accounts, unavailable }
     }
 
     /// Finds what every workload uses.
     pub async fn discover(&self, deadline: Deadline, progress: &dyn Progress) -> Discovery {
-        let Self { scope, accounts, unavailable } = self;
+        let Self { clock, scope, accounts, unavailable } = self;
         progress.tell(Step::ReadingUsage { regions: accounts.iter().map(|account| account.regions.len()).sum() });
         let places =
             accounts.iter().flat_map(|sources| sources.regions.iter().map(|region| (&sources.account, region)));
@@ -164,7 +170,7 @@ impl Sources {
             regions,
             usage,
             incomplete: (!causes.is_empty()).then_some(UsageIncomplete { causes, usable_regions }),
-            completed_at: Moment::now(),
+            completed_at: clock.now(),
         }
     }
 }

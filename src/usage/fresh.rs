@@ -7,6 +7,7 @@ use futures::lock::Mutex;
 
 use super::discover::{Discovery, Sources};
 use super::incomplete::UsageIncomplete;
+use crate::clock::Clock;
 use crate::deadline::{Deadline, GivenUp};
 use crate::progress::Unattended;
 
@@ -57,6 +58,12 @@ impl<'a> FreshUsage<'a> {
         Self { sources, limits, deadline, latest: Mutex::new(first) }
     }
 
+    /// The clock that ages are told by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        self.sources.clock()
+    }
+
     /// How old usage may be.
     #[must_use]
     pub fn limits(&self) -> FreshnessLimits {
@@ -75,7 +82,7 @@ impl<'a> FreshUsage<'a> {
     /// When it can't be read in full, or there is no time for that.
     pub async fn now(&self) -> Result<Arc<Discovery>, NotFresh> {
         let mut latest = self.latest.lock().await;
-        if latest.completed_at.age() + self.limits.delete_timeout > self.limits.max_age {
+        if self.clock().age_of(latest.completed_at) + self.limits.delete_timeout > self.limits.max_age {
             self.deadline.allows_more()?;
             let renewed = self.sources.discover(self.deadline, &Unattended).await;
             tracing::info!(

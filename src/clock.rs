@@ -1,0 +1,83 @@
+//! The time: what a run's clock says, and how long ago something was seen, also on a machine that slept in between.
+
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_async::time::SharedTimeSource;
+use chrono::{DateTime, Utc};
+use tokio::time::Instant as Awake;
+
+/// The clock of a run. It is the one that the SDK signs requests by, so that a test sets both at once.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(SharedTimeSource);
+
+/// A moment by two clocks: one that nobody sets but that may stand still while the machine sleeps, and one that goes on
+/// but may be set. A laptop's lid, or a paused virtual machine, must not make old knowledge look young.
+#[derive(Clone, Copy, Debug)]
+pub struct Instant {
+    awake: Awake,
+    clock: SystemTime,
+}
+
+impl Clock {
+    /// The clock that this tells the time by.
+    #[must_use]
+    pub fn of(source: SharedTimeSource) -> Self {
+        Self(source)
+    }
+
+    /// Now, to tell ages from.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant { awake: Awake::now(), clock: self.0.now() }
+    }
+
+    /// Now, as people write it.
+    #[must_use]
+    pub fn utc(&self) -> DateTime<Utc> {
+        self.0.now().into()
+    }
+
+    /// How long ago it was, by the clock that says more.
+    #[must_use]
+    pub fn age_of(&self, instant: Instant) -> Duration {
+        // A clock that was set back tells no age, and then the other one counts.
+        instant.awake.elapsed().max(self.0.now().duration_since(instant.clock).unwrap_or_default())
+    }
+}
+
+/// The time since it was made, by the runtime's clock: the one that pauses for a test, as every timer here does.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Awake);
+
+impl Stopwatch {
+    /// One that begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Awake::now())
+    }
+}
+
+impl governor::clock::Clock for Stopwatch {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_as_old_as_the_clock_says_that_went_further() {
+        let hour = Duration::from_hours(1);
+        let clock = Clock::default();
+        let now = clock.now();
+        let slept = Instant { clock: now.clock - hour, ..now };
+        assert!(clock.age_of(slept) >= hour, "the machine slept");
+        let set_back = Instant { clock: now.clock + hour, ..now };
+        assert!(clock.age_of(set_back) < hour, "the clock was set back");
+        assert!(clock.age_of(now) < hour);
+    }
+}
