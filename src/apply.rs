@@ -15,20 +15,22 @@ use std::task::Poll;
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::operation::batch_delete_image::BatchDeleteImageOutput;
 use aws_sdk_ecr::types::{ImageIdentifier, TargetStorageClass};
+use ecr_cleanup_core::call_error::{CallError, GivenUp, Missing};
+use ecr_cleanup_core::image::{ImageDigest, RepositoryName};
+use ecr_cleanup_core::plan::{
+    ApprovedPlan, Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage, Unattempted,
+};
+use ecr_cleanup_core::policy::Action;
+use ecr_cleanup_core::pull_time::{IndexPulls, Principal};
 use futures::stream::{self, StreamExt};
 
-use crate::account::AccountId;
-use crate::aws::{Aws, CallError, Caller, Pace};
-use crate::deadline::{Deadline, GivenUp};
-use crate::image::{ImageDigest, RepositoryName};
-use crate::inventory::{REGIONS_AT_ONCE, REPOSITORIES_AT_ONCE};
-use crate::plan::{ApprovedPlan, Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage, Unattempted};
-use crate::policy::Action;
-use crate::progress::{Progress, Step};
-use crate::pull_time::IndexPulls;
-use crate::usage::{FreshUsage, NotFresh};
+use crate::aws::{Aws, Caller, Pace, Quota};
+use crate::deadline::Deadline;
+use crate::discovery::{FreshUsage, NotFresh};
+use crate::progress::{News, Progress};
+use crate::registry::{REGISTRIES_AT_ONCE, REPOSITORIES_AT_ONCE, Registry};
 use queue::Queue;
-use recheck::Seen;
+use recheck::LastLooks;
 
 /// The most images that `BatchDeleteImage` takes.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>.
@@ -37,14 +39,17 @@ const IMAGES_PER_CALL: usize = 100;
 const BATCH_DELETE_IMAGE: &str = "ecr:BatchDeleteImage";
 const UPDATE_IMAGE_STORAGE_CLASS: &str = "ecr:UpdateImageStorageClass";
 
+/// `UpdateImageStorageClass` takes one image a call and has no published rate: as fast as ECS may be asked.
+const STORAGE_CLASS: Quota = Quota { calls: &[UPDATE_IMAGE_STORAGE_CLASS], per_second: 20, burst: 20 };
+
 /// The errors of `UpdateImageStorageClass` that tell of the image and not of the call.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html>.
 const OF_THE_IMAGE: [&str; 2] = ["ImageStorageClassUpdateNotSupportedException", "ValidationException"];
 
 /// One repository, and how it is cleaned.
 struct Cleaner<'a> {
+    registry: &'a Registry<'a>,
     ecr: &'a Client,
-    registry_id: &'a AccountId,
     repository: &'a RepositoryName,
     index_pulls: IndexPulls,
     usage: &'a FreshUsage<'a>,
@@ -89,21 +94,23 @@ pub async fn apply(
     aws: &Aws,
     approved: ApprovedPlan,
     usage: &FreshUsage<'_>,
-    deadline: Deadline,
+    principal: &Principal,
     progress: &dyn Progress,
 ) -> Plan {
+    let deadline = usage.deadline();
     let mut plan = approved.into_plan();
     let images = plan.stale().filter(|image| image.result == ImageResult::Planned).count();
-    progress.tell(Step::Deleting { images });
-    let clean_region = async |registry: &mut RegistryPlan| {
-        let RegistryPlan { registry_id, region, index_pulls, repositories } = registry;
-        let (ecr, pace, index_pulls) = (aws.ecr(region), aws.pace(), *index_pulls);
+    progress.tell(News::Deleting { images });
+    let clean_registry = async |registry: &mut RegistryPlan| {
+        let RegistryPlan { place, index_pulls, repositories } = registry;
+        let (ecr, pace, index_pulls) = (aws.ecr(&place.region), aws.pace([STORAGE_CLASS].iter()), *index_pulls);
+        let registry = Registry::new(aws, place.clone(), principal, deadline);
         stream::iter(repositories.iter_mut().flatten())
             .for_each_concurrent(REPOSITORIES_AT_ONCE, async |RepositoryPlan { repository_name, decided }| {
                 if let Ok(Decided { stale, kept_indexes, .. }) = decided {
                     let cleaner = Cleaner {
+                        registry: &registry,
                         ecr: &ecr,
-                        registry_id,
                         repository: repository_name,
                         nested: nested_indexes(stale, kept_indexes),
                         index_pulls,
@@ -117,26 +124,26 @@ pub async fn apply(
             })
             .await;
     };
-    stream::iter(plan.registries.iter_mut()).for_each_concurrent(REGIONS_AT_ONCE, clean_region).await;
+    stream::iter(plan.registries.iter_mut()).for_each_concurrent(REGISTRIES_AT_ONCE, clean_registry).await;
     plan
 }
 
 impl Cleaner<'_> {
     async fn clean(&self, stale: &mut [StaleImage]) {
         let mut queue = Queue::of(stale);
-        let mut seen = Seen::new(self.usage.clock());
+        let mut looks = LastLooks::new(self.usage.clock());
         let mut archiving = Archiving::default();
         loop {
             let batch = queue.next_batch(stale, IMAGES_PER_CALL);
             if batch.is_empty() {
                 return;
             }
-            if let Err(stop) = self.clean_batch(stale, &batch, &mut seen, &mut archiving).await {
+            if let Err(stop) = self.clean_batch(stale, &batch, &mut looks, &mut archiving).await {
                 self.stop(stale, &batch, stop);
                 return;
             }
-            self.progress.tell(Step::Done { images: batch.len() });
-            seen.forget(batch.iter().map(|place| stale[*place].image_digest));
+            self.progress.tell(News::Done { images: batch.len() });
+            looks.forget(batch.iter().map(|place| stale[*place].image_digest));
             for place in batch {
                 queue.release_followers_of(place);
             }
@@ -148,29 +155,29 @@ impl Cleaner<'_> {
         &self,
         stale: &mut [StaleImage],
         batch: &[usize],
-        seen: &mut Seen<'_>,
+        looks: &mut LastLooks<'_>,
         archiving: &mut Archiving,
     ) -> Result<(), Stop> {
         let (deleted, archived): (Vec<usize>, Vec<usize>) =
             batch.iter().partition(|place| stale[**place].action == Action::Expire);
         if !deleted.is_empty() {
-            let unhindered = self.unhindered(stale, &deleted, &deleted, seen).await?;
-            if !unhindered.is_empty() {
-                let answer = self.delete(unhindered.iter().map(|place| stale[*place].image_digest)).await?;
-                take_results(stale, &unhindered, &answer);
+            let still_due = self.still_due(stale, &deleted, &deleted, looks).await?;
+            if !still_due.is_empty() {
+                let answer = self.delete(still_due.iter().map(|place| stale[*place].image_digest)).await?;
+                take_results(stale, &still_due, &answer);
             }
         }
         for (done, place) in archived.iter().enumerate() {
             if !archiving.goes_on() {
                 stale[*place].result = ImageResult::NotAttempted(Unattempted::ArchivingFailed);
-            } else if !self.unhindered(stale, &[*place], &archived[done..], seen).await?.is_empty() {
+            } else if !self.still_due(stale, &[*place], &archived[done..], looks).await?.is_empty() {
                 // They go one by one, and what comes later is looked at again when that has taken long.
                 match self.archive(stale[*place].image_digest).await {
                     Ok(result) => {
                         stale[*place].result = result;
                         *archiving = Archiving::default();
                     }
-                    Err(error) if error.code == "RepositoryNotFoundException" || error.is_interruption() => {
+                    Err(error) if error.is_missing(Missing::Repository) || error.is_interruption() => {
                         return Err(error.into());
                     }
                     Err(error) if error.is_deadline() => {
@@ -190,12 +197,12 @@ impl Cleaner<'_> {
 
     /// Those of `places` that still are what was planned to go; the others get their results. Where it is time to look
     /// again, all of `together` are looked at.
-    async fn unhindered(
+    async fn still_due(
         &self,
         stale: &mut [StaleImage],
         places: &[usize],
         together: &[usize],
-        seen: &mut Seen<'_>,
+        looks: &mut LastLooks<'_>,
     ) -> Result<Vec<usize>, Stop> {
         let max_age = self.usage.limits().image_max_age;
         // Both must be young at once, and reading usage again takes time in which images change.
@@ -206,30 +213,30 @@ impl Cleaner<'_> {
             let own_together = own(together);
             let descendants = descendants.filter(|digest| !own_together.contains(digest));
             // What goes is looked at last, so that nothing comes between the look and the delete.
-            for old in [seen.older(descendants, max_age), seen.older(own_together.iter().copied(), max_age)] {
-                self.look_at(&old, seen).await?;
+            for old in [looks.older(descendants, max_age), looks.older(own_together.iter().copied(), max_age)] {
+                self.look_at(&old, looks).await?;
             }
             let usage = self.usage.now().await?;
-            if seen.older(own(places).into_iter(), max_age).is_empty() {
+            if looks.older(own(places).into_iter(), max_age).is_empty() {
                 break usage;
             }
         };
         self.deadline.allows_more()?;
-        let usage = usage.usage.of_repository(self.registry_id, self.repository);
-        let mut unhindered = Vec::new();
+        let usage = usage.known().of_repository(&self.registry.place.account, self.repository);
+        let mut still_due = Vec::new();
         for place in places {
             let image = &stale[*place];
-            match seen.hindrance(image, &self.descendants(image), &usage, self.index_pulls) {
+            match looks.skip_reason(image, &self.descendants(image), &usage, self.index_pulls) {
                 Some(result) => stale[*place].result = result,
-                None => unhindered.push(*place),
+                None => still_due.push(*place),
             }
         }
-        Ok(unhindered)
+        Ok(still_due)
     }
 
     /// Looks at images once more. Where the deadline comes too near for that, none of them was attempted.
-    async fn look_at(&self, digests: &BTreeSet<ImageDigest>, seen: &mut Seen<'_>) -> Result<(), Stop> {
-        match seen.look_at(digests, self.ecr, self.repository, self.deadline).await {
+    async fn look_at(&self, digests: &BTreeSet<ImageDigest>, looks: &mut LastLooks<'_>) -> Result<(), Stop> {
+        match looks.look_at(digests, self.registry, self.repository).await {
             Err(error) if error.is_deadline() => Err(Stop::Unattempted(Unattempted::Deadline)),
             looked => Ok(looked?),
         }
@@ -238,12 +245,12 @@ impl Cleaner<'_> {
     /// What an image names, what that names, and so on.
     fn descendants(&self, image: &StaleImage) -> Vec<ImageDigest> {
         let mut descendants: Vec<ImageDigest> = image.children().to_vec();
-        let mut seen: HashSet<ImageDigest> = descendants.iter().copied().collect();
+        let mut looks: HashSet<ImageDigest> = descendants.iter().copied().collect();
         let mut next = 0;
         while let Some(digest) = descendants.get(next) {
             next += 1;
             let children = self.nested.get(digest).map_or(&[][..], |children| children);
-            descendants.extend(children.iter().copied().filter(|child| seen.insert(*child)));
+            descendants.extend(children.iter().copied().filter(|child| looks.insert(*child)));
         }
         descendants
     }
@@ -257,11 +264,11 @@ impl Cleaner<'_> {
             .repository_name(self.repository.as_str())
             .image_id(image_id)
             .target_storage_class(TargetStorageClass::Archive);
-        let caller = Caller::paced(self.deadline, &self.pace.storage_class);
+        let caller = Caller::paced(self.deadline, self.pace);
         let call = caller.call(UPDATE_IMAGE_STORAGE_CLASS, request.send());
         match self.in_time(UPDATE_IMAGE_STORAGE_CLASS, call).await {
             Ok(_) => Ok(ImageResult::Archived),
-            Err(error) if error.code == "ImageNotFoundException" => Ok(ImageResult::Gone),
+            Err(error) if error.is_missing(Missing::Image) => Ok(ImageResult::Gone),
             // What ECR can't do with one image, it may do with the next.
             Err(error) if OF_THE_IMAGE.contains(&error.code.as_str()) => Ok(failed(&error)),
             Err(error) => Err(error),
@@ -292,7 +299,7 @@ impl Cleaner<'_> {
         });
         tokio::time::timeout(timeout, awake).await.ok().flatten().unwrap_or_else(|| {
             let message = format!("not answered within {timeout:?}, and what is in use may have changed");
-            Err(CallError { api, code: "TimeoutError".to_owned(), message })
+            Err(CallError::new(api, "TimeoutError", message))
         })
     }
 
@@ -300,9 +307,7 @@ impl Cleaner<'_> {
     fn stop(&self, stale: &mut [StaleImage], batch: &[usize], stop: Stop) {
         let (of_batch, of_rest) = match stop {
             Stop::Unattempted(why) => (ImageResult::NotAttempted(why), ImageResult::NotAttempted(why)),
-            Stop::Failed(error) if error.code == "RepositoryNotFoundException" => {
-                (ImageResult::Gone, ImageResult::Gone)
-            }
+            Stop::Failed(error) if error.is_missing(Missing::Repository) => (ImageResult::Gone, ImageResult::Gone),
             Stop::Failed(error) => {
                 let (repository_name, images) = (self.repository, batch.len());
                 tracing::warn!(%repository_name, images, %error, "batch of {repository_name} not done");

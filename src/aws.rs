@@ -1,7 +1,6 @@
 //! Clients for AWS's services, per region: retries, timeouts and connections are settled here, once.
 
 mod call;
-mod error;
 mod pace;
 mod role;
 
@@ -16,15 +15,14 @@ use aws_sdk_account::operation::list_regions::ListRegionsOutput;
 use aws_sdk_account::types::RegionOptStatus;
 use aws_sdk_ecr::config::SharedHttpClient;
 use aws_smithy_http_client::tls;
+use ecr_cleanup_core::account::{AccountId, ExternalId, Region, RoleArn};
+use ecr_cleanup_core::call_error::CallError;
 
 pub use call::Caller;
-pub use error::CallError;
-pub use pace::{Haste, Limiter, Pace};
+pub use pace::{Haste, Pace, Quota};
 
-use crate::account::{AccountId, ExternalId, Region, RoleArn};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
-use crate::pull_time::Principal;
 use role::AssumedRole;
 
 /// Throttled calls back off and come again; ten times is about two minutes. `standard`, since `adaptive` slows all
@@ -135,7 +133,7 @@ impl Aws {
     /// The same, asking global services in this region.
     #[must_use]
     pub fn at_home_in(self, region: &Region) -> Self {
-        Self { config: self.in_region(region), ..self }
+        Self { config: self.config_in(region), ..self }
     }
 
     /// Takes them from `config`.
@@ -186,39 +184,27 @@ impl Aws {
 
     /// The quotas of one region of this account, all of them unused.
     #[must_use]
-    pub fn pace(&self) -> Pace {
-        Pace::new(self.haste)
+    pub fn pace<'a>(&self, quotas: impl Iterator<Item = &'a Quota>) -> Pace {
+        Pace::new(self.haste, quotas)
     }
 
     /// ECR in a region.
     #[must_use]
     pub fn ecr(&self, region: &Region) -> aws_sdk_ecr::Client {
-        aws_sdk_ecr::Client::new(&self.in_region(region))
+        aws_sdk_ecr::Client::new(&self.config_in(region))
     }
 
-    /// ECS in a region.
-    #[must_use]
-    pub fn ecs(&self, region: &Region) -> aws_sdk_ecs::Client {
-        aws_sdk_ecs::Client::new(&self.in_region(region))
-    }
-
-    /// Lambda in a region.
-    #[must_use]
-    pub fn lambda(&self, region: &Region) -> aws_sdk_lambda::Client {
-        aws_sdk_lambda::Client::new(&self.in_region(region))
-    }
-
-    /// The account and the principal that the credentials belong to. Nothing needs to be granted for this call.
+    /// The account that the credentials belong to, and the ARN of who they are. Nothing needs to be granted for this call.
     ///
     /// # Errors
     /// When the credentials are missing or not accepted, or STS can't be reached.
-    pub async fn caller_identity(&self, deadline: Deadline) -> Result<(AccountId, Principal), CallError> {
+    pub async fn caller_identity(&self, deadline: Deadline) -> Result<(AccountId, String), CallError> {
         const API: &str = "sts:GetCallerIdentity";
         let request = aws_sdk_sts::Client::new(&self.at_first()).get_caller_identity();
         let identity = Caller::new(deadline).call(API, request.send()).await?;
         let account = identity.account().unwrap_or_default();
         let account = account.parse().map_err(|error| CallError::unexpected(API, &error))?;
-        Ok((account, Principal::of_identity(identity.arn().unwrap_or_default())))
+        Ok((account, identity.arn().unwrap_or_default().to_owned()))
     }
 
     /// The regions that are enabled in the account.
@@ -253,7 +239,9 @@ impl Aws {
         self.config.to_builder().retry_config(retries.with_max_attempts(self.first_attempts)).build()
     }
 
-    fn in_region(&self, region: &Region) -> SdkConfig {
+    /// What a client of a service in a region is made of.
+    #[must_use]
+    pub fn config_in(&self, region: &Region) -> SdkConfig {
         self.config.to_builder().region(aws_config::Region::new(region.as_str().to_owned())).build()
     }
 }

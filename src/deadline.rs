@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ecr_cleanup_core::call_error::GivenUp;
 use tokio::time::Instant;
 
 /// No new batch starts when less than this is left: time to finish those under way and to answer with the report.
@@ -17,17 +18,6 @@ pub struct Deadline {
     at: Option<Instant>,
     /// Set once, from outside of the run.
     interrupted: Option<&'static AtomicBool>,
-}
-
-/// Why something was given up, or not begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GivenUp {
-    /// The deadline is near.
-    #[error("the function's deadline is near; give it more time, or less to do")]
-    DeadlineReached,
-    /// Somebody stopped the run.
-    #[error("the run was interrupted")]
-    Interrupted,
 }
 
 impl Deadline {

@@ -4,9 +4,8 @@
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use chrono::{DateTime, Utc};
+use ecr_cleanup_core::settings::{InvalidSettings, KEYS};
 use serde_json::{Map, Value};
-
-use crate::settings::{InvalidSettings, KEYS};
 
 /// The settings an event gives, and when it was sent.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::time::SystemTime;
 
-use chrono::Utc;
+use ecr_cleanup_core::plan::Refusal;
+use ecr_cleanup_core::report::{Outcome, RESPONSE_BYTES, metric_of_unknown_usage, metrics};
+use ecr_cleanup_core::settings::Environment;
 use futures::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
@@ -13,11 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::aws::Aws;
 use crate::deadline::Deadline;
-use crate::handler::{Limits, RunError, run};
-use crate::plan::Refusal;
-use crate::report::{Outcome, RESPONSE_BYTES};
-use crate::settings::Environment;
-use crate::telemetry;
+use crate::run::{Finished, Limits, Request, RunError, run};
 
 /// Answers one invocation.
 ///
@@ -45,15 +43,19 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 async fn answer(event: LambdaEvent<Value>, environment: &Environment, aws: &Aws) -> Result<Box<RawValue>, Diagnostic> {
     let deadline = Deadline::from_lambda(event.context.deadline, SystemTime::now());
     // Boxed, since the future of a whole run is large and nested deeper than the compiler likes to look.
-    let report = Box::pin(run(event.payload, environment, aws, Limits::until(deadline))).await.map_err(|error| {
+    let answer = async {
+        let request = Request::parse(event.payload, environment, Limits::until(deadline))?;
+        run(&request, aws).await
+    };
+    let Finished { report, explained: _ } = Box::pin(answer).await.map_err(|error| {
         tracing::error!("{error}");
         match &error {
-            RunError::AccountUnknown(_) => write_metrics(&[telemetry::metric_of_unknown_usage(Utc::now())]),
+            RunError::AccountUnknown(_) => write_metrics(&[metric_of_unknown_usage(aws.clock().utc())]),
             RunError::InvalidSettings(_) | RunError::RegionsUnavailable(_) | RunError::OtherAccount { .. } => {}
         }
         diagnostic(error_type_of_run(&error), &error)
     })?;
-    write_metrics(&telemetry::metrics(&report));
+    write_metrics(&metrics(&report));
     if let Outcome::Refused(refusal) = &report.outcome {
         return Err(diagnostic(error_type_of_refusal(refusal), refusal));
     }

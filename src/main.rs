@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use ecr_cleanup::aws::Aws;
 use ecr_cleanup::lambda::invoke;
-use ecr_cleanup::settings::Environment;
 use ecr_cleanup::telemetry::JsonLines;
+use ecr_cleanup_core::settings::Environment;
 use lambda_runtime::{Error, service_fn};
 use tracing_subscriber::EnvFilter;
 

@@ -2,14 +2,16 @@
 //!
 //! Stages tell what they have done and never ask anything back: a run does the same whether or not somebody looks on.
 
-use crate::account::Region;
-use crate::image::RepositoryName;
+use std::collections::BTreeMap;
+
+use ecr_cleanup_core::account::Place;
+use ecr_cleanup_core::image::RepositoryName;
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step<'a> {
+pub enum News<'a> {
     /// The account and its regions are asked for.
-    Settling,
+    Identifying,
     /// Usage is being read in so many regions, of all accounts together.
     ReadingUsage {
         /// How many.
@@ -18,9 +20,9 @@ pub enum Step<'a> {
     /// Usage of one region of an account was read.
     UsageRead {
         /// The region.
-        region: &'a Region,
-        /// How many ECS clusters there are.
-        clusters: usize,
+        place: &'a Place,
+        /// How many there are of what a person may want to hear of, by its name in the plural.
+        counts: &'a BTreeMap<&'static str, usize>,
     },
     /// A repository is left out by the settings.
     PassedOver {
@@ -34,8 +36,8 @@ pub enum Step<'a> {
     },
     /// A repository was read and decided on.
     RepositoryRead {
-        /// Its region.
-        region: &'a Region,
+        /// Its registry.
+        place: &'a Place,
         /// Its name.
         repository: &'a RepositoryName,
     },
@@ -53,14 +55,14 @@ pub enum Step<'a> {
 
 /// Whoever waits for a run.
 pub trait Progress: Sync {
-    /// Takes note of a step.
-    fn tell(&self, step: Step<'_>);
+    /// Takes note of it.
+    fn tell(&self, news: News<'_>);
 }
 
 /// Nobody waits.
 #[derive(Clone, Copy, Debug)]
-pub struct Unattended;
+pub struct Silent;
 
-impl Progress for Unattended {
-    fn tell(&self, _: Step<'_>) {}
+impl Progress for Silent {
+    fn tell(&self, _: News<'_>) {}
 }

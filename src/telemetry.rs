@@ -2,17 +2,14 @@
 
 mod json_lines;
 
-use chrono::{DateTime, Utc};
+use ecr_cleanup_core::account::Place;
+use ecr_cleanup_core::image::{Image, ImageDigest, RepositoryName};
+use ecr_cleanup_core::plan::{Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage};
+use ecr_cleanup_core::policy::Action;
+use ecr_cleanup_core::report::{Outcome, Report, StaleJson};
+use ecr_cleanup_core::retention::{Decision, Decisions, KeepReason};
+use ecr_cleanup_core::usage::Usage;
 use serde::Serialize;
-use serde_json::{Value, json};
-
-use crate::account::Region;
-use crate::image::{Image, ImageDigest, RepositoryName};
-use crate::plan::{Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage};
-use crate::policy::Action;
-use crate::report::{Outcome, Report, StaleJson, Totals};
-use crate::retention::{Decision, Decisions, KeepReason, StaleReason};
-use crate::usage::Discovery;
 
 pub use json_lines::JsonLines;
 
@@ -20,11 +17,9 @@ pub use json_lines::JsonLines;
 const IMAGES_PER_LINE: usize = 100;
 /// A log event may have 256 KiB, and a single image's tags may fill half of that.
 const BYTES_PER_LINE: usize = 100_000;
-/// The metrics' namespace.
-const NAMESPACE: &str = "EcrCleanup";
 
 /// Logs what was decided on a repository: one line, and one for every hundred stale images.
-pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
+pub fn log_repository(Place { account: _, region }: &Place, repository: &RepositoryPlan) {
     let RepositoryPlan { repository_name, decided } = repository;
     match decided {
         Ok(decided) => {
@@ -52,10 +47,11 @@ pub fn log_repository(region: &Region, repository: &RepositoryPlan) {
 }
 
 /// Logs, for those who debug, every image that stays with what keeps it.
-pub fn log_kept(region: &Region, repository_name: &RepositoryName, images: &[Image], decisions: &Decisions) {
+pub fn log_kept(place: &Place, repository_name: &RepositoryName, images: &[Image], decisions: &Decisions) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
+    let region = &place.region;
     let decided = images.iter().zip(decisions.each()).enumerate();
     let kept = decided.filter_map(|(place, (image, decision))| match decision {
         Decision::Keep { reasons, candidate: _ } => Some(KeptLine {
@@ -73,7 +69,7 @@ pub fn log_kept(region: &Region, repository_name: &RepositoryName, images: &[Ima
 
 /// Logs what became of the stale images of a live run: how many were deleted, and every other one.
 pub fn log_results(plan: &Plan) {
-    for RegistryPlan { registry_id: _, region, index_pulls: _, repositories } in &plan.registries {
+    for RegistryPlan { place: Place { account: _, region }, index_pulls: _, repositories } in &plan.registries {
         for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
             let stale = decided.iter().flat_map(|decided| &decided.stale);
             let (mut deleted, mut archived, mut others) = (0_u64, 0_u64, Vec::new());
@@ -136,11 +132,11 @@ fn lines(mut images: impl Iterator<Item = impl Serialize>) -> impl Iterator<Item
 }
 
 /// Logs, for those who debug, every reference in use with all who hold it.
-pub fn log_usage(discovery: &Discovery) {
+pub fn log_usage(usage: &Usage) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
-    for (reference, holders) in discovery.usage.references() {
+    for (reference, holders) in usage.known().references() {
         let holders: Vec<String> = holders.iter().map(ToString::to_string).collect();
         tracing::debug!(%reference, holders = as_json(&holders), "{reference} is in use");
     }
@@ -150,7 +146,7 @@ pub fn log_usage(discovery: &Discovery) {
 pub fn log_report(report: &Report) {
     for registry in &report.plan.registries {
         if let Err(error) = &registry.repositories {
-            let region = &registry.region;
+            let region = &registry.place.region;
             tracing::error!(%region, %error, remedy = error.remedy(), "the repositories of {region} could not be listed");
         }
     }
@@ -166,74 +162,6 @@ pub fn log_report(report: &Report) {
     }
 }
 
-/// The run's metrics in CloudWatch's embedded metric format, a document a line: one for each region, and one without
-/// dimension, which is what alarms watch.
-///
-/// See <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
-#[must_use]
-pub fn metrics(report: &Report) -> Vec<String> {
-    let by_region = report.plan.registries.iter().map(|registry| {
-        let decided = registry.repositories.iter().flatten().filter_map(|repository| repository.decided.as_ref().ok());
-        let totals = Totals::of(decided, report.mode, report.price_per_gb_month);
-        document(report, &totals, Some(&registry.region))
-    });
-    by_region.chain([document(report, &report.totals, None)]).collect()
-}
-
-/// The metric of a run that could not even tell whose account it is in: nothing is known of what is in use.
-#[must_use]
-pub fn metric_of_unknown_usage(at: DateTime<Utc>) -> String {
-    let metric = json!({ "Name": "UsageIncomplete", "Unit": "Count" });
-    let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": [metric] });
-    let aws = json!({ "Timestamp": at.timestamp_millis(), "CloudWatchMetrics": [directive] });
-    json!({ "_aws": aws, "UsageIncomplete": 1 }).to_string()
-}
-
-fn document(report: &Report, totals: &Totals, region: Option<&Region>) -> String {
-    const METRICS: [(&str, &str); 11] = [
-        ("ImagesInUse", "Count"),
-        ("ImagesStale", "Count"),
-        ("ImagesDeleted", "Count"),
-        ("ImagesArchived", "Count"),
-        ("ImagesFailed", "Count"),
-        ("ImagesAtRisk", "Count"),
-        ("BytesStale", "Bytes"),
-        ("BytesDeleted", "Bytes"),
-        ("MonthlySavingUsd", "None"),
-        ("RunDuration", "Milliseconds"),
-        ("UsageIncomplete", "Count"),
-    ];
-    let duration = (report.finished_at - report.started_at).num_milliseconds();
-    let values: [Value; METRICS.len()] = [
-        totals.images_in_use.into(),
-        totals.images_stale.into(),
-        totals.images_deleted.into(),
-        totals.images_archived.into(),
-        totals.images_failed.into(),
-        totals.images_at_risk.into(),
-        totals.bytes_stale.into(),
-        totals.bytes_deleted.into(),
-        totals.monthly_saving_usd.into(),
-        duration.into(),
-        u8::from(!report.usage.complete).into(),
-    ];
-    let dimensions = region.map_or(json!([[]]), |_| json!([["Region"]]));
-    let definitions: Vec<Value> = METRICS.iter().map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
-    let mut document = json!({
-        "_aws": {
-            "Timestamp": report.finished_at.timestamp_millis(),
-            "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": definitions }],
-        },
-    });
-    for ((name, _), value) in METRICS.iter().zip(values) {
-        document[*name] = value;
-    }
-    if let Some(region) = region {
-        document["Region"] = region.as_str().into();
-    }
-    document.to_string()
-}
-
 /// A stale image in a log line. There may be a million, so only what is to be archived tells its action.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -242,14 +170,14 @@ struct StaleLine<'a> {
     image_tags: &'a [Box<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
     action: Option<&'static str>,
-    reason: &'a StaleReason,
+    reason: String,
 }
 
 impl<'a> StaleLine<'a> {
     fn new(image: &'a StaleImage) -> Self {
         let StaleImage { image_digest, image_tags, action, reason, .. } = image;
         let action = (*action == Action::Archive).then(|| action.as_str());
-        Self { image_digest: *image_digest, image_tags, action, reason }
+        Self { image_digest: *image_digest, image_tags, action, reason: reason.to_string() }
     }
 }
 

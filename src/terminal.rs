@@ -3,25 +3,18 @@
 //! What is asked for goes to stdout, and all else (progress, questions, errors) to stderr. Exit codes: 0 done; 1 failed,
 //! done in part, or not all could be read; 2 wrong usage.
 //!
-//! A plan that is reviewed before it is carried out is described in [`saved`].
+//! A plan that is reviewed before it is carried out is described in [`ecr_cleanup_core::saved_plan`].
 
 mod arguments;
 mod delete;
 mod explain;
-pub mod figures;
 mod flags;
 mod given;
-pub mod html;
 mod interruption;
-pub mod markdown;
 mod progress;
-pub mod quoted;
-pub mod saved;
 mod session;
-pub mod table;
 mod trouble;
 mod usage;
-pub mod view;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -30,13 +23,15 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap_complete::Shell;
+use ecr_cleanup_core::account::AccountId;
+use ecr_cleanup_core::report::{Outcome, Report};
+use ecr_cleanup_core::saved_plan;
+use ecr_cleanup_core::settings::{Environment, Mode};
 use tracing_subscriber::EnvFilter;
 
-use crate::account::AccountId;
-use crate::report::{Outcome, Report};
-use crate::settings::{Environment, Mode};
+use crate::show::figures;
+use crate::show::quoted::quoted;
 use given::Given;
-use quoted::quoted;
 use session::Session;
 
 /// What the report and the errors tell is not logged as well; `RUST_LOG` asks for more.
@@ -131,9 +126,9 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
         return Err(Undone::WrongUsage(format!("--out: there is no folder {}", folder.display())));
     }
     let session = Session::begin(matches, &given).await?;
-    let report = session.run(given.event(), &given, None).await?.report;
+    let report = session.run(&given.settings, None).await?.report;
     let saved = match (out, account_of(&report)) {
-        (Some(out), Some(account)) => saved::to_json(&report.plan, account, given.to_save()?, report.started_at)
+        (Some(out), Some(account)) => saved_plan::to_json(&report.plan, account, given.to_save()?, report.started_at)
             .map_err(std::io::Error::from)
             .and_then(|text| std::fs::write(out, text))
             .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved"))),
@@ -185,7 +180,7 @@ fn unwritten(error: &dyn std::fmt::Display) -> Undone {
 }
 
 fn account_of(report: &Report) -> Option<&AccountId> {
-    report.plan.registries.first().map(|registry| &registry.registry_id)
+    report.plan.registries.first().map(|registry| &registry.place.account)
 }
 
 /// Whether a report tells of everything.
@@ -230,6 +225,3 @@ fn width(stream: Stream) -> Option<u16> {
     }
     measured.width().filter(|width| *width > 0)
 }
-
-#[cfg(test)]
-mod tests;

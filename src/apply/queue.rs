@@ -6,9 +6,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::image::ImageDigest;
-use crate::plan::{ImageResult, SkipReason, StaleImage};
-use crate::policy::Action;
+use ecr_cleanup_core::image::ImageDigest;
+use ecr_cleanup_core::plan::{ImageResult, SkipReason, StaleImage};
+use ecr_cleanup_core::policy::Action;
 
 /// The stale images whose turn has not come, by their places.
 pub(super) struct Queue {
@@ -61,14 +61,14 @@ impl Queue {
             } else if holders(&stale[place], &self.places).all(|holder| lets_go(&stale[holder], &stale[place])) {
                 batch.push(place);
             } else {
-                stale[place].result = ImageResult::Skipped(SkipReason::HolderKept);
+                stale[place].result = ImageResult::Skipped(SkipReason::OwnerKept);
                 self.release_followers_of(place);
             }
         }
         if batch.is_empty() {
             // What still waits follows itself, which no real image does.
             for (place, _) in self.waits_for.drain() {
-                stale[place].result = ImageResult::Skipped(SkipReason::HolderKept);
+                stale[place].result = ImageResult::Skipped(SkipReason::OwnerKept);
             }
         }
         batch

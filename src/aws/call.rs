@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::future::pagination_stream::PaginationStream;
+use ecr_cleanup_core::call_error::{CallError, GivenUp, NO_CREDENTIALS};
 
-use super::error::{CallError, NO_CREDENTIALS};
-use super::pace::Limiter;
-use crate::deadline::{Deadline, GivenUp};
+use super::pace::Pace;
+use crate::deadline::Deadline;
 
 /// More of an error's text than this helps no one, and a report may hold thousands.
 const MESSAGE_BYTES: usize = 1_000;
@@ -18,20 +18,20 @@ const MESSAGE_BYTES: usize = 1_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     deadline: Deadline,
-    limiter: Option<&'a Limiter>,
+    pace: Option<&'a Pace>,
 }
 
 impl<'a> Caller<'a> {
     /// Calls of a service whose quota nobody shares, or that is bounded by how many calls are under way.
     #[must_use]
     pub fn new(deadline: Deadline) -> Self {
-        Self { deadline, limiter: None }
+        Self { deadline, pace: None }
     }
 
-    /// Calls at the pace of their quota.
+    /// Calls at the pace of their quotas.
     #[must_use]
-    pub fn paced(deadline: Deadline, limiter: &'a Limiter) -> Self {
-        Self { deadline, limiter: Some(limiter) }
+    pub fn paced(deadline: Deadline, pace: &'a Pace) -> Self {
+        Self { deadline, pace: Some(pace) }
     }
 
     /// Waits for one call.
@@ -48,7 +48,7 @@ impl<'a> Caller<'a> {
         R: fmt::Debug + 'static,
     {
         // The SDK's futures are large; boxed, they don't make those of every caller so.
-        let answer = self.at_its_pace(Box::pin(call)).await.map_err(|given_up| (api, given_up))?;
+        let answer = self.at_its_pace(api, Box::pin(call)).await.map_err(|given_up| (api, given_up))?;
         answer.map_err(|error| from_sdk(api, &error))
     }
 
@@ -70,7 +70,7 @@ impl<'a> Caller<'a> {
         R: fmt::Debug + 'static,
     {
         loop {
-            let page = self.at_its_pace(listing.next()).await.map_err(|given_up| (api, given_up))?;
+            let page = self.at_its_pace(api, listing.next()).await.map_err(|given_up| (api, given_up))?;
             let page = page.ok_or_else(|| CallError::broke_off(api))?.map_err(|error| from_sdk(api, &error))?;
             let last = next_token(&page).is_none_or(str::is_empty);
             take(page).ok_or_else(|| CallError::no_list(api))?;
@@ -113,9 +113,9 @@ impl<'a> Caller<'a> {
 
     /// Waits for the call's turn and for its answer, as long as the deadline allows, and makes none once the run was
     /// interrupted.
-    async fn at_its_pace<T>(&self, call: impl Future<Output = T>) -> Result<T, GivenUp> {
+    async fn at_its_pace<T>(&self, api: &str, call: impl Future<Output = T>) -> Result<T, GivenUp> {
         let in_turn = async {
-            if let Some(limiter) = self.limiter {
+            if let Some(limiter) = self.pace.and_then(|pace| pace.limiter_of(api)) {
                 limiter.until_ready().await;
             }
             self.deadline.allows_a_call()?;
@@ -156,5 +156,5 @@ where
         NO_CREDENTIALS.clone_into(&mut code);
     }
     message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
-    CallError { api, code, message }
+    CallError::new(api, &code, message)
 }

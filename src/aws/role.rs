@@ -6,9 +6,10 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future::ProvideCredentials as Provided;
 use aws_credential_types::provider::{ProvideCredentials, Result as CredentialsResult};
+use ecr_cleanup_core::account::{AccountId, ExternalId, RoleArn};
+use ecr_cleanup_core::call_error::CallError;
 
-use super::{CallError, Caller};
-use crate::account::{AccountId, ExternalId, RoleArn};
+use super::Caller;
 use crate::deadline::Deadline;
 
 const ASSUME_ROLE: &str = "sts:AssumeRole";

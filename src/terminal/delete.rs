@@ -4,20 +4,21 @@
 use std::io::{IsTerminal, Write};
 
 use clap::ArgMatches;
+use ecr_cleanup_core::account::AccountId;
+use ecr_cleanup_core::image::ImageDigest;
+use ecr_cleanup_core::plan::{ImageResult, NoLongerStale, NotStaleBecause, Refusal, RegistryPlan, SkipReason};
+use ecr_cleanup_core::policy::Action;
+use ecr_cleanup_core::report::Report;
+use ecr_cleanup_core::review::{ReviewedImages, ReviewedPlan};
+use ecr_cleanup_core::saved_plan::SavedPlan;
+use ecr_cleanup_core::settings::{Environment, Mode, Settings};
 
-use super::figures::{bytes, counted};
 use super::given::Given;
-use super::quoted::quoted;
-use super::saved::SavedPlan;
 use super::session::Session;
-use super::{Done, Stream, Undone, account_of, done, table, tell};
-use crate::account::{AccountId, Region};
-use crate::image::ImageDigest;
-use crate::plan::{ImageResult, Refusal, RegistryPlan, SkipReason};
-use crate::policy::Action;
-use crate::report::Report;
-use crate::review::{ReviewedImages, ReviewedPlan, Spared, SparedImage};
-use crate::settings::{Environment, Mode};
+use super::{Done, Stream, Undone, WrongUsage, account_of, done, tell};
+use crate::show::figures::{bytes, counted};
+use crate::show::quoted::quoted;
+use crate::show::table;
 
 /// More changes than these are counted, and not told one by one.
 const CHANGES_SHOWN: usize = 20;
@@ -25,7 +26,7 @@ const CHANGES_SHOWN: usize = 20;
 /// Deletes what is stale, after asking, or what a reviewed plan has.
 pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     if let Some(file) = matches.get_one::<String>("plan") {
-        let SavedPlan { created_at, settings, reviewed } = SavedPlan::read(file)?;
+        let SavedPlan { created_at, settings, reviewed } = read_plan(file)?;
         let given = Given::beside_plan(matches, settings, file, environment)?;
         // Who carries a plan out without a terminal has reviewed it before.
         if has_somebody_to_ask(matches) && !matches.get_flag("yes") {
@@ -35,7 +36,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
             }
         }
         let session = Session::begin(matches, &given).await?;
-        let report = session.run(given.event(), &given, Some(&reviewed)).await?.report;
+        let report = session.run(&given.settings, Some(&reviewed)).await?.report;
         session.print(&report)?;
         tell_changes(&report, &format!("Since the plan was made ({}):", created_at.format("%Y-%m-%d %H:%M UTC")));
         return Ok(done(&report));
@@ -44,7 +45,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     if matches.get_flag("yes") {
         let session = Session::begin(matches, &given).await?;
         session.refuse_idle_exclusions_at_once(&given).await?;
-        let report = session.run(given.event(), &given, None).await?.report;
+        let report = session.run(&given.settings, None).await?.report;
         session.print(&report)?;
         session.hint(&report, &given);
         refuse_no_repository(&report, &given)?;
@@ -57,9 +58,8 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
         ));
     }
     let session = Session::begin(matches, &given).await?;
-    let mut dry = given.event();
-    dry.settings.insert("dryRun".to_owned(), true.into());
-    let planned = session.run(dry, &given, None).await?.report;
+    let dry = Settings { mode: Mode::DryRun, ..given.settings.clone() };
+    let planned = session.run(&dry, None).await?.report;
     session.refuse_idle_exclusions(&planned, &given)?;
     session.hint(&planned, &given);
     refuse_no_repository(&planned, &given)?;
@@ -85,10 +85,17 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
         return Err(Undone::Failed("not confirmed, so nothing was deleted".to_owned()));
     }
     session.shown.restart();
-    let report = session.run(given.event(), &given, Some(&reviewed)).await?.report;
+    let report = session.run(&given.settings, Some(&reviewed)).await?.report;
     session.print(&report)?;
     tell_changes(&report, "Since you were asked:");
     Ok(done(&report))
+}
+
+/// Reads a plan file.
+fn read_plan(file: &str) -> Result<SavedPlan, WrongUsage> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| WrongUsage(format!("{file}: {error} (a plan is made by `ecr-cleanup plan --out {file}`)")))?;
+    SavedPlan::parse(&text).map_err(|error| WrongUsage(format!("{file}: {error}; nothing was deleted")))
 }
 
 /// Who names what to delete from, and hits nothing, did not mean that.
@@ -116,8 +123,8 @@ fn is_agreed(question: &str) -> bool {
 }
 
 /// What is to be asked before a reviewed plan is carried out, where there is anything in it.
-fn question_of_plan(ReviewedPlan { registry_id, regions }: &ReviewedPlan) -> Option<String> {
-    let images_in = regions.values().flat_map(|repositories| repositories.values().flat_map(ReviewedImages::values));
+fn question_of_plan(ReviewedPlan { account, registries }: &ReviewedPlan) -> Option<String> {
+    let images_in = registries.values().flat_map(|repositories| repositories.values().flat_map(ReviewedImages::values));
     let (deleted, archived): (Vec<_>, Vec<_>) = images_in.partition(|image| image.action == Action::Expire);
     let what = match (deleted.len() as u64, archived.len() as u64) {
         (0, 0) => return None,
@@ -125,8 +132,8 @@ fn question_of_plan(ReviewedPlan { registry_id, regions }: &ReviewedPlan) -> Opt
         (0, archived) => format!("Archive {}", images(archived)),
         (deleted, archived) => format!("Delete {} and archive {}", images(deleted), images(archived)),
     };
-    let regions = regions.keys().map(Region::as_str).collect::<Vec<_>>().join(", ");
-    Some(format!("{what} of this plan, as far as it still holds, in {regions} of account {registry_id}?"))
+    let regions = registries.keys().map(|place| place.region.as_str()).collect::<Vec<_>>().join(", ");
+    Some(format!("{what} of this plan, as far as it still holds, in {regions} of account {account}?"))
 }
 
 fn question(planned: &Report, account: &AccountId) -> String {
@@ -148,7 +155,7 @@ fn question(planned: &Report, account: &AccountId) -> String {
     let has_stale = |registry: &&RegistryPlan| {
         registry.repositories.iter().flatten().any(|it| it.decided.as_ref().is_ok_and(|it| !it.stale.is_empty()))
     };
-    let regions = planned.plan.registries.iter().filter(has_stale).map(|registry| registry.region.as_str());
+    let regions = planned.plan.registries.iter().filter(has_stale).map(|registry| registry.place.region.as_str());
     format!("{} in {} of account {account}?", what.join(" "), regions.collect::<Vec<_>>().join(", "))
 }
 
@@ -161,10 +168,10 @@ fn tell_changes(report: &Report, title: &str) {
             let Ok(decided) = &repository.decided else { continue };
             let name = |tags: &[Box<str>], digest: ImageDigest| {
                 let tags = if tags.is_empty() { String::new() } else { format!(":{}", tags.join(",")) };
-                format!("{} {}{tags}@{digest}", registry.region, repository.repository_name)
+                format!("{} {}{tags}@{digest}", registry.place.region, repository.repository_name)
             };
-            changes.extend(decided.spared.iter().map(|SparedImage { image_digest, image_tags, why }| {
-                format!("{} {}", name(image_tags, *image_digest), why_spared(why))
+            changes.extend(decided.no_longer_stale.iter().map(|NoLongerStale { image_digest, image_tags, why }| {
+                format!("{} {}", name(image_tags, *image_digest), why_not_stale(why))
             }));
             for image in &decided.stale {
                 if image.result == ImageResult::Skipped(SkipReason::NotReviewed) {
@@ -191,11 +198,11 @@ fn tell_changes(report: &Report, title: &str) {
     }
 }
 
-fn why_spared(why: &Spared) -> String {
+fn why_not_stale(why: &NotStaleBecause) -> String {
     match why {
-        Spared::Gone => "is gone".to_owned(),
-        Spared::Kept(_, Some(holder)) => format!("is in use: {holder}"),
-        Spared::Kept(reason, None) => format!("stays: {}", reason.as_str()),
+        NotStaleBecause::Gone => "is gone".to_owned(),
+        NotStaleBecause::Kept(_, Some(holder)) => format!("is in use: {holder}"),
+        NotStaleBecause::Kept(reason, None) => format!("stays: {}", reason.as_str()),
     }
 }
 

@@ -5,23 +5,23 @@ use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::ArgMatches;
+use ecr_cleanup_core::account::{Place, Region};
+use ecr_cleanup_core::image::{Image, ImageStatus, RepositoryName};
+use ecr_cleanup_core::plan::ImageAtRisk;
+use ecr_cleanup_core::reference::{EcrReference, ImageReference};
+use ecr_cleanup_core::report::Report;
+use ecr_cleanup_core::retention::{Explanation, Fate, Outlook, Relations, Relative};
+use ecr_cleanup_core::settings::{Environment, Mode, RepositorySelection, Settings};
+use ecr_cleanup_core::wanted::{ExplainedImage, ImageName, WantedImage};
+use ecr_cleanup_core::warning::WarningCode;
 use serde_json::{Value, json};
 
-use super::figures::{bytes, count};
 use super::given::Given;
-use super::quoted::quoted;
 use super::session::Session;
 use super::{Done, Undone, WrongUsage, done, no_region, print, tell, trouble};
-use crate::account::Region;
-use crate::deadline::Deadline;
-use crate::handler::{self, Attendance, Attended, ExplainedImage, ImageName, Limits, WantedImage};
-use crate::image::{Image, ImageStatus, RepositoryName};
-use crate::plan::ImageAtRisk;
-use crate::reference::{EcrReference, ImageReference};
-use crate::report::Report;
-use crate::retention::{Explanation, Fate, Relations, Relative, Standing};
-use crate::settings::{Environment, Mode, Settings};
-use crate::warning::Warning;
+use crate::run::{self, Finished, Request};
+use crate::show::figures::{bytes, count};
+use crate::show::quoted::quoted;
 
 /// A registry for an image that comes without one, so that it is read as every reference is. It is never asked.
 const ANY_REGISTRY: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
@@ -49,16 +49,15 @@ pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> 
             own
         }
     };
-    let mut event = given.event();
-    event.settings.retain(|name, _| !["region", "regions", "excludeRepositories"].contains(&name.as_str()));
-    event.settings.insert("region".to_owned(), json!(region));
-    event.settings.insert("repositories".to_owned(), json!([asked.wanted.repository_name]));
-    event.settings.insert("excludeRepositories".to_owned(), json!([]));
-    let attendance = Attendance { progress: &session.shown, reviewed: None, wanted: Some(&asked.wanted) };
-    let limits = Limits::until(Deadline::unknown());
-    let attended = handler::attended(event, &given.environment, &session.aws, limits, &attendance).await;
+    let settings = Settings {
+        regions: Some([region.clone()].into()),
+        repositories: RepositorySelection::only(&asked.wanted.repository_name),
+        ..given.settings.clone()
+    };
+    let request = Request { wanted: Some(&asked.wanted), ..session.request(&settings) };
+    let finished = run::run(&request, &session.aws).await;
     session.shown.end();
-    let Attended { report, explained } = attended.map_err(|error| session.undone(&error))?;
+    let Finished { report, explained } = finished.map_err(|error| session.undone(&error))?;
     let Some(explained) = explained else {
         return Err(Undone::Failed(not_found(&asked, &region, &report, &session.shown.passed_over())));
     };
@@ -70,7 +69,7 @@ pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> 
         _ => print(&text(&explained, at_risk, selection, Utc::now()))?,
     }
     // What ECR's own policy would take is told of this image, and others are not asked about.
-    for warning in report.warnings.iter().filter(|warning| !matches!(warning, Warning::AtRisk(..))) {
+    for warning in report.warnings.iter().filter(|warning| warning.code != WarningCode::AtRisk) {
         tell(&quoted(&format!("warning: {warning}")));
     }
     Ok(done(&report))
@@ -140,9 +139,19 @@ impl Selection {
 
 /// For people. `now` is what ages are told by.
 fn text(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Selection, now: DateTime<Utc>) -> String {
-    let ExplainedImage { region, repository_name, users, explanation } = explained;
-    let Explanation { image, pulled_at, fate: _, rank, shielded_by, parents, children, subjects, referrers, relations } =
-        explanation;
+    let ExplainedImage { place: Place { region, .. }, repository_name, users, explanation } = explained;
+    let Explanation {
+        image,
+        pulled_at,
+        outlook: _,
+        rank,
+        shielded_by,
+        parents,
+        children,
+        subjects,
+        referrers,
+        relations,
+    } = explanation;
     let mut text = quoted(&format!("{repository_name} in {region}, {}", image.image_digest)) + "\n";
     let mut line = |name: &str, value: &str| _ = writeln!(text, "  {name:<12}{}", quoted(value));
     line("tags", &if image.is_untagged() { "none".to_owned() } else { image.image_tags.join(", ") });
@@ -182,9 +191,9 @@ fn text(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Se
     }
     for (name, relatives) in [("named by", parents), ("names", children), ("about", subjects), ("about it", referrers)]
     {
-        for Relative { image_digest, image_tags, standing } in relatives {
+        for Relative { image_digest, image_tags, fate } in relatives {
             let tags = if image_tags.is_empty() { String::new() } else { format!(" ({})", image_tags.join(", ")) };
-            line(name, &format!("{image_digest}{tags}, which {}", stays(*standing)));
+            line(name, &format!("{image_digest}{tags}, which {}", stays(*fate)));
         }
     }
     text.push_str(&quoted(&explanation.sentence()));
@@ -201,20 +210,20 @@ fn text(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Se
 
 /// As JSON.
 fn json(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Selection) -> Value {
-    let ExplainedImage { region, repository_name, users, explanation } = explained;
-    let Explanation { image, pulled_at, fate, rank, shielded_by, parents, children, subjects, referrers, relations } =
+    let ExplainedImage { place: Place { region, .. }, repository_name, users, explanation } = explained;
+    let Explanation { image, pulled_at, outlook, rank, shielded_by, parents, children, subjects, referrers, relations } =
         explanation;
     let relatives = |relatives: &[Relative]| -> Value {
-        let relative = |Relative { image_digest, image_tags, standing }: &Relative| json!({ "imageDigest": image_digest, "imageTags": image_tags, "decision": stays(*standing) });
+        let relative = |Relative { image_digest, image_tags, fate }: &Relative| json!({ "imageDigest": image_digest, "imageTags": image_tags, "decision": stays(*fate) });
         relatives.iter().map(relative).collect()
     };
-    let (decision, because, reason, otherwise) = match fate {
-        Fate::Stays { because, otherwise } => {
+    let (decision, because, reason, otherwise) = match outlook {
+        Outlook::Stays { because, otherwise } => {
             let because: Vec<_> = because.iter().map(|(reason, _)| reason).collect();
-            ("stays", json!(because), json!(null), json!(otherwise))
+            ("stays", json!(because), json!(null), json!(otherwise.as_ref().map(ToString::to_string)))
         }
-        Fate::Goes(reason) => ("goes", json!([]), json!(reason), json!(null)),
-        Fate::IsArchived(reason) => ("isArchived", json!([]), json!(reason), json!(null)),
+        Outlook::Goes(reason) => ("goes", json!([]), json!(reason.to_string()), json!(null)),
+        Outlook::IsArchived(reason) => ("isArchived", json!([]), json!(reason.to_string()), json!(null)),
     };
     let used_by = users.iter().map(
         |(holder, references)| json!({ "kind": holder.kind.as_str(), "name": holder.name, "references": references }),
@@ -249,10 +258,10 @@ fn json(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Se
     })
 }
 
-fn stays(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Stays => "stays",
-        Standing::Goes => "goes",
+fn stays(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Stays => "stays",
+        Fate::IsArchived | Fate::IsDeleted => "goes",
     }
 }
 

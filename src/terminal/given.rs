@@ -4,30 +4,25 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use clap::ArgMatches;
+use ecr_cleanup_core::reference::ImageReference;
+use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, Null, POLICIES, USAGE_EXTERNAL_ID};
+use ecr_cleanup_core::settings::{Environment, InvalidSettings, KEYS, Key, Mode, Settings};
 use serde_json::{Map, Value, json};
 
 use super::{WrongUsage, flags};
 use crate::event::Event;
-use crate::reference::ImageReference;
-use crate::settings::{Environment, InvalidSettings, KEYS, Key, Mode, Settings};
-
-const DRY_RUN: &str = "dryRun";
-const IN_USE_IMAGES: &str = "inUseImages";
-const MAX_DELETIONS: &str = "maxDeletions";
-const POLICIES: &str = "policies";
-const EXTERNAL_ID: &str = "usageExternalId";
 
 /// What may stand beside a plan that was reviewed: it can only make less of it, or is needed to read usage at all.
-const BESIDE_A_PLAN: [&str; 4] = [IN_USE_IMAGES, MAX_DELETIONS, EXTERNAL_ID, DRY_RUN];
+const BESIDE_A_PLAN: [&Key; 4] = [&IN_USE_IMAGES, &MAX_DELETIONS, &USAGE_EXTERNAL_ID, &DRY_RUN];
 
 /// What a command goes by.
 #[derive(Debug)]
 pub(super) struct Given {
     /// The settings of flags and file.
-    pub(super) event: Map<String, Value>,
+    event: Map<String, Value>,
     /// The environment, without what the command decides.
-    pub(super) environment: Environment,
-    /// The same, settled.
+    environment: Environment,
+    /// The same, resolved.
     pub(super) settings: Settings,
     /// The tags of the images that are taken, and no others are.
     pub(super) tags: Option<String>,
@@ -39,10 +34,10 @@ impl Given {
         let flags = flags::given(matches)?;
         let file = matches.get_one::<String>("settings");
         let mut event = file.map_or_else(|| Ok(Map::new()), |file| settings_of(file))?;
-        event.retain(|name, _| !flags.keys().any(|flag| key(flag).is_some_and(|key| key.is_spelled(name))));
+        event.retain(|name, _| !flags.keys().any(|flag| Key::named(flag).is_some_and(|key| key.is_spelled(name))));
         event.extend(flags.clone());
         let mut environment = environment.clone();
-        environment.remove(flags::DRY_RUN_VARIABLE);
+        environment.remove(DRY_RUN.environment.unwrap_or_default());
         if let Some(pattern) = matches.get_one::<String>("tags") {
             take_tags(&mut event, pattern)?;
         }
@@ -54,7 +49,7 @@ impl Given {
             file: file.map(String::as_str),
             policies_file,
         };
-        Self::settle(event, environment, mode, &origin)
+        Self::resolve(event, environment, mode, &origin)
     }
 
     /// Gathers what the carrying out of a reviewed plan goes by: the settings that it was made by, and what only takes
@@ -67,8 +62,8 @@ impl Given {
     ) -> Result<Self, WrongUsage> {
         let mut flags = flags::given(matches)?;
         let whole = ["settings", "tags"].into_iter().find(|flag| matches.contains_id(flag));
-        let other = flags.keys().find(|name| !BESIDE_A_PLAN.contains(&name.as_str()));
-        let other = other.and_then(|name| key(name)).map(flags::name_of);
+        let may_be_given = |name: &str| BESIDE_A_PLAN.iter().any(|key| key.name == name);
+        let other = flags.keys().find(|name| !may_be_given(name)).and_then(|name| Key::named(name)).map(Key::flag);
         if let Some(flag) = whole.map(str::to_owned).or(other) {
             return Err(WrongUsage(format!(
                 "--{flag} can't be given beside a plan: {file} has the settings that it was made by (to change them, make a new plan)"
@@ -76,40 +71,40 @@ impl Given {
         }
         // Of several limits the lowest holds, wherever it is given; what is no number is refused below.
         if let (Some(Value::Number(given)), Some(Value::Number(planned))) =
-            (flags.get(MAX_DELETIONS), settings.get(MAX_DELETIONS))
+            (flags.get(MAX_DELETIONS.name), settings.get(MAX_DELETIONS.name))
             && given.as_u64() > planned.as_u64()
         {
-            flags.remove(MAX_DELETIONS);
+            flags.remove(MAX_DELETIONS.name);
         }
-        let of_flag = flags.remove(IN_USE_IMAGES);
+        let of_flag = flags.remove(IN_USE_IMAGES.name);
         settings.extend(flags.clone());
         // What only takes away counts in the environment too; nothing else there does.
-        let of_environment = |name| key(name).map_or(Ok(None), |key| flags::in_environment(key, environment));
-        let mut asked = vec![EXTERNAL_ID];
-        if is_lower(of_environment(MAX_DELETIONS)?.as_ref(), settings.get(MAX_DELETIONS)) {
-            settings.remove(MAX_DELETIONS);
-            asked.push(MAX_DELETIONS);
+        let mut asked = vec![&USAGE_EXTERNAL_ID];
+        let limit = flags::in_environment(&MAX_DELETIONS, environment)?;
+        if is_lower(limit.as_ref(), settings.get(MAX_DELETIONS.name)) {
+            settings.remove(MAX_DELETIONS.name);
+            asked.push(&MAX_DELETIONS);
         }
-        let asked = asked.into_iter().filter_map(key).filter_map(|key| key.in_environment(environment));
+        let asked = asked.into_iter().filter_map(|key| key.in_environment(environment));
+        let mut more = references(flags::in_environment(&IN_USE_IMAGES, environment)?, "IN_USE_IMAGES")?;
         let environment = asked.map(|(variable, text)| (variable.to_owned(), text.to_owned())).collect();
-        let mut more = references(of_environment(IN_USE_IMAGES)?, "IN_USE_IMAGES")?;
         more.extend(references(of_flag, "--in-use-images")?);
         more.extend(images_in_use(matches)?);
         add_images_in_use(&mut settings, &environment, more)?;
         let flags = flags.keys().map(String::as_str).collect();
         let origin = Origin { flags, tags: None, file: Some(file), policies_file: None };
-        Self::settle(settings, environment, Mode::Live, &origin)
+        Self::resolve(settings, environment, Mode::Live, &origin)
     }
 
-    fn settle(
+    fn resolve(
         mut event: Map<String, Value>,
         environment: Environment,
         mode: Mode,
         origin: &Origin<'_>,
     ) -> Result<Self, WrongUsage> {
-        let settings = Settings::resolve(&event, &environment).map_err(|error| origin.name(error))?;
-        let is_given =
-            event.iter().any(|(name, value)| key(DRY_RUN).is_some_and(|key| key.is_spelled(name)) && !value.is_null());
+        let read = |file: &str| std::fs::read_to_string(file);
+        let settings = Settings::resolve(&event, &environment, &read).map_err(|error| origin.name(error))?;
+        let is_given = event.iter().any(|(name, value)| DRY_RUN.is_spelled(name) && !value.is_null());
         if is_given && settings.mode != mode {
             return Err(WrongUsage(match mode {
                 Mode::DryRun => {
@@ -121,27 +116,21 @@ impl Given {
                 }
             }));
         }
-        event.retain(|name, _| !key(DRY_RUN).is_some_and(|key| key.is_spelled(name)));
-        event.insert(DRY_RUN.to_owned(), (mode == Mode::DryRun).into());
+        event.retain(|name, _| !DRY_RUN.is_spelled(name));
         let tags = origin.tags.map(str::to_owned);
         Ok(Self { event, environment, settings: Settings { mode, ..settings }, tags })
-    }
-
-    /// The event that a run is started with.
-    pub(super) fn event(&self) -> Event {
-        Event { settings: self.event.clone(), time: None }
     }
 
     /// Everything that is given, by the names of the settings and wherever it was given, for another run by the same
     /// rules. What is nobody's business and what the command decides are left out.
     pub(super) fn to_save(&self) -> Result<Map<String, Value>, WrongUsage> {
         let mut saved = Map::new();
-        for key in KEYS.iter().filter(|key| ![DRY_RUN, EXTERNAL_ID].contains(&key.name)) {
+        for key in KEYS.iter().filter(|key| key.name != USAGE_EXTERNAL_ID.name) {
             let in_event = self.event.iter().find(|(name, _)| key.is_spelled(name)).map(|(_, value)| value.clone());
             // null is a value for some settings, and for the others as good as nothing.
             let in_environment = || flags::in_environment(key, &self.environment);
             let value = match in_event {
-                Some(Value::Null) if key.null_is_unset() => in_environment()?,
+                Some(Value::Null) if key.null == Null::Unset => in_environment()?,
                 Some(value) => Some(value),
                 None => in_environment()?,
             };
@@ -166,15 +155,15 @@ impl Origin<'_> {
     fn name(&self, mut error: InvalidSettings) -> WrongUsage {
         let end = error.key.find(['[', '.']).unwrap_or(error.key.len());
         let (name, rest) = error.key.split_at(end);
-        if let (POLICIES, Some(pattern)) = (name, self.tags) {
+        if let (true, Some(pattern)) = (name == POLICIES.name, self.tags) {
             return WrongUsage(format!("--tags {pattern}: {error}"));
         }
-        if let (POLICIES, Some(file)) = (name, &self.policies_file) {
+        if let (true, Some(file)) = (name == POLICIES.name, &self.policies_file) {
             return WrongUsage(format!("{file}: {error}"));
         }
-        match (self.flags.get(name).and_then(|name| key(name)), self.file) {
+        match (self.flags.get(name).and_then(|name| Key::named(name)), self.file) {
             (Some(key), _) => {
-                error.key = format!("--{}{rest}", flags::name_of(key));
+                error.key = format!("--{}{rest}", key.flag());
                 WrongUsage(error.to_string())
             }
             (None, Some(file)) if !KEYS.iter().any(|key| key.environment == Some(name)) => {
@@ -185,10 +174,6 @@ impl Origin<'_> {
     }
 }
 
-fn key(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
-}
-
 fn settings_of(file: &str) -> Result<Map<String, Value>, WrongUsage> {
     // When it was sent is not a setting: here it is always now.
     let event = Event::parse(flags::read_json(file)?);
@@ -197,7 +182,7 @@ fn settings_of(file: &str) -> Result<Map<String, Value>, WrongUsage> {
 
 /// Lets nothing be a candidate but what has a tag that matches.
 fn take_tags(event: &mut Map<String, Value>, pattern: &str) -> Result<(), WrongUsage> {
-    if event.get(POLICIES).is_some_and(|policies| !policies.is_null()) {
+    if event.get(POLICIES.name).is_some_and(|policies| !policies.is_null()) {
         return Err(WrongUsage(
             "--tags and policies both say what goes: give one of them (a policy's tagPatternList selects by tag too)"
                 .to_owned(),
@@ -214,17 +199,19 @@ fn take_tags(event: &mut Map<String, Value>, pattern: &str) -> Result<(), WrongU
         },
         "action": { "type": "expire" },
     });
-    event.insert(POLICIES.to_owned(), json!([{ "repositories": ["*"], "rules": [rule] }]));
+    event.insert(POLICIES.name.to_owned(), json!([{ "repositories": ["*"], "rules": [rule] }]));
     Ok(())
 }
 
 /// Takes the policies of a file that the environment names into the event, as the flag does: the file is read once, so that
 /// what is saved of a plan is what made it. Tells the file where it counts.
 fn take_policies(event: &mut Map<String, Value>, environment: &mut Environment) -> Result<Option<String>, WrongUsage> {
-    let Some(key) = key(POLICIES).filter(|_| event.get(POLICIES).is_none_or(Value::is_null)) else { return Ok(None) };
-    let Some((variable, file)) = key.in_environment(environment) else { return Ok(None) };
+    if event.get(POLICIES.name).is_some_and(|policies| !policies.is_null()) {
+        return Ok(None);
+    }
+    let Some((variable, file)) = POLICIES.in_environment(environment) else { return Ok(None) };
     let told = format!("{variable} {file}");
-    event.extend(flags::in_environment(key, environment)?.map(|policies| (POLICIES.to_owned(), policies)));
+    event.extend(flags::in_environment(&POLICIES, environment)?.map(|policies| (POLICIES.name.to_owned(), policies)));
     environment.remove(variable);
     Ok(Some(told))
 }
@@ -260,21 +247,21 @@ fn add_images_in_use(
     if more.is_empty() {
         return Ok(());
     }
-    let known = match event.remove(IN_USE_IMAGES).filter(|value| !value.is_null()) {
+    let known = match event.remove(IN_USE_IMAGES.name).filter(|value| !value.is_null()) {
         Some(known) => Some(known),
-        None => key(IN_USE_IMAGES).map_or(Ok(None), |key| flags::in_environment(key, environment))?,
+        None => flags::in_environment(&IN_USE_IMAGES, environment)?,
     };
     let mut images = match known {
         Some(Value::Array(images)) => images,
         // Not a list: the settings refuse it.
         Some(other) => {
-            event.insert(IN_USE_IMAGES.to_owned(), other);
+            event.insert(IN_USE_IMAGES.name.to_owned(), other);
             return Ok(());
         }
         None => Vec::new(),
     };
     images.extend(more);
-    event.insert(IN_USE_IMAGES.to_owned(), images.into());
+    event.insert(IN_USE_IMAGES.name.to_owned(), images.into());
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C and its kin while images are deleted: the first lets what is under way end and be told, since the report is the
+//! Ctrl-C and the like while images are deleted: the first lets what is under way end and be told, since the report is the
 //! only record of what is gone; the second ends the process at once. Before that, a signal does what it always does.
 
 use std::sync::atomic::AtomicBool;

@@ -1,16 +1,16 @@
 //! How far a run has come, on stderr: a line that changes where that is a terminal, lines that stay where it is not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ecr_cleanup_core::image::RepositoryName;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::figures::counted;
 use super::{interruption, tell};
-use crate::image::RepositoryName;
-use crate::progress::{Progress, Step};
+use crate::progress::{News, Progress};
+use crate::show::figures::counted;
 
 /// A wheel that turns slower looks stuck.
 const TICK: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ struct State {
     stage: Stage,
     done: usize,
     of: usize,
-    clusters: usize,
+    counts: BTreeMap<&'static str, usize>,
     passed_over: BTreeSet<RepositoryName>,
 }
 
@@ -44,7 +44,7 @@ struct State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
     #[default]
-    Settling,
+    Identifying,
     Usage,
     Repositories,
     Images,
@@ -168,34 +168,42 @@ impl Shown {
 }
 
 impl Progress for Shown {
-    fn tell(&self, step: Step<'_>) {
-        match step {
-            Step::Settling => self.say("asking for the account and its regions"),
-            Step::ReadingUsage { regions } => {
+    fn tell(&self, news: News<'_>) {
+        match news {
+            News::Identifying => self.say("asking for the account and its regions"),
+            News::ReadingUsage { regions } => {
                 let text = format!("reading what is in use in {}", counted(regions as u64, "region", "regions"));
                 self.count(Stage::Usage, regions, &text);
             }
-            Step::UsageRead { region: _, clusters } => {
-                self.lock().clusters += clusters;
+            News::UsageRead { place: _, counts } => {
+                for (what, number) in counts {
+                    *self.lock().counts.entry(what).or_default() += number;
+                }
                 self.advance(Stage::Usage, 1, "regions read");
             }
-            Step::PassedOver { repository } => {
+            News::PassedOver { repository } => {
                 let mut state = self.lock();
                 state.passed_over.insert(repository.clone());
             }
-            Step::ReadingRepositories { repositories } => {
-                let clusters = self.lock().clusters;
-                let clusters = counted(clusters as u64, "ECS cluster", "ECS clusters");
-                let text =
-                    format!("{clusters} read; reading {}", counted(repositories as u64, "repository", "repositories"));
+            News::ReadingRepositories { repositories } => {
+                let counts = self.lock().counts.clone();
+                let counts =
+                    counts.into_iter().map(|(what, number)| counted(number as u64, what.trim_end_matches('s'), what));
+                let counts = counts.collect::<Vec<_>>().join(", ");
+                let repositories_read = counted(repositories as u64, "repository", "repositories");
+                let text = if counts.is_empty() {
+                    format!("reading {repositories_read}")
+                } else {
+                    format!("{counts} read; reading {repositories_read}")
+                };
                 self.count(Stage::Repositories, repositories, &text);
             }
-            Step::RepositoryRead { .. } => self.advance(Stage::Repositories, 1, "repositories read"),
-            Step::Deleting { images } => {
+            News::RepositoryRead { .. } => self.advance(Stage::Repositories, 1, "repositories read"),
+            News::Deleting { images } => {
                 self.heed_signals();
                 self.count(Stage::Images, images, &format!("deleting {}", counted(images as u64, "image", "images")));
             }
-            Step::Done { images } => self.advance(Stage::Images, images, "images done"),
+            News::Done { images } => self.advance(Stage::Images, images, "images done"),
         }
     }
 }

@@ -4,21 +4,22 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal;
 
 use clap::ArgMatches;
+use ecr_cleanup_core::image::RepositoryName;
+use ecr_cleanup_core::pattern::Pattern;
+use ecr_cleanup_core::plan::Refusal;
+use ecr_cleanup_core::report::{Outcome, Report};
+use ecr_cleanup_core::review::ReviewedPlan;
+use ecr_cleanup_core::settings::Settings;
 
 use super::given::Given;
 use super::progress::{Loudness, Shown};
-use super::quoted::quoted;
-use super::table::{Colours, Details, Look};
 use super::trouble::Access;
-use super::{Stream, Undone, html, interruption, markdown, no_region, table, tell, trouble, unwritten, width};
+use super::{Stream, Undone, interruption, no_region, tell, trouble, unwritten, width};
 use crate::aws::Aws;
-use crate::event::Event;
-use crate::handler::{self, Attendance, Attended, Limits, RunError};
-use crate::image::RepositoryName;
-use crate::pattern::Pattern;
-use crate::plan::Refusal;
-use crate::report::{Outcome, Report};
-use crate::review::ReviewedPlan;
+use crate::run::{self, Finished, Limits, Request, RunError};
+use crate::show::quoted::quoted;
+use crate::show::table::{Colours, Details, Look};
+use crate::show::{html, markdown, table};
 
 /// What a command that talks to AWS has at hand.
 pub(super) struct Session {
@@ -53,17 +54,16 @@ impl Session {
         })
     }
 
-    pub(super) async fn run(
-        &self,
-        event: Event,
-        given: &Given,
-        reviewed: Option<&ReviewedPlan>,
-    ) -> Result<Attended, Undone> {
-        let attendance = Attendance { progress: &self.shown, reviewed, wanted: None };
+    /// What a command asks of a run, with its progress shown and until somebody interrupts it.
+    pub(super) fn request(&self, settings: &Settings) -> Request<'_> {
         let limits = Limits::until(interruption::deadline());
-        let attended = handler::attended(event, &given.environment, &self.aws, limits, &attendance).await;
+        Request { progress: &self.shown, ..Request::new(settings.clone(), limits) }
+    }
+
+    pub(super) async fn run(&self, settings: &Settings, reviewed: Option<&ReviewedPlan>) -> Result<Finished, Undone> {
+        let finished = run::run(&Request { reviewed, ..self.request(settings) }, &self.aws).await;
         self.shown.end();
-        attended.map_err(|error| self.undone(&error))
+        finished.map_err(|error| self.undone(&error))
     }
 
     pub(super) fn undone(&self, error: &RunError) -> Undone {
@@ -140,8 +140,7 @@ impl Session {
         if given.settings.repositories.exclusions().len() == 0 {
             return Ok(());
         }
-        let listed =
-            handler::repositories_alone(&given.settings, &self.aws, interruption::deadline(), &self.shown).await;
+        let listed = run::repositories_alone(&self.request(&given.settings), &self.aws).await;
         let Ok(selected) = listed.map_err(|error| self.undone(&error))? else { return Ok(()) };
         let others = self.shown.passed_over();
         refuse_idle_exclusions(given, &selected.into_iter().chain(others).collect()).inspect_err(|_| self.shown.end())

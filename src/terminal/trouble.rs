@@ -1,10 +1,11 @@
 //! Errors as people need them: what failed, what to grant, set or renew, and which name was probably meant.
 
-use super::quoted::quoted;
-use crate::account::AccountId;
-use crate::aws::CallError;
-use crate::handler::RunError;
-use crate::image::RepositoryName;
+use ecr_cleanup_core::account::AccountId;
+use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::image::RepositoryName;
+
+use crate::run::RunError;
+use crate::show::quoted::quoted;
 
 /// Names further apart than this are not each other's typos: so many letters of ten.
 const LETTERS_OF_TEN: usize = 4;
@@ -117,7 +118,7 @@ mod tests {
     #[test]
     fn expired_credentials_come_with_the_command_that_renews_them() {
         let told = |code: &str, message: &str, profile| {
-            let error = CallError { api: "sts:GetCallerIdentity", code: code.to_owned(), message: message.to_owned() };
+            let error = CallError::new("sts:GetCallerIdentity", code, message.to_owned());
             of_run(&RunError::AccountUnknown(error), &Access { profile, endpoint_url: None })
         };
         let sso = told("NoCredentials", "the SSO token has expired and cannot be refreshed", Some("prod"));

@@ -7,20 +7,19 @@ use std::sync::Arc;
 use clap::ArgMatches;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use ecr_cleanup_core::account::AccountId;
+use ecr_cleanup_core::image::ImageDigest;
+use ecr_cleanup_core::reference::ImageReference;
+use ecr_cleanup_core::settings::{Environment, Mode};
+use ecr_cleanup_core::usage::{Holder, Usage};
 use serde::Serialize;
 
-use super::figures::{count, counted};
 use super::given::Given;
-use super::quoted::quoted;
 use super::session::Session;
 use super::{Done, Stream, Undone, print, unwritten, width};
-use crate::account::AccountId;
-use crate::deadline::Deadline;
-use crate::handler;
-use crate::image::ImageDigest;
-use crate::reference::ImageReference;
-use crate::settings::{Environment, Mode};
-use crate::usage::{Discovery, Holder};
+use crate::run;
+use crate::show::figures::{count, counted};
+use crate::show::quoted::quoted;
 
 /// So many holders of an image are named in the table; the JSON has all.
 const HOLDERS_SHOWN: usize = 5;
@@ -31,15 +30,14 @@ const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 pub(super) async fn usage(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     let given = Given::gather(matches, Mode::DryRun, environment)?;
     let session = Session::begin(matches, &given).await?;
-    let (event, deadline) = (given.event(), Deadline::unknown());
-    let found = handler::usage_alone(event, &given.environment, &session.aws, deadline, &session.shown).await;
+    let found = run::usage_alone(&session.request(&given.settings), &session.aws).await;
     session.shown.end();
-    let (account, discovery) = found.map_err(|error| session.undone(&error))?;
+    let (account, usage) = found.map_err(|error| session.undone(&error))?;
     match session.format.as_str() {
-        "json" => print(&(json(&account, &discovery).map_err(|error| unwritten(&error))? + "\n"))?,
-        _ => print(&table(&discovery, width(Stream::Stdout)))?,
+        "json" => print(&(json(&account, &usage).map_err(|error| unwritten(&error))? + "\n"))?,
+        _ => print(&table(&usage, width(Stream::Stdout)))?,
     }
-    Ok(if discovery.incomplete.is_none() { Done::Wholly } else { Done::InPart })
+    Ok(if usage.complete().is_ok() { Done::Wholly } else { Done::InPart })
 }
 
 #[derive(Serialize)]
@@ -48,7 +46,7 @@ struct UsageJson<'a> {
     account: &'a AccountId,
     complete: bool,
     accounts: &'a BTreeSet<AccountId>,
-    regions: &'a BTreeSet<crate::account::Region>,
+    regions: &'a BTreeSet<ecr_cleanup_core::account::Region>,
     references: Vec<ReferenceJson>,
     /// What could not be read, or not understood.
     problems: Vec<String>,
@@ -65,7 +63,7 @@ struct ReferenceJson {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct HolderJson {
-    kind: &'static str,
+    kind: String,
     name: Box<str>,
 }
 
@@ -73,32 +71,32 @@ struct HolderJson {
 ///
 /// # Errors
 /// None that its own values could cause.
-fn json(account: &AccountId, discovery: &Discovery) -> serde_json::Result<String> {
-    let references = discovery.usage.references().iter().map(|(reference, holders)| ReferenceJson {
+fn json(account: &AccountId, usage: &Usage) -> serde_json::Result<String> {
+    let references = usage.known().references().iter().map(|(reference, holders)| ReferenceJson {
         reference: reference.to_string(),
-        image_digests: discovery.usage.digests_of(reference).map(|(digest, _)| digest).collect(),
+        image_digests: usage.known().digests_of(reference).map(|(digest, _)| digest).collect(),
         held_by: holders
             .iter()
-            .map(|holder| HolderJson { kind: holder.kind.as_str(), name: holder.name.clone() })
+            .map(|holder| HolderJson { kind: holder.kind.as_str().to_owned(), name: holder.name.clone() })
             .collect(),
     });
-    let usage = UsageJson {
+    let json = UsageJson {
         account,
-        complete: discovery.incomplete.is_none(),
-        accounts: &discovery.accounts,
-        regions: &discovery.regions,
+        complete: usage.complete().is_ok(),
+        accounts: &usage.accounts,
+        regions: &usage.regions,
         references: references.collect(),
-        problems: problems(discovery),
+        problems: problems(usage),
     };
-    serde_json::to_string(&usage)
+    serde_json::to_string(&json)
 }
 
 /// As a table: images of ECR by registry and repository first, then what comes from elsewhere.
-fn table(discovery: &Discovery, width: Option<u16>) -> String {
-    let references = discovery.usage.references();
+fn table(usage: &Usage, width: Option<u16>) -> String {
+    let references = usage.known().references();
     let mut registries: BTreeMap<String, Vec<[String; 3]>> = BTreeMap::new();
     for (reference, holders) in references {
-        let digests = discovery.usage.digests_of(reference).map(|(digest, _)| short(digest));
+        let digests = usage.known().digests_of(reference).map(|(digest, _)| short(digest));
         let (registry, image) = parts(reference);
         let row = [quoted(&image), digests.collect::<Vec<_>>().join("\n"), named(holders)];
         registries.entry(quoted(&registry)).or_default().push(row);
@@ -119,20 +117,20 @@ fn table(discovery: &Discovery, width: Option<u16>) -> String {
         "{} in use, {} of them in ECR; looked for in {} of {}.",
         counted(references.len() as u64, "image", "images"),
         count((references.len() - foreign) as u64),
-        counted(discovery.regions.len() as u64, "region", "regions"),
-        counted(discovery.accounts.len() as u64, "account", "accounts"),
+        counted(usage.regions.len() as u64, "region", "regions"),
+        counted(usage.accounts.len() as u64, "account", "accounts"),
     );
-    for problem in problems(discovery) {
+    for problem in problems(usage) {
         _ = writeln!(text, "warning: {}", quoted(&problem));
     }
     text
 }
 
 /// What keeps this from being all that is in use, and what keeps repositories whole.
-fn problems(discovery: &Discovery) -> Vec<String> {
-    let causes = discovery.incomplete.iter().flat_map(|incomplete| &incomplete.causes);
+fn problems(usage: &Usage) -> Vec<String> {
+    let causes = usage.incomplete().into_iter().flat_map(|incomplete| &incomplete.causes);
     let causes = causes.map(|cause| format!("usage incomplete: {cause}"));
-    let withheld = discovery.usage.withheld().iter();
+    let withheld = usage.known().withheld().iter();
     let withheld = withheld.map(|(repository, unreadable)| {
         format!("repository {repository} counts as used as a whole: {}: {}", unreadable.holder, unreadable.reference)
     });

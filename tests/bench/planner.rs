@@ -7,13 +7,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use ecr_cleanup::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName, Subject};
-use ecr_cleanup::manifest::Manifests;
-use ecr_cleanup::pattern::Pattern;
-use ecr_cleanup::policy::Policy;
-use ecr_cleanup::pull_time::IndexPulls;
-use ecr_cleanup::retention::{Known, Rules, Takes, decide};
-use ecr_cleanup::usage::UsageSnapshot;
+use ecr_cleanup_core::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName, Subject};
+use ecr_cleanup_core::manifest::Manifests;
+use ecr_cleanup_core::pattern::Pattern;
+use ecr_cleanup_core::policy::Policy;
+use ecr_cleanup_core::pull_time::IndexPulls;
+use ecr_cleanup_core::retention::{Known, Rules, Takes, decide};
+use ecr_cleanup_core::usage::UsageSnapshot;
 use serde_json::json;
 
 fn main() {

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use ecr_cleanup::terminal::table::{Colours, Details, Look, table_of};
-use ecr_cleanup::terminal::view::View;
+use ecr_cleanup::show::table::{Colours, Details, Look, table_of};
+use ecr_cleanup::show::view::View;
 use serde::Deserialize;
 use serde_json::Value;
 use simulated_aws::{ACCOUNT, Function, REGION, SimulatedAws, access_key_of};

@@ -7,9 +7,9 @@ use aws_config::BehaviorVersion;
 use aws_credential_types::Credentials;
 use ecr_cleanup::aws::Aws;
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::{Limits, run};
-use ecr_cleanup::settings::Environment;
-use ecr_cleanup::terminal::html::html;
+use ecr_cleanup::run::{Limits, Request, run};
+use ecr_cleanup::show::html::html;
+use ecr_cleanup_core::settings::Environment;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws, access_key_of};
 
@@ -58,9 +58,8 @@ async fn page(aws: &SimulatedAws, event: Value, path: &Path) -> Result<(), Strin
         .load()
         .await;
     let limits = Limits::until(Deadline::unknown());
-    let report = Box::pin(run(event, &Environment::new(), &Aws::new(config), limits))
-        .await
-        .map_err(|error| error.to_string())?;
+    let request = Request::parse(event, &Environment::new(), limits).map_err(|error| error.to_string())?;
+    let report = Box::pin(run(&request, &Aws::new(config))).await.map_err(|error| error.to_string())?.report;
     let json = report.to_json().map_err(|error| error.to_string())?;
     let write = |ending: &str, text: &str| {
         let path = path.with_extension(ending);

@@ -1,11 +1,11 @@
 //! What every parser of foreign text promises, whatever the text: no panic, and nothing read that is not there.
 
 use ecr_cleanup::event::Event;
-use ecr_cleanup::image::{ImageDigest, ManifestKind};
-use ecr_cleanup::manifest::Manifests;
-use ecr_cleanup::policy::Policy;
-use ecr_cleanup::reference::ImageReference;
-use ecr_cleanup::settings::{Environment, Mode, Settings};
+use ecr_cleanup_core::image::{ImageDigest, ManifestKind};
+use ecr_cleanup_core::manifest::Manifests;
+use ecr_cleanup_core::policy::Policy;
+use ecr_cleanup_core::reference::ImageReference;
+use ecr_cleanup_core::settings::{Environment, Mode, Settings};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 pub fn event(text: &str) {
     let Ok(payload) = serde_json::from_str::<Value>(text) else { return };
     let Ok(event) = Event::parse(payload) else { return };
-    match Settings::resolve(&event.settings, &Environment::new()) {
+    match Settings::resolve(&event.settings, &Environment::new(), &|file| std::fs::read_to_string(file)) {
         Ok(settings) => assert!(settings.mode == Mode::DryRun || text.to_ascii_lowercase().contains("false")),
         Err(refused) => assert!(!refused.key.is_empty() || event.settings.contains_key(""), "{refused}"),
     }

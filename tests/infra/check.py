@@ -167,9 +167,9 @@ def check_alarms_and_dashboard():
     assert all(resources[name]["Properties"]["AlarmActions"] == ["<Topic>"] for name in alarms)
     dashboard = json.loads(resources["Dashboard"]["Properties"]["DashboardBody"])
     shown = set(re.findall(r'"(?:EcrCleanup|\.)", "(\w+)"', json.dumps(dashboard)))
-    telemetry = (ROOT / "src/telemetry.rs").read_text()
+    metrics = (ROOT / "src/core/report/metrics.rs").read_text()
     for metric in shown | {resources[name]["Properties"]["MetricName"] for name in ("UsageIncomplete", "ImagesFailed")}:
-        assert f'("{metric}",' in telemetry, f"the function has no metric {metric}"
+        assert f'("{metric}",' in metrics, f"the function has no metric {metric}"
 
 
 def cargo(*arguments):

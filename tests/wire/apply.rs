@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ecr_cleanup::plan::ImageResult;
-use ecr_cleanup::report::{Outcome, Report};
+use ecr_cleanup_core::plan::ImageResult;
+use ecr_cleanup_core::report::{Outcome, Report};
 use simulated_aws::{Fault, Image, SimulatedAws};
 
 use crate::support::{json_of, merciless, run_on, set};

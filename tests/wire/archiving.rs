@@ -1,11 +1,12 @@
 //! Policies that move images to archive storage, and what becomes of them there.
 
+use crate::support::run;
 use ecr_cleanup::aws::Haste;
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::{Limits, run};
-use ecr_cleanup::plan::ImageResult;
-use ecr_cleanup::report::Outcome;
-use ecr_cleanup::settings::Environment;
+use ecr_cleanup::run::Limits;
+use ecr_cleanup_core::plan::ImageResult;
+use ecr_cleanup_core::report::Outcome;
+use ecr_cleanup_core::settings::Environment;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws};
 

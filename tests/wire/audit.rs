@@ -1,7 +1,6 @@
 //! What ECR's own lifecycle policies would take from under a workload.
 
-use ecr_cleanup::report::Outcome;
-use ecr_cleanup::telemetry;
+use ecr_cleanup_core::report::Outcome;
 use serde_json::{Value, json};
 use simulated_aws::{Fault, SimulatedAws};
 
@@ -33,7 +32,7 @@ async fn images_in_use_that_ecrs_own_policy_would_take_are_at_risk() {
     let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.iter().any(|warning| warning.contains("rule 3") && warning.contains("v7")), "{warnings:?}");
     let metrics: Vec<Value> =
-        telemetry::metrics(&report).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        ecr_cleanup_core::report::metrics(&report).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(metrics.iter().all(|metric| metric["ImagesAtRisk"] == 1));
     assert_eq!(aws.calls_of("ecr:GetLifecyclePolicy").len(), 1, "only where something is in use");
 

@@ -56,7 +56,7 @@ async fn every_event_file_does_what_its_name_says() {
 async fn all_settings_json_names_every_setting() {
     let event = event_file("all-settings.json");
     let given: Vec<&String> = event.as_object().unwrap().keys().collect();
-    for key in ecr_cleanup::settings::KEYS {
+    for key in ecr_cleanup_core::settings::KEYS {
         assert!(given.iter().any(|name| *name == key.name), "{}", key.name);
     }
 }

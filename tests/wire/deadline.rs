@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::plan::Refusal;
-use ecr_cleanup::report::Outcome;
+use ecr_cleanup_core::plan::Refusal;
+use ecr_cleanup_core::report::Outcome;
 use simulated_aws::{Fault, Image, SimulatedAws};
 
 use crate::support::{merciless, run_on, run_until, set};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ecr_cleanup::plan::Decided;
-use ecr_cleanup::report::{Outcome, Report};
+use ecr_cleanup_core::plan::Decided;
+use ecr_cleanup_core::report::{Outcome, Report};
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, CONFIG_SIZE, Fault, Image, REGION, Repository, SimulatedAws};
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ecr_cleanup::plan::ImageResult;
-use ecr_cleanup::report::{Outcome, Report};
+use ecr_cleanup_core::plan::ImageResult;
+use ecr_cleanup_core::report::{Outcome, Report};
 use serde_json::json;
 use simulated_aws::{Fault, Image, SimulatedAws, Task};
 

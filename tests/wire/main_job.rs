@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ecr_cleanup::report::Outcome;
+use ecr_cleanup_core::report::Outcome;
 use serde_json::{Value, json};
 use simulated_aws::{Fault, Image, SimulatedAws};
 

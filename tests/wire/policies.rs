@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use ecr_cleanup::report::{Outcome, Report};
+use ecr_cleanup_core::report::{Outcome, Report};
 use serde_json::{Value, json};
 use simulated_aws::{Image, Repository, SimulatedAws};
 

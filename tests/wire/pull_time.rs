@@ -1,6 +1,6 @@
 //! Reading a manifest counts as pulling it, and must not keep an index alive.
 
-use ecr_cleanup::report::Outcome;
+use ecr_cleanup_core::report::Outcome;
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
 
@@ -68,7 +68,7 @@ async fn a_warning_gives_the_command_that_registers_the_exclusion() {
     aws.cluster("prod").runs("nginx");
     let command = "aws ecr register-pull-time-update-exclusion --principal-arn \
                    arn:aws:iam::123456789012:role/ecr-cleanup --region us-west-2";
-    let warns = |report: &ecr_cleanup::report::Report, text: &str| {
+    let warns = |report: &ecr_cleanup_core::report::Report, text: &str| {
         report.warnings.iter().any(|warning| warning.to_string().contains(text))
     };
     assert!(warns(&run_on(&aws, daily(true)).await, command));

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::Limits;
-use ecr_cleanup::plan::{ImageResult, SkipReason, StaleImage};
-use ecr_cleanup::report::{Outcome, Report};
-use ecr_cleanup::usage::FreshnessLimits;
+use ecr_cleanup::discovery::FreshnessLimits;
+use ecr_cleanup::run::Limits;
+use ecr_cleanup_core::plan::{ImageResult, SkipReason, StaleImage};
+use ecr_cleanup_core::report::{Outcome, Report};
 use simulated_aws::{ACCOUNT, Call, Fault, Image, REGION, Repository, SimulatedAws, Task};
 
 use crate::support::{json_of, merciless, run_on, run_within, set};
@@ -171,7 +171,7 @@ async fn an_index_whose_child_was_pulled_or_used_in_between_stays_whole() {
     assert_eq!((report.totals.images_deleted, report.totals.images_skipped), (1, 4));
     let of_index = |image: &&StaleImage| image.image_digest.to_string() == index;
     assert_eq!(*result_of(&report, of_index), ImageResult::Skipped(SkipReason::Pulled));
-    assert_eq!(report.plan.stale().filter(|it| it.result == ImageResult::Skipped(SkipReason::HolderKept)).count(), 3);
+    assert_eq!(report.plan.stale().filter(|it| it.result == ImageResult::Skipped(SkipReason::OwnerKept)).count(), 3);
     assert_eq!((app.tags(), app.digests().len()), (set(["v1"]), 4));
 
     // Usage that is read again before the batch shows a task that runs the child.

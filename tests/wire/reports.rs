@@ -1,10 +1,10 @@
 //! A report is shown alike, whether it comes from the run itself or from the JSON that the run returned.
 
-use ecr_cleanup::report::Report;
-use ecr_cleanup::terminal::html::html;
-use ecr_cleanup::terminal::markdown::{markdown, markdown_of};
-use ecr_cleanup::terminal::table::{Colours, Details, Look, table, table_of};
-use ecr_cleanup::terminal::view::{Images, View};
+use ecr_cleanup::show::html::html;
+use ecr_cleanup::show::markdown::{markdown, markdown_of};
+use ecr_cleanup::show::table::{Colours, Details, Look, table, table_of};
+use ecr_cleanup::show::view::{Images, View};
+use ecr_cleanup_core::report::Report;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws};
 

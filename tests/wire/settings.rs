@@ -1,7 +1,7 @@
 //! Bad input makes no call.
 
-use ecr_cleanup::handler::RunError;
-use ecr_cleanup::settings::KEYS;
+use ecr_cleanup::run::RunError;
+use ecr_cleanup_core::settings::KEYS;
 use serde_json::json;
 use simulated_aws::{Fault, REGION, SimulatedAws};
 
@@ -70,7 +70,14 @@ fn the_readme_has_a_row_for_every_setting_and_names_every_spelling() {
     for key in KEYS {
         let variable = key.environment.map_or(String::new(), |variable| format!("`{variable}` "));
         let row = format!("| `{}` | {variable}|", key.name);
-        assert!(readme.contains(&row), "{row}");
+        let (_, rest) = readme.split_once(&row).unwrap_or_else(|| panic!("{row}"));
+        let default = rest.split('|').next().unwrap();
+        match key.default.map(|default| default.split(';').next().unwrap()) {
+            // In words, which README has in words of its own.
+            Some(words) if words.contains(' ') => assert!(default.contains("all enabled regions"), "{row}{default}"),
+            Some(value) => assert!(default.contains(value), "{row}{default}"),
+            None => assert!([" none ", " `[]` ", " `true` "].contains(&default), "{row}{default}"),
+        }
         for spelling in key.also {
             assert!(readme.contains(&format!("`{spelling}`")), "{spelling}");
         }

@@ -7,9 +7,9 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sts::config::Credentials;
 use ecr_cleanup::aws::{Aws, Haste};
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::{Limits, RunError, run};
-use ecr_cleanup::report::Report;
-use ecr_cleanup::settings::Environment;
+use ecr_cleanup::run::{Finished, Limits, Request, RunError};
+use ecr_cleanup_core::report::Report;
+use ecr_cleanup_core::settings::Environment;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Image, REGION, Repository, SimulatedAws, access_key_of};
 
@@ -24,6 +24,13 @@ pub async fn clients(aws: &SimulatedAws) -> Aws {
         .await;
     // The pace has tests of its own; the others need not wait.
     Aws::new(config).with_haste(Haste::times(NonZeroU32::new(1_000).unwrap()))
+}
+
+/// One run on this event, as the function makes it.
+pub async fn run(event: Value, environment: &Environment, aws: &Aws, limits: Limits) -> Result<Report, RunError> {
+    let request = Request::parse(event, environment, limits)?;
+    let Finished { report, explained: _ } = ecr_cleanup::run::run(&request, aws).await?;
+    Ok(report)
 }
 
 /// One run on this event.
@@ -106,7 +113,7 @@ macro_rules! keeps_what_is_used {
         #[tokio::test]
         async fn $behaviour() {
             let (tags, report) = crate::support::survivors($hold).await;
-            assert_eq!(report.outcome, ecr_cleanup::report::Outcome::Completed);
+            assert_eq!(report.outcome, ecr_cleanup_core::report::Outcome::Completed);
             assert_eq!(tags, crate::support::set(["used"]));
         }
     )*};

@@ -1,7 +1,7 @@
 //! What runs stays, and when that is not known in full nothing goes.
 
-use ecr_cleanup::plan::Refusal;
-use ecr_cleanup::report::{Outcome, Report};
+use ecr_cleanup_core::plan::Refusal;
+use ecr_cleanup_core::report::{Outcome, Report};
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Service, SimulatedAws, Task};
 

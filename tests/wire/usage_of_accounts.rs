@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ecr_cleanup::plan::Refusal;
-use ecr_cleanup::report::{Outcome, Report};
+use ecr_cleanup_core::plan::Refusal;
+use ecr_cleanup_core::report::{Outcome, Report};
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, REGION, Repository, Service, SimulatedAws};
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use ecr_cleanup::aws::{Haste, Pace};
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::Limits;
-use ecr_cleanup::plan::{ImageResult, Refusal, SkipReason};
-use ecr_cleanup::report::Outcome;
-use ecr_cleanup::settings::Environment;
-use ecr_cleanup::usage::FreshnessLimits;
+use ecr_cleanup::discovery::FreshnessLimits;
+use ecr_cleanup::run::Limits;
+use ecr_cleanup::sources::quotas;
+use ecr_cleanup_core::plan::{ImageResult, Refusal, SkipReason};
+use ecr_cleanup_core::report::Outcome;
+use ecr_cleanup_core::settings::Environment;
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Service, SimulatedAws, Task};
 
@@ -166,7 +167,7 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
     }
     let clients = crate::support::clients(&aws).await.with_haste(Haste::NONE);
     let limits = Limits::until(Deadline::unknown());
-    Box::pin(ecr_cleanup::handler::run(json!({}), &Environment::new(), &clients, limits)).await.unwrap();
+    Box::pin(crate::support::run(json!({}), &Environment::new(), &clients, limits)).await.unwrap();
 
     // The operations of each bucket by what stands in their names, its burst and its refill a second.
     for (operations, burst, refill) in [
@@ -219,10 +220,11 @@ async fn ten_thousand_families_are_discovered_twice_within_a_run() {
 
 #[test]
 fn each_region_has_buckets_of_its_own() {
-    let paces = [Pace::new(Haste::NONE), Pace::new(Haste::NONE)];
+    let paces = [0, 1].map(|_| Pace::new(Haste::NONE, quotas()));
     for pace in &paces {
-        assert!((0..50).all(|_| pace.resources.is_ready()));
-        assert!(!pace.resources.is_ready());
-        assert!(pace.task_definitions.is_ready(), "another quota has its own");
+        let is_ready = |call| pace.limiter_of(call).unwrap().is_ready();
+        assert!((0..50).all(|_| is_ready("ecs:ListTasks")));
+        assert!(!is_ready("ecs:ListTasks"));
+        assert!(is_ready("ecs:ListTaskDefinitions"), "another quota has its own");
     }
 }

@@ -40,7 +40,7 @@ fn what_is_saved_makes_the_same_settings_without_the_environment() {
             let mut saved = given.to_save().unwrap();
             assert!(!saved.contains_key("dryRun"));
             saved.insert("dryRun".to_owned(), true.into());
-            let again = Settings::resolve(&saved, &Environment::new()).unwrap();
+            let again = Settings::resolve(&saved, &Environment::new(), &|file| std::fs::read_to_string(file)).unwrap();
             assert_eq!(format!("{again:?}"), format!("{:?}", given.settings), "{flags:?} {environment:?}");
         }
     }

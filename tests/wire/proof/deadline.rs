@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ecr_cleanup::plan::{ImageResult, Refusal, Unattempted};
-use ecr_cleanup::report::Outcome;
+use ecr_cleanup_core::plan::{ImageResult, Refusal, Unattempted};
+use ecr_cleanup_core::report::Outcome;
 use futures::stream::{self, StreamExt};
 use simulated_aws::Fault;
 

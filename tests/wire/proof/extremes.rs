@@ -3,11 +3,12 @@
 
 use std::num::NonZeroU32;
 
+use crate::support::run;
 use ecr_cleanup::aws::Haste;
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::{Limits, run};
-use ecr_cleanup::report::{Outcome, RESPONSE_BYTES};
-use ecr_cleanup::settings::Environment;
+use ecr_cleanup::run::Limits;
+use ecr_cleanup_core::report::{Outcome, RESPONSE_BYTES};
+use ecr_cleanup_core::settings::Environment;
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Image, REGION, Service, SimulatedAws};
 

@@ -10,11 +10,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ecr_cleanup::handler::Limits;
-use ecr_cleanup::plan::ImageResult;
-use ecr_cleanup::report::{Outcome, Report};
-use ecr_cleanup::settings::Environment;
-use ecr_cleanup::usage::FreshnessLimits;
+use ecr_cleanup::discovery::FreshnessLimits;
+use ecr_cleanup::run::Limits;
+use ecr_cleanup_core::plan::ImageResult;
+use ecr_cleanup_core::report::{Outcome, Report};
+use ecr_cleanup_core::settings::Environment;
 use fastrand::Rng;
 use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
@@ -339,7 +339,7 @@ async fn run_in(seed: u64) -> End {
     };
     let limits = Limits { freshness, ..Limits::until(deadline_in(Duration::from_mins(15))) };
     let environment = Environment::new();
-    let run = ecr_cleanup::handler::run(settings(seed), &environment, &clients, limits);
+    let run = crate::support::run(settings(seed), &environment, &clients, limits);
     let report = Box::pin(run).await.map_err(|error| format!("it does not start: {error}"))?;
     let ledger = ledger.lock().unwrap();
     let broken = ledger.broken.first().cloned().or_else(|| untold(&report, &ledger));
@@ -359,7 +359,7 @@ fn untold(report: &Report, ledger: &Ledger) -> Option<String> {
     let told: BTreeSet<String> =
         report.plan.stale().filter(|image| sent(&image.result)).map(|image| image.image_digest.to_string()).collect();
     // What was gone by then may have been sent or not.
-    let gone = |image: &&ecr_cleanup::plan::StaleImage| image.result == ImageResult::Gone;
+    let gone = |image: &&ecr_cleanup_core::plan::StaleImage| image.result == ImageResult::Gone;
     let gone: BTreeSet<String> = report.plan.stale().filter(gone).map(|image| image.image_digest.to_string()).collect();
     let unsent =
         told.difference(&ledger.deleted).next().map(|digest| format!("{digest} is told as deleted, and was not"));

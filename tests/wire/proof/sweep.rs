@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ecr_cleanup::handler::RunError;
-use ecr_cleanup::plan::ImageResult;
-use ecr_cleanup::report::{Outcome, Report};
+use ecr_cleanup::run::RunError;
+use ecr_cleanup_core::plan::ImageResult;
+use ecr_cleanup_core::report::{Outcome, Report};
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
 use simulated_aws::{Call, Fault};
@@ -201,7 +201,7 @@ pub fn lie(world: &World, report: &Report, left: &BTreeSet<Location>, before: &B
     for registry in &report.plan.registries {
         for repository in registry.repositories.iter().flatten() {
             for image in repository.decided.iter().flat_map(|decided| &decided.stale) {
-                let region = world.neutral(registry.region.as_str());
+                let region = world.neutral(registry.place.region.as_str());
                 let location = (region, repository.repository_name.to_string(), image.image_digest.to_string());
                 let is_left = left.contains(&location);
                 let is_as_told = match &image.result {

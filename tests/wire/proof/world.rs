@@ -5,13 +5,14 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::support::run;
 use aws_config::BehaviorVersion;
 use aws_sdk_sts::config::Credentials;
 use ecr_cleanup::aws::{Aws, Haste, Patience};
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::{Limits, RunError, run};
-use ecr_cleanup::report::Report;
-use ecr_cleanup::settings::Environment;
+use ecr_cleanup::run::{Limits, RunError};
+use ecr_cleanup_core::report::Report;
+use ecr_cleanup_core::settings::Environment;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Call, Image, Place, Repository, Service, SimulatedAws, Task, access_key_of};
 

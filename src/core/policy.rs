@@ -1,0 +1,208 @@
+//! ECR lifecycle policies: the document that ECR takes, and what its rules take from a repository.
+//!
+//! Pure. The grammar and its rules are ECR's, with three extensions: `tagPatternExcludeList`, a `countNumber` of 0, and
+//! `sinceImagePulled` with `expire`.
+//!
+//! See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html> and
+//! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html>.
+
+mod document;
+mod evaluate;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use document::InvalidPolicy;
+pub use evaluate::{Subject, Verdict, evaluate};
+
+use crate::image::RepositoryName;
+use crate::pattern::Pattern;
+
+/// The policies of the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policies(Vec<Entry>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    repositories: Vec<Pattern>,
+    rules: EntryRules,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum EntryRules {
+    Given(Arc<Policy>),
+    /// `"rules": "ecr"`.
+    OfRepository,
+}
+
+/// The policy that applies to a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applicable {
+    /// This one.
+    Policy(Arc<Policy>),
+    /// The repository's own lifecycle policy.
+    OfRepository,
+    /// None: nothing there is a candidate.
+    None,
+}
+
+/// A lifecycle policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// In the order in which they are applied.
+    rules: Vec<Rule>,
+}
+
+/// A rule of a lifecycle policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What names it.
+    pub name: Arc<RuleName>,
+    selection: Selection,
+    count: Count,
+    /// What becomes of the images that it takes.
+    pub action: Action,
+}
+
+/// What names a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleName {
+    /// The place of its policy in the settings, from 1; `None` for the repository's own.
+    pub policy: Option<usize>,
+    /// Its `rulePriority`.
+    pub priority: u32,
+    /// Its `description`; may be empty.
+    pub description: Box<str>,
+}
+
+/// What becomes of an image that a rule takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Action {
+    /// It is moved to archive storage.
+    Archive,
+    /// It is deleted.
+    Expire,
+}
+
+/// The images that a rule speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Selection {
+    tags: TagSelection,
+    /// An image with a tag that matches any of these is not selected.
+    exclude: Vec<Pattern>,
+    storage_class: StorageClass,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum TagSelection {
+    Any,
+    Untagged,
+    /// Each of these is matched by one of the image's tags.
+    Tagged(Vec<Pattern>),
+}
+
+/// Where an image is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StorageClass {
+    /// Where it can be pulled from.
+    Standard,
+    /// In archive storage.
+    Archive,
+}
+
+/// Which of the selected images a rule identifies. Days are of 86,400 seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Count {
+    ImageCountMoreThan(u32),
+    SinceImagePushed(u32),
+    SinceImagePulled(u32),
+    SinceImageTransitioned(u32),
+}
+
+impl Policies {
+    /// The policy that applies to a repository: that of the first entry whose patterns match its name.
+    #[must_use]
+    pub fn for_repository(&self, name: &RepositoryName) -> Applicable {
+        match self.0.iter().find(|entry| entry.applies_to(name)).map(|entry| &entry.rules) {
+            Some(EntryRules::Given(policy)) => Applicable::Policy(Arc::clone(policy)),
+            Some(EntryRules::OfRepository) => Applicable::OfRepository,
+            None => Applicable::None,
+        }
+    }
+
+    /// The numbers of the entries that apply to none of these repositories, from 1.
+    #[must_use]
+    pub fn without_repository<'a>(&self, names: impl Iterator<Item = &'a RepositoryName>) -> Vec<usize> {
+        let mut left: Vec<usize> = (1..=self.0.len()).collect();
+        for name in names {
+            if let Some(place) = self.0.iter().position(|entry| entry.applies_to(name)) {
+                left.retain(|number| *number != place + 1);
+            }
+        }
+        left
+    }
+}
+
+impl Entry {
+    fn applies_to(&self, name: &RepositoryName) -> bool {
+        self.repositories.iter().any(|pattern| pattern.matches(name.as_str()))
+    }
+}
+
+impl Applicable {
+    /// The policy that the settings give.
+    #[must_use]
+    pub fn given(self) -> Option<Arc<Policy>> {
+        match self {
+            Self::Policy(policy) => Some(policy),
+            Self::OfRepository | Self::None => None,
+        }
+    }
+}
+
+impl Policy {
+    /// Its place in the settings, from 1; `None` for a repository's own.
+    #[must_use]
+    pub fn number(&self) -> Option<usize> {
+        self.rules.first().and_then(|rule| rule.name.policy)
+    }
+
+    /// Whether a rule speaks of images of this storage class.
+    #[must_use]
+    pub fn selects(&self, storage_class: StorageClass) -> bool {
+        self.rules.iter().any(|rule| rule.selection.storage_class == storage_class)
+    }
+}
+
+impl Selection {
+    fn selects(&self, tags: &[Box<str>], storage_class: StorageClass) -> bool {
+        let matches_any = |pattern: &Pattern| tags.iter().any(|tag| pattern.matches(tag));
+        self.storage_class == storage_class
+            && match &self.tags {
+                TagSelection::Any => true,
+                TagSelection::Untagged => tags.is_empty(),
+                TagSelection::Tagged(patterns) => !tags.is_empty() && patterns.iter().all(matches_any),
+            }
+            && !self.exclude.iter().any(matches_any)
+    }
+}
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { policy, priority, description } = self;
+        write!(f, "rule {priority} of ")?;
+        match policy {
+            Some(number) => write!(f, "policy {number}")?,
+            None => f.write_str("the repository's own lifecycle policy")?,
+        }
+        if !description.is_empty() {
+            write!(f, " ({description})")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! An image as a workload names it: `registry/repository`, `:tag`, `@sha256:…`, or both.
+//!
+//! What looks like an ECR reference and does not parse is an error with as much of the repository's name as can be
+//! told, never a foreign image: reading it wrongly could delete what it names.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::account::{AccountId, Region};
+use crate::image::{ImageDigest, RepositoryName, is_image_tag};
+
+/// A reference that was understood.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ImageReference {
+    /// An image in an ECR private registry.
+    Ecr(EcrReference),
+    /// An image anywhere else.
+    Foreign(ForeignReference),
+}
+
+/// A reference to an image in an ECR private registry. With tag and digest, both count as used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EcrReference {
+    host: Box<str>,
+    /// The account whose registry it names.
+    pub registry_id: AccountId,
+    /// The region of that registry.
+    pub region: Region,
+    /// The repository.
+    pub repository_name: RepositoryName,
+    /// The tag, as written; see [`EcrReference::used_tag`].
+    pub image_tag: Option<Box<str>>,
+    /// The digest, if one is given.
+    pub image_digest: Option<ImageDigest>,
+}
+
+/// A reference to an image outside ECR. Its name and tag mean nothing here, but a digest does: a proxy or a mirror
+/// serves the same content.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ForeignReference {
+    name_and_tag: Box<str>,
+    /// The digest, if one is given.
+    pub image_digest: Option<ImageDigest>,
+}
+
+/// A reference that looks like ECR's and can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
+#[error("`{reference}` looks like an ECR image and can't be read: {problem}")]
+pub struct UnreadableReference {
+    /// What the workload names.
+    pub reference: String,
+    /// The repository, where it can still be told.
+    pub repository_name: Option<RepositoryName>,
+    problem: Cow<'static, str>,
+}
+
+impl EcrReference {
+    /// The tag that this reference uses: its own, `latest` where it has neither tag nor digest.
+    #[must_use]
+    pub fn used_tag(&self) -> Option<&str> {
+        match (&self.image_tag, &self.image_digest) {
+            (Some(tag), _) => Some(tag),
+            (None, Some(_)) => None,
+            (None, None) => Some("latest"),
+        }
+    }
+}
+
+impl ImageReference {
+    /// The digest, if one is given.
+    #[must_use]
+    pub fn image_digest(&self) -> Option<ImageDigest> {
+        match self {
+            Self::Ecr(reference) => reference.image_digest,
+            Self::Foreign(reference) => reference.image_digest,
+        }
+    }
+}
+
+impl FromStr for ImageReference {
+    type Err = UnreadableReference;
+
+    fn from_str(text: &str) -> Result<Self, UnreadableReference> {
+        let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let (host, path) = after_scheme.split_once('/').unwrap_or((after_scheme, ""));
+        if !looks_like_ecr(host) {
+            return Ok(Self::Foreign(foreign(text)));
+        }
+        let named = NamedImage::split(path);
+        let unreadable = |problem: &'static str| UnreadableReference {
+            reference: text.to_owned(),
+            repository_name: named.repository.parse().ok(),
+            problem: problem.into(),
+        };
+        if after_scheme.len() != text.len() {
+            return Err(unreadable("an image has no scheme"));
+        }
+        let (registry_id, region) = parse_host(host)
+            .ok_or_else(|| unreadable("the host is not <account>.dkr.ecr.<region>.<suffix> or one of its forms"))?;
+        let repository_name = named.repository.parse().map_err(|_| unreadable("the repository's name is not valid"))?;
+        if named.tag.is_some_and(|tag| !is_image_tag(tag)) {
+            return Err(unreadable("the tag is not valid"));
+        }
+        let image_digest = named
+            .digest
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| unreadable("the digest is not sha256:<64 lower-case hexadecimal digits>"))?;
+        Ok(Self::Ecr(EcrReference {
+            host: host.into(),
+            registry_id,
+            region,
+            repository_name,
+            image_tag: named.tag.map(Into::into),
+            image_digest,
+        }))
+    }
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ecr(reference) => {
+                write!(f, "{}/{}", reference.host, reference.repository_name)?;
+                if let Some(tag) = &reference.image_tag {
+                    write!(f, ":{tag}")?;
+                }
+            }
+            Self::Foreign(reference) => f.write_str(&reference.name_and_tag)?,
+        }
+        match self.image_digest() {
+            Some(digest) => write!(f, "@{digest}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `repository[:tag][@digest]`, split and not yet checked.
+struct NamedImage<'a> {
+    repository: &'a str,
+    tag: Option<&'a str>,
+    digest: Option<&'a str>,
+}
+
+impl<'a> NamedImage<'a> {
+    fn split(path: &'a str) -> Self {
+        let (name, digest) = match path.split_once('@') {
+            Some((name, digest)) => (name, Some(digest)),
+            None => (path, None),
+        };
+        let (repository, tag) = match name.split_once(':') {
+            Some((repository, tag)) => (repository, Some(tag)),
+            None => (name, None),
+        };
+        Self { repository, tag, digest }
+    }
+}
+
+/// Whether a registry's host is meant to be an ECR private registry, well-formed or not.
+fn looks_like_ecr(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    host.contains("dkr.ecr") || host.contains("dkr-ecr")
+}
+
+/// Account and region of a private registry's host, in any partition:
+/// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, its FIPS form `dkr.ecr-fips`, and the dual-stack forms `dkr-ecr` and
+/// `dkr-ecr-fips` under `on.aws`. Partitions differ in the suffix alone, and new ones come, so any suffix will do.
+///
+/// See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html>.
+fn parse_host(host: &str) -> Option<(AccountId, Region)> {
+    let (account, rest) = host.split_once('.')?;
+    let rest =
+        ["dkr.ecr.", "dkr.ecr-fips.", "dkr-ecr.", "dkr-ecr-fips."].iter().find_map(|form| rest.strip_prefix(form))?;
+    let (region, suffix) = rest.split_once('.')?;
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    suffix.split('.').all(label).then_some(())?;
+    Some((account.parse().ok()?, region.parse().ok()?))
+}
+
+/// A digest that is no SHA-256 can't be that of an ECR image, so it stays part of the name.
+fn foreign(text: &str) -> ForeignReference {
+    match text.rsplit_once('@').map(|(name, digest)| (name, digest.parse())) {
+        Some((name, Ok(digest))) => ForeignReference { name_and_tag: name.into(), image_digest: Some(digest) },
+        _ => ForeignReference { name_and_tag: text.into(), image_digest: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn ecr(text: &str) -> EcrReference {
+        match text.parse() {
+            Ok(ImageReference::Ecr(reference)) => reference,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn tag_and_digest_are_both_used() {
+        let host = "123456789012.dkr.ecr.us-west-2.amazonaws.com";
+        let digest = format!("sha256:{HEX}");
+        let cases = [
+            (format!("{host}/app:v1"), Some("v1"), false),
+            (format!("{host}/app@{digest}"), None, true),
+            (format!("{host}/app:v1@{digest}"), Some("v1"), true),
+            (format!("{host}/app"), Some("latest"), false),
+            (format!("{host}/team/web/app:v1"), Some("v1"), false),
+        ];
+        for (text, tag, has_digest) in cases {
+            let reference = ecr(&text);
+            assert_eq!(reference.used_tag(), tag, "{text}");
+            assert_eq!(reference.image_digest.is_some(), has_digest, "{text}");
+            assert_eq!(ImageReference::Ecr(reference).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn every_form_of_host_names_its_account_and_region() {
+        for (host, region) in [
+            ("123456789012.dkr.ecr.us-west-2.amazonaws.com", "us-west-2"),
+            ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+            ("123456789012.dkr-ecr.eu-central-1.on.aws", "eu-central-1"),
+            ("123456789012.dkr-ecr-fips.us-east-1.on.aws", "us-east-1"),
+            ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            ("123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn", "cn-north-1"),
+            ("123456789012.dkr.ecr.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
+            ("123456789012.dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"),
+            ("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+        ] {
+            let reference = ecr(&format!("{host}/app:v1"));
+            assert_eq!(reference.registry_id.as_str(), "123456789012", "{host}");
+            assert_eq!(reference.region.as_str(), region, "{host}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_ecr_and_does_not_parse_tells_its_repository_where_it_can() {
+        let host = "123456789012.dkr.ecr.us-west-2.amazonaws.com";
+        for (text, repository) in [
+            (format!("{host}/app:bad tag"), Some("app")),
+            (format!("{host}/app:"), Some("app")),
+            (format!("{host}/app@sha512:{HEX}{HEX}"), Some("app")),
+            (format!("{host}/app@sha256:{}", &HEX[1..]), Some("app")),
+            (format!("{host}/app:v1:v2"), Some("app")),
+            (format!("{host}:443/app:v1"), Some("app")),
+            (format!("https://{host}/app:v1"), Some("app")),
+            ("12345.dkr.ecr.us-west-2.amazonaws.com/team/app:v1".to_owned(), Some("team/app")),
+            ("123456789012.dkr.ecr.amazonaws.com/app".to_owned(), Some("app")),
+            ("123456789012.DKR.ECR.us-west-2.amazonaws.com/app".to_owned(), Some("app")),
+            (format!("{host}/App:v1"), None),
+            (format!("{host}/"), None),
+            (host.to_owned(), None),
+            (format!("{host}/${{REPOSITORY}}:v1"), None),
+        ] {
+            let error = text.parse::<ImageReference>().unwrap_err();
+            assert_eq!(error.repository_name.as_ref().map(RepositoryName::as_str), repository, "{text}");
+            assert!(error.to_string().contains(&text), "{error}");
+        }
+    }
+
+    #[test]
+    fn foreign_images_keep_only_their_digest() {
+        let digest = format!("sha256:{HEX}");
+        for (text, has_digest) in [
+            ("nginx".to_owned(), false),
+            ("nginx:1.27".to_owned(), false),
+            ("public.ecr.aws/nginx/nginx:1.27".to_owned(), false),
+            ("localhost:5000/app:v1".to_owned(), false),
+            (format!("mirror.example.com/proxy/app:v1@{digest}"), true),
+            (format!("nginx@sha512:{HEX}{HEX}"), false),
+            ("mirror.example.com/123456789012.dkr.ecr.us-west-2.amazonaws.com/app:v1".to_owned(), false),
+            (String::new(), false),
+        ] {
+            let reference: ImageReference = text.parse().unwrap();
+            assert!(matches!(reference, ImageReference::Foreign(_)), "{text}");
+            assert_eq!(reference.image_digest().is_some(), has_digest, "{text}");
+            assert_eq!(reference.to_string(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_parses_prints_as_it_was_read(
+            text in prop_oneof![
+                any::<String>(),
+                r"[0-9]{11,12}\.dkr[.-]ecr(-fips)?\.[a-z]{2}-[a-z]{1,9}-[0-9]\.(amazonaws\.com(\.cn)?|on\.aws)(/[a-z0-9._-]{1,9}){0,3}(:[A-Za-z0-9_.-]{0,9})?(@sha(256|512):[0-9a-f]{64})?",
+            ],
+        ) {
+            if let Ok(reference) = text.parse::<ImageReference>() {
+                prop_assert_eq!(reference.to_string(), text);
+            }
+        }
+    }
+}

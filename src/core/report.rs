@@ -1,0 +1,300 @@
+//! The report: the plan with its results, and totals. It is what the function returns.
+//!
+//! A million stale images would not fit into Lambda's response, so the lists are cut to size and the totals are not.
+
+mod json;
+mod metrics;
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+pub use json::{RESPONSE_BYTES, StaleJson};
+pub use metrics::{metric_of_unknown_usage, metrics};
+
+use crate::account::{AccountId, Region};
+use crate::call_error::CallError;
+use crate::plan::{ImageResult, Plan, Refusal, Unattempted};
+use crate::policy::Action;
+use crate::settings::Mode;
+use crate::usage::Usage;
+use crate::warning::Warning;
+
+/// Bytes of a GB as storage is priced and shown here.
+const GB: f64 = 1_073_741_824.0;
+
+/// A run, told.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether it was to delete anything.
+    pub mode: Mode,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it was done.
+    pub finished_at: DateTime<Utc>,
+    /// Sums over everything.
+    pub totals: Totals,
+    /// USD for a GB a month.
+    pub price_per_gb_month: f64,
+    /// What is known of usage.
+    pub usage: UsageSummary,
+    /// Every repository and every stale image.
+    pub plan: Plan,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A dry run read everything.
+    Planned,
+    /// A live run did everything.
+    Completed,
+    /// Some images or repositories failed.
+    Partial,
+    /// There was no time for the rest.
+    DeadlineReached,
+    /// A live run deleted nothing, for a reason.
+    Refused(Refusal),
+}
+
+/// What is known of usage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UsageSummary {
+    /// Whether that is all there is.
+    pub complete: bool,
+    /// How many references are in use.
+    pub references: u64,
+    /// The regions that were looked in.
+    pub regions: BTreeSet<Region>,
+    /// The accounts that were looked in.
+    pub accounts: BTreeSet<AccountId>,
+}
+
+/// Sums over repositories, of one region or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Totals {
+    /// Repositories that were read.
+    pub repositories: u64,
+    /// Their images.
+    pub images: u64,
+    /// The sum of the images' sizes: an upper bound, since images share layers.
+    pub bytes: u64,
+    /// What these bytes cost.
+    pub monthly_cost_usd: f64,
+    /// Those of them that are in use.
+    pub bytes_in_use: u64,
+    /// Those of them that stay.
+    pub bytes_kept: u64,
+    /// Images in use that ECR's own lifecycle policies would take.
+    pub images_at_risk: u64,
+    /// Images that a workload uses itself.
+    pub images_in_use: u64,
+    /// Images that stay.
+    pub images_kept: u64,
+    /// Images that are stale.
+    pub images_stale: u64,
+    /// Those of them that are to go to archive storage.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub images_to_archive: u64,
+    /// Images that ECR deleted.
+    pub images_deleted: u64,
+    /// Images that were moved to archive storage.
+    pub images_archived: u64,
+    /// Images that could not be deleted.
+    pub images_failed: u64,
+    /// Images that changed between plan and delete.
+    pub images_skipped: u64,
+    /// Images whose turn did not come.
+    pub images_not_attempted: u64,
+    /// The sum of the sizes of the stale images that are to be deleted.
+    pub bytes_stale: u64,
+    /// The sum of the sizes of the stale images that are to go to archive storage.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_to_archive: u64,
+    /// The sum of the deleted images' sizes.
+    pub bytes_deleted: u64,
+    /// What the deleted bytes cost; in a dry run, the stale ones.
+    pub monthly_saving_usd: f64,
+    /// What deleting all stale images frees, where that is known of every repository that has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_bytes_stale: Option<u64>,
+    /// What a live run freed, where that is known of every repository that it deleted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_bytes_deleted: Option<u64>,
+    /// What the freed bytes cost; in a dry run, those that deleting all stale images frees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact_monthly_saving_usd: Option<f64>,
+}
+
+/// What a report is made of.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Whether it was to delete anything.
+    pub mode: Mode,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it was done.
+    pub finished_at: DateTime<Utc>,
+    /// Where workloads were looked for, and what was found.
+    pub usage: &'a Usage,
+    /// What was decided, with the results.
+    pub plan: Plan,
+    /// Why nothing was deleted, if that was refused.
+    pub refusal: Option<Refusal>,
+    /// USD for a GB a month.
+    pub price_per_gb_month: f64,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+}
+
+impl Report {
+    /// Sums the run up.
+    #[must_use]
+    pub fn new(run: Run<'_>) -> Self {
+        let Run { mode, started_at, finished_at, usage, plan, refusal, price_per_gb_month, warnings } = run;
+        let totals = Totals::of(plan.decided(), mode, price_per_gb_month);
+        Self {
+            outcome: outcome(&plan, refusal, mode),
+            mode,
+            started_at,
+            finished_at,
+            totals,
+            price_per_gb_month,
+            usage: UsageSummary {
+                complete: usage.complete().is_ok(),
+                references: usage.known().references().len() as u64,
+                regions: usage.regions.clone(),
+                accounts: usage.accounts.clone(),
+            },
+            plan,
+            warnings,
+        }
+    }
+}
+
+impl Outcome {
+    /// As the report says it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Completed => "completed",
+            Self::Partial => "partial",
+            Self::DeadlineReached => "deadlineReached",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode) -> Outcome {
+    if let Some(refusal) = refusal {
+        return Outcome::Refused(refusal);
+    }
+    // What failed needs a person, what the deadline cut off only another run, so failures are told first.
+    let by_deadline = |result: &ImageResult| match result {
+        ImageResult::NotAttempted(why) => *why == Unattempted::Deadline,
+        ImageResult::Failed(failure) => CallError::is_deadline_code(&failure.code),
+        ImageResult::Planned
+        | ImageResult::Deleted
+        | ImageResult::Archived
+        | ImageResult::Gone
+        | ImageResult::Kept
+        | ImageResult::Skipped(_) => false,
+    };
+    let undone = plan
+        .stale()
+        .map(|image| &image.result)
+        .filter(|result| matches!(result, ImageResult::Failed(_) | ImageResult::NotAttempted(_)));
+    let (cut_off, failed): (Vec<bool>, Vec<bool>) =
+        undone.map(by_deadline).chain(plan.errors().map(CallError::is_deadline)).partition(|cut_off| *cut_off);
+    match (failed.is_empty(), cut_off.is_empty(), mode) {
+        (false, _, _) => Outcome::Partial,
+        (true, false, _) => Outcome::DeadlineReached,
+        (true, true, Mode::DryRun) => Outcome::Planned,
+        (true, true, Mode::Live) => Outcome::Completed,
+    }
+}
+
+impl Totals {
+    /// Sums over these repositories.
+    #[must_use]
+    pub fn of<'a>(
+        decided: impl Iterator<Item = &'a crate::plan::Decided>,
+        mode: Mode,
+        price_per_gb_month: f64,
+    ) -> Self {
+        let mut totals = Self::default();
+        let mut exact = Some((0_u64, Some(0_u64)));
+        for repository in decided {
+            totals.repositories += 1;
+            totals.images += repository.images;
+            totals.bytes += repository.bytes;
+            totals.bytes_in_use += repository.bytes_in_use;
+            totals.bytes_kept += repository.bytes_kept;
+            totals.images_in_use += repository.images_in_use;
+            totals.images_at_risk += repository.at_risk.len() as u64;
+            totals.images_kept += repository.kept_because.total();
+            totals.images_stale += repository.stale.len() as u64;
+            if repository.is_deleted_from() {
+                exact = exact.zip(repository.exact).map(|((stale, deleted), sizes)| {
+                    let of_repository = repository.exact_bytes_deleted();
+                    let deleted = deleted.zip(of_repository).map(|(sum, more)| sum.saturating_add(more));
+                    (stale.saturating_add(sizes.bytes_stale), deleted)
+                });
+            }
+            for image in &repository.stale {
+                totals.bytes_stale += image.freed_bytes();
+                totals.images_to_archive += u64::from(image.action == Action::Archive);
+                totals.bytes_to_archive += image.archived_bytes();
+                match image.result {
+                    ImageResult::Planned | ImageResult::Gone | ImageResult::Kept => {}
+                    ImageResult::Deleted => {
+                        totals.images_deleted += 1;
+                        totals.bytes_deleted += image.freed_bytes();
+                    }
+                    ImageResult::Archived => totals.images_archived += 1,
+                    ImageResult::Failed(_) => totals.images_failed += 1,
+                    ImageResult::Skipped(_) => totals.images_skipped += 1,
+                    ImageResult::NotAttempted(_) => totals.images_not_attempted += 1,
+                }
+            }
+        }
+        let saved = match mode {
+            Mode::DryRun => totals.bytes_stale,
+            Mode::Live => totals.bytes_deleted,
+        };
+        totals.monthly_cost_usd = usd(totals.bytes, price_per_gb_month);
+        totals.monthly_saving_usd = usd(saved, price_per_gb_month);
+        if let Some((stale, deleted)) = exact.filter(|_| totals.images_stale > totals.images_to_archive) {
+            let (deleted, saved) = match mode {
+                Mode::DryRun => (None, Some(stale)),
+                Mode::Live => (deleted, deleted),
+            };
+            totals.exact_bytes_stale = Some(stale);
+            totals.exact_bytes_deleted = deleted;
+            totals.exact_monthly_saving_usd = saved.map(|bytes| usd(bytes, price_per_gb_month));
+        }
+        totals
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// What bytes cost a month, in whole cents.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "sizes beyond 2^53 bytes are rounded to cents anyway")]
+pub fn usd(bytes: u64, price_per_gb_month: f64) -> f64 {
+    (bytes as f64 / GB * price_per_gb_month * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! What becomes of one repository: a study that says what it still has to know, is told, and comes to its conclusion.
+//!
+//! Whoever studies a repository asks [`Study::still_needs`] and answers with [`Study::learn`], until nothing is needed any
+//! more. Where an answer comes from, ECR, memory or a stored snapshot, makes no difference here, and nothing is asked for
+//! that the decision does not depend on: each need is a call to AWS, and some of them count as pulls.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::account::Place;
+use crate::call_error::{CallError, Missing};
+use crate::image::{Image, RepositoryName};
+use crate::manifest::{IndexContents, Manifests};
+use crate::plan::{AppliedPolicy, Decided, ImageAtRisk};
+use crate::policy::{Applicable, Policy};
+use crate::pull_time::IndexPulls;
+use crate::retention::{self, Decisions, Fate, KeepReason, Known, Takes};
+use crate::review::{self, ReviewedPlan};
+use crate::settings::{Candidates, Settings};
+use crate::sharing::Pullers;
+use crate::sizes::{ExactSizes, NotExact};
+use crate::usage::{RepositoryUsage, Usage};
+use crate::wanted::{ExplainedImage, WantedImage};
+use crate::warning::{self, Notes, Warning};
+
+/// What every repository of a registry is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Standards<'a> {
+    /// The registry.
+    pub place: &'a Place,
+    /// What the run is asked to do.
+    pub settings: &'a Settings,
+    /// What is in use.
+    pub usage: &'a Usage,
+    /// The time that ages are counted to.
+    pub now: DateTime<Utc>,
+    /// What may go, where that was reviewed.
+    pub reviewed: Option<&'a ReviewedPlan>,
+    /// The image that is to be explained.
+    pub wanted: Option<&'a WantedImage>,
+}
+
+/// Something that has to be known before a repository can be decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The lifecycle policy that ECR has for it.
+    OwnPolicy,
+    /// What its indexes name, and whether the pulls of indexes tell anything.
+    Indexes,
+    /// Who else may pull from it, by its own policy and by the registry's.
+    Pullers,
+    /// What it stores, each layer counted once.
+    ExactSizes,
+}
+
+/// The answer to a need.
+#[derive(Debug)]
+pub enum Answer {
+    /// To [`Need::OwnPolicy`]: `None` where it has none.
+    OwnPolicy(Result<Option<Policy>, CallError>),
+    /// To [`Need::Indexes`].
+    Indexes(IndexContents, IndexPulls),
+    /// To [`Need::Pullers`].
+    Pullers(Result<Pullers, CallError>),
+    /// To [`Need::ExactSizes`].
+    ExactSizes(Exactness),
+}
+
+/// What came of counting each layer of a repository once.
+#[derive(Debug)]
+pub enum Exactness {
+    /// The sizes, or why they can't be told.
+    Read(Result<ExactSizes, NotExact>),
+    /// Nothing was read, since reading would make every image look pulled.
+    Refused,
+}
+
+/// What a repository came to.
+#[derive(Debug)]
+pub struct Judged {
+    /// Its part of the plan.
+    pub decided: Decided,
+    /// What a person should know of it.
+    pub warnings: Vec<Warning>,
+    /// What it gives to know about its registry.
+    pub notes: Notes,
+    /// The image that is to be explained, if it is here.
+    pub explained: Option<ExplainedImage>,
+}
+
+/// The lifecycle policy that ECR has for a repository.
+#[derive(Debug)]
+enum OwnPolicy {
+    Unread,
+    /// `None` where there is none, or none that could be read.
+    Read(Option<Arc<Policy>>),
+}
+
+impl OwnPolicy {
+    fn read(&self) -> Option<&Policy> {
+        match self {
+            Self::Unread => None,
+            Self::Read(policy) => policy.as_deref(),
+        }
+    }
+}
+
+/// What is known of a repository so far.
+#[derive(Debug)]
+pub struct Study<'a> {
+    standards: Standards<'a>,
+    repository_name: &'a RepositoryName,
+    images: Vec<Image>,
+    unnamed: u64,
+    usage: RepositoryUsage<'a>,
+    is_audited: bool,
+    applicable: Applicable,
+    own_policy: OwnPolicy,
+    indexes: Option<(IndexContents, IndexPulls)>,
+    /// As if no index named any image: what is decided on as long as no manifest was needed.
+    childless: Manifests,
+    decisions: Option<Decisions>,
+    pullers: Option<Pullers>,
+    exactness: Option<Exactness>,
+    warnings: Vec<Warning>,
+    notes: Notes,
+}
+
+impl<'a> Study<'a> {
+    /// Begins with the repository's images, of which so many more came without a digest.
+    #[must_use]
+    pub fn begin(
+        standards: Standards<'a>,
+        repository_name: &'a RepositoryName,
+        images: Vec<Image>,
+        unnamed: u64,
+    ) -> Self {
+        let Standards { place, settings, usage, .. } = standards;
+        let usage = usage.known().of_repository(&place.account, repository_name);
+        let is_used = |image: &Image| usage.holder(image.image_digest, &image.image_tags).is_some();
+        Self {
+            standards,
+            repository_name,
+            is_audited: settings.audit_lifecycle_policies && images.iter().any(is_used),
+            applicable: match &settings.candidates {
+                Candidates::NumberAndAge { .. } => Applicable::None,
+                Candidates::Policies(policies) => policies.for_repository(repository_name),
+            },
+            childless: Manifests::childless(&images),
+            images,
+            unnamed,
+            usage,
+            own_policy: OwnPolicy::Unread,
+            indexes: None,
+            decisions: None,
+            pullers: None,
+            exactness: None,
+            warnings: Vec::new(),
+            notes: Notes::default(),
+        }
+    }
+
+    /// The repository's images.
+    #[must_use]
+    pub fn images(&self) -> &[Image] {
+        &self.images
+    }
+
+    /// How many images came without a digest.
+    #[must_use]
+    pub fn unnamed(&self) -> u64 {
+        self.unnamed
+    }
+
+    /// What becomes of the image at a place, as far as is known.
+    #[must_use]
+    pub fn fate(&self, place: usize) -> Fate {
+        self.decisions.as_ref().map_or(Fate::Stays, |decisions| decisions.each()[place].fate())
+    }
+
+    /// What was decided; `None` until all is known that it depends on.
+    #[must_use]
+    pub fn decisions(&self) -> Option<&Decisions> {
+        self.decisions.as_ref()
+    }
+
+    /// What has to be known next; `None` once the repository can be concluded.
+    #[must_use = "it is to be answered"]
+    pub fn still_needs(&mut self) -> Option<Need> {
+        if matches!(self.own_policy, OwnPolicy::Unread)
+            && (self.is_audited || self.applicable == Applicable::OfRepository)
+        {
+            return Some(Need::OwnPolicy);
+        }
+        if self.decisions.is_none() {
+            if self.indexes.is_none() && retention::needs_manifests(&self.known(), &self.standards.settings.rules) {
+                return Some(Need::Indexes);
+            }
+            self.decisions = Some(retention::decide(&self.known(), &self.standards.settings.rules));
+        }
+        let decisions = self.decisions.as_ref()?;
+        if self.pullers.is_none() && decisions.any_goes() {
+            return Some(Need::Pullers);
+        }
+        let asks_for_sizes = self.standards.settings.exact_sizes && decisions.any_is_deleted();
+        (self.exactness.is_none() && asks_for_sizes).then_some(Need::ExactSizes)
+    }
+
+    /// Takes an answer.
+    ///
+    /// # Errors
+    /// When it leaves open what the repository's decision depends on.
+    pub fn learn(&mut self, answer: Answer) -> Result<(), CallError> {
+        match answer {
+            Answer::OwnPolicy(Ok(policy)) => self.own_policy = OwnPolicy::Read(policy.map(Arc::new)),
+            Answer::OwnPolicy(Err(error))
+                if self.applicable == Applicable::OfRepository || error.is_missing(Missing::Repository) =>
+            {
+                return Err(error);
+            }
+            // It was only to be held against what is in use.
+            Answer::OwnPolicy(Err(error)) => {
+                self.own_policy = OwnPolicy::Read(None);
+                self.notes.not_audited = Some(error);
+            }
+            Answer::Indexes(contents, index_pulls) => {
+                let Standards { place, .. } = self.standards;
+                self.warnings.extend(warning::of_indexes(place, self.repository_name, &contents));
+                self.notes.read_indexes = true;
+                self.indexes = Some((contents, index_pulls));
+            }
+            Answer::Pullers(pullers) => self.learn_pullers(pullers?),
+            Answer::ExactSizes(exactness) => {
+                self.notes.exact_sizes_refused = matches!(exactness, Exactness::Refused);
+                self.exactness = Some(exactness);
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_pullers(&mut self, pullers: Pullers) {
+        let Standards { place, settings, usage, .. } = self.standards;
+        if let Some(unseen) = pullers.unseen(&usage.accounts, &settings.accept_unseen_accounts) {
+            if let Some(decisions) = &mut self.decisions {
+                decisions.keep_whole(KeepReason::SharedElsewhere);
+            }
+            self.warnings.push(warning::shared_elsewhere(place, self.repository_name, &unseen));
+        }
+        self.pullers = Some(pullers);
+    }
+
+    /// The policy that decides, where policies do.
+    fn policy(&self) -> Option<&Policy> {
+        match &self.applicable {
+            Applicable::Policy(policy) => Some(policy),
+            Applicable::OfRepository => self.own_policy.read(),
+            Applicable::None => None,
+        }
+    }
+
+    fn takes(&self) -> Takes<'_> {
+        match (&self.standards.settings.candidates, self.policy()) {
+            (Candidates::NumberAndAge { untagged_older_than_days }, _) => {
+                Takes::NumberAndAge { untagged_older_than_days: *untagged_older_than_days }
+            }
+            (Candidates::Policies(_), Some(policy)) => Takes::Policy(policy),
+            (Candidates::Policies(_), None) => Takes::Nothing,
+        }
+    }
+
+    fn known(&self) -> Known<'_> {
+        let (manifests, index_pulls) = match &self.indexes {
+            Some((contents, index_pulls)) => (&contents.manifests, *index_pulls),
+            None => (&self.childless, IndexPulls::default()),
+        };
+        let (images, usage, takes, now) = (&self.images, &self.usage, self.takes(), self.standards.now);
+        Known { images, manifests, index_pulls, usage, takes, now }
+    }
+
+    /// What the repository comes to.
+    #[must_use]
+    pub fn conclude(mut self) -> Judged {
+        let Standards { place, settings, usage: of_all, reviewed, wanted, .. } = self.standards;
+        let (rules, name) = (&settings.rules, self.repository_name);
+        let decisions = match self.decisions.take() {
+            Some(decisions) => decisions,
+            None => retention::decide(&self.known(), rules),
+        };
+        let known = self.known();
+        let own_policy = self.own_policy.read().filter(|_| self.is_audited);
+        let at_risk = own_policy.map_or_else(Vec::new, |policy| {
+            ImageAtRisk::all(retention::audit(&known, policy), &self.images, &self.usage)
+        });
+        let wanted = wanted.filter(|wanted| wanted.repository_name == *name);
+        let wanted = wanted.and_then(|wanted| self.images.iter().position(|image| wanted.name.names(image)));
+        let explained = wanted.map(|at| {
+            let explanation = retention::explain(&known, rules, &decisions, at);
+            let Image { image_digest, image_tags, .. } = &explanation.image;
+            let users = of_all.known().users((&place.account, name), *image_digest, image_tags);
+            ExplainedImage { place: place.clone(), repository_name: name.clone(), users, explanation }
+        });
+        let reviewed = reviewed.and_then(|plan| plan.of_repository(place, name));
+        let no_longer_stale = reviewed
+            .map_or_else(Vec::new, |reviewed| review::no_longer_stale(reviewed, &self.images, &decisions, &self.usage));
+        let kept_by_use_alone = retention::kept_by_use_alone(&known, rules);
+        let policy = match known.takes {
+            Takes::NumberAndAge { .. } => None,
+            Takes::Policy(policy) => Some(policy.number().map_or(AppliedPolicy::OfRepository, AppliedPolicy::Given)),
+            Takes::Nothing => Some(AppliedPolicy::None),
+        };
+        let mut warnings = self.warnings;
+        warnings.extend(warning::at_risk(place, name, &at_risk));
+        let exact = match self.exactness {
+            Some(Exactness::Read(Ok(sizes))) => Some(sizes),
+            Some(Exactness::Read(Err(why))) => {
+                warnings.push(warning::not_exact(place, name, &why));
+                None
+            }
+            Some(Exactness::Refused) | None => None,
+        };
+        let unfetched = self.indexes.and_then(|(contents, _)| contents.unfetched);
+        let decided = Decided::gather(self.images, self.unnamed, &decisions, &self.usage, &kept_by_use_alone);
+        let decided = Decided { exact, policy, at_risk, unfetched, no_longer_stale, ..decided };
+        Judged { decided, warnings, notes: self.notes, explained }
+    }
+}

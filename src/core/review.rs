@@ -1,0 +1,194 @@
+//! A plan that a person has reviewed, and how a later run keeps to it: what was reviewed may go, and nothing else.
+//!
+//! Pure. The later run discovers usage and plans anew by the same settings; this takes from its plan what was not
+//! reviewed, and tells what was reviewed and is not stale any more.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+
+use crate::account::{AccountId, Place};
+use crate::image::{Image, ImageDigest, RepositoryName};
+use crate::plan::{ImageResult, NoLongerStale, NotStaleBecause, Plan, RegistryPlan, SkipReason, StaleImage};
+use crate::policy::Action;
+use crate::retention::{Decision, Decisions};
+use crate::usage::RepositoryUsage;
+use crate::warning::{About, Warning, WarningCode, counted};
+
+/// The images that a person has agreed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewedPlan {
+    /// The account by whose credentials it was made.
+    pub account: AccountId,
+    /// The images by registry and repository.
+    pub registries: BTreeMap<Place, BTreeMap<RepositoryName, ReviewedImages>>,
+}
+
+/// The images of a repository that may go.
+pub type ReviewedImages = BTreeMap<ImageDigest, ReviewedImage>;
+
+/// An image as it was when it was reviewed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewedImage {
+    /// Its tags, in order.
+    pub image_tags: Box<[Box<str>]>,
+    /// When it was pushed.
+    pub image_pushed_at: Option<DateTime<Utc>>,
+    /// What was to become of it.
+    pub action: Action,
+}
+
+impl ReviewedPlan {
+    /// What is planned to go, as it would be reviewed.
+    #[must_use]
+    pub fn of(account: AccountId, plan: &Plan) -> Self {
+        let mut registries: BTreeMap<Place, BTreeMap<RepositoryName, ReviewedImages>> = BTreeMap::new();
+        for RegistryPlan { place, index_pulls: _, repositories } in &plan.registries {
+            for repository in repositories.iter().flatten() {
+                let stale = repository.decided.iter().flat_map(|decided| &decided.stale);
+                let images: ReviewedImages =
+                    stale.map(|image| (image.image_digest, ReviewedImage::of(image))).collect();
+                if !images.is_empty() {
+                    let of_registry = registries.entry(place.clone()).or_default();
+                    of_registry.insert(repository.repository_name.clone(), images);
+                }
+            }
+        }
+        Self { account, registries }
+    }
+
+    /// What was reviewed of a repository.
+    #[must_use]
+    pub fn of_repository(&self, place: &Place, repository: &RepositoryName) -> Option<&ReviewedImages> {
+        self.registries.get(place)?.get(repository)
+    }
+
+    /// Takes from a plan what was not reviewed, and what hangs on that: it is skipped. What it then holds may be
+    /// approved.
+    pub fn restrict(&self, plan: &mut Plan) {
+        for RegistryPlan { place, index_pulls: _, repositories } in &mut plan.registries {
+            for repository in repositories.iter_mut().flatten() {
+                let reviewed = self.of_repository(place, &repository.repository_name);
+                if let Ok(decided) = &mut repository.decided {
+                    restrict(&mut decided.stale, reviewed);
+                }
+            }
+        }
+    }
+
+    /// The regions that were reviewed and are not planned any more, and the repositories that do not exist any more.
+    #[must_use]
+    pub fn warnings(&self, plan: &Plan) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        for (place, repositories) in &self.registries {
+            let Some(registry) = plan.registries.iter().find(|registry| registry.place == *place) else {
+                warnings.push(left_out(place, repositories.values().map(ReviewedImages::len).sum()));
+                continue;
+            };
+            // What could not be listed is told as that.
+            let Ok(planned) = &registry.repositories else { continue };
+            for (name, images) in repositories {
+                // A registry may have 100,000 repositories, and they are in the order of their names.
+                if planned.binary_search_by(|repository| repository.repository_name.cmp(name)).is_err() {
+                    warnings.push(gone(place, name, images.len()));
+                }
+            }
+        }
+        warnings
+    }
+}
+
+impl ReviewedImage {
+    fn of(image: &StaleImage) -> Self {
+        let StaleImage { image_tags, image_pushed_at, action, .. } = image;
+        Self { image_tags: image_tags.clone(), image_pushed_at: *image_pushed_at, action: *action }
+    }
+}
+
+/// A region of a reviewed plan, with so many images in it, is not cleaned any more.
+fn left_out(place: &Place, images: usize) -> Warning {
+    let message = format!(
+        "{}, with {} of the reviewed plan, is not cleaned any more: it is disabled, or the plan's settings leave it out",
+        place.region,
+        counted(images, "image", "images")
+    );
+    Warning::new(WarningCode::ReviewedRegionLeftOut, About::place(place), message)
+}
+
+/// A repository of a reviewed plan, with so many images in it, does not exist any more.
+fn gone(place: &Place, repository: &RepositoryName, images: usize) -> Warning {
+    let message = format!(
+        "repository {repository} in {} is gone, with {} of the reviewed plan",
+        place.region,
+        counted(images, "image", "images")
+    );
+    Warning::new(WarningCode::ReviewedRepositoryGone, About::repository(place, repository), message)
+}
+
+/// Those of the reviewed images of a repository that are not stale any more.
+#[must_use]
+pub fn no_longer_stale(
+    reviewed: &ReviewedImages,
+    images: &[Image],
+    decisions: &Decisions,
+    usage: &RepositoryUsage<'_>,
+) -> Vec<NoLongerStale> {
+    let places: HashMap<ImageDigest, usize> =
+        images.iter().enumerate().map(|(place, image)| (image.image_digest, place)).collect();
+    let spare = |(digest, reviewed): (&ImageDigest, &ReviewedImage)| {
+        let (image_tags, why) = match places.get(digest).map(|place| (&images[*place], &decisions.each()[*place])) {
+            None => (&reviewed.image_tags, NotStaleBecause::Gone),
+            Some((image, Decision::Keep { reasons, candidate: _ })) => {
+                let holder = usage.holder(image.image_digest, &image.image_tags);
+                (&image.image_tags, NotStaleBecause::Kept(reasons.first(), holder.cloned()))
+            }
+            Some((_, Decision::Delete(_) | Decision::Archive(_))) => return None,
+        };
+        Some(NoLongerStale { image_digest: *digest, image_tags: image_tags.clone(), why })
+    };
+    reviewed.iter().filter_map(spare).collect()
+}
+
+fn restrict(stale: &mut [StaleImage], reviewed: Option<&ReviewedImages>) {
+    for image in stale.iter_mut() {
+        if let Some(because) = difference(image, reviewed.and_then(|reviewed| reviewed.get(&image.image_digest))) {
+            image.result = ImageResult::Skipped(because);
+        }
+    }
+    // What belongs to an image that stays, stays: over any number of steps.
+    let places: HashMap<ImageDigest, usize> =
+        stale.iter().enumerate().map(|(place, image)| (image.image_digest, place)).collect();
+    let mut followers: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (place, image) in stale.iter().enumerate() {
+        for holder in image.follows().iter().filter_map(|holder| places.get(holder)) {
+            followers.entry(*holder).or_default().push(place);
+        }
+    }
+    let is_planned = |image: &StaleImage| image.result == ImageResult::Planned;
+    let mut left: Vec<usize> = (0..stale.len()).filter(|place| !is_planned(&stale[*place])).collect();
+    while let Some(place) = left.pop() {
+        for follower in followers.remove(&place).unwrap_or_default() {
+            if is_planned(&stale[follower]) {
+                stale[follower].result = ImageResult::Skipped(SkipReason::OwnerKept);
+                left.push(follower);
+            }
+        }
+    }
+}
+
+/// Why an image is not the one that was reviewed; `None` if it is.
+fn difference(image: &StaleImage, reviewed: Option<&ReviewedImage>) -> Option<SkipReason> {
+    let Some(ReviewedImage { image_tags, image_pushed_at, action }) = reviewed else {
+        return Some(SkipReason::NotReviewed);
+    };
+    if *image_tags != image.image_tags {
+        return Some(SkipReason::TagsChanged);
+    }
+    if *image_pushed_at != image.image_pushed_at {
+        return Some(SkipReason::Changed);
+    }
+    (*action != image.action).then_some(SkipReason::OtherAction)
+}
+
+#[cfg(test)]
+mod tests;

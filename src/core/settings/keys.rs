@@ -1,0 +1,332 @@
+//! The table of settings: a row each, from which events, environment, flags and their help are read, and against which
+//! README and the template are held. What a default means stands in words here and as a constant in `settings`; a test
+//! holds the one against the other.
+
+use super::Environment;
+
+/// A setting.
+#[derive(Debug)]
+pub struct Key {
+    /// The name in an event.
+    pub name: &'static str,
+    /// Other spellings in an event: those of the command line and of the Python script this one replaces.
+    pub also: &'static [&'static str],
+    /// The environment variable.
+    pub environment: Option<&'static str>,
+    /// How its value is written as text.
+    pub form: Form,
+    /// What stands for its value in help: `DAYS`.
+    pub value: &'static str,
+    /// What it does, in a phrase.
+    pub help: &'static str,
+    /// What it is when it is not given; `None` where there is nothing to say.
+    pub default: Option<&'static str>,
+    /// What null means.
+    pub null: Null,
+    /// A text in the environment that means the same as an empty one.
+    pub unset: Option<&'static str>,
+}
+
+/// How a setting is written as text, in a flag and in the environment alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `true` or `false`; the flag alone means true.
+    Switch,
+    /// Digits.
+    Integer,
+    /// A decimal number.
+    Number,
+    /// Any text.
+    Text,
+    /// Commas between the items, or one flag an item.
+    List,
+    /// A number of days, or `never`.
+    DaysOrNever,
+    /// The name of a JSON file.
+    File,
+}
+
+/// What null means for a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Null {
+    /// It is not given.
+    Unset,
+    /// Never.
+    Never,
+}
+
+impl Key {
+    /// A setting that has nothing special to it.
+    const PLAIN: Self = Self {
+        name: "",
+        also: &[],
+        environment: None,
+        form: Form::Text,
+        value: "VALUE",
+        help: "",
+        default: None,
+        null: Null::Unset,
+        unset: None,
+    };
+
+    /// What the environment gives, with the variable; `None` where that is empty, or the Python script's way to say so.
+    #[must_use]
+    pub fn in_environment<'a>(&self, environment: &'a Environment) -> Option<(&'static str, &'a str)> {
+        let variable = self.environment?;
+        let text = environment.get(variable)?.trim_matches(|c: char| c.is_whitespace() || c == ',');
+        let is_unset = text.is_empty() || self.unset == Some(text);
+        (!is_unset).then_some((variable, text))
+    }
+
+    /// Whether `name` is this key in one of its spellings.
+    #[must_use]
+    pub fn is_spelled(&self, name: &str) -> bool {
+        self.name == name || self.also.contains(&name)
+    }
+
+    /// The key of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().copied().find(|key| key.name == name)
+    }
+
+    /// The name of its flag, in kebab case.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        let mut flag = String::new();
+        for letter in self.name.chars() {
+            if letter.is_ascii_uppercase() {
+                flag.push('-');
+            }
+            flag.push(letter.to_ascii_lowercase());
+        }
+        flag
+    }
+}
+
+/// Whether the plan is carried out.
+pub const DRY_RUN: Key = Key {
+    name: "dryRun",
+    also: &["dry-run", "dryrun"],
+    environment: Some("DRYRUN"),
+    form: Form::Switch,
+    value: "BOOL",
+    help: "Has to agree with the command, which decides: only delete deletes",
+    ..Key::PLAIN
+};
+pub(super) const REGION: Key = Key {
+    name: "region",
+    also: &["regions"],
+    environment: Some("REGION"),
+    form: Form::List,
+    value: "REGION",
+    help: "The registries to clean",
+    default: Some("usage-regions, else all enabled regions"),
+    // The Python script's documentation sets REGION=None for "all regions".
+    unset: Some("None"),
+    ..Key::PLAIN
+};
+pub(super) const IMAGES_TO_KEEP: Key = Key {
+    name: "imagesToKeep",
+    also: &["images-to-keep", "imagestokeep"],
+    environment: Some("IMAGES_TO_KEEP"),
+    form: Form::Integer,
+    value: "N",
+    help: "Newest tagged images kept in every repository",
+    default: Some("100; with policies 0"),
+    ..Key::PLAIN
+};
+pub(super) const IGNORE_TAGS_REGEX: Key = Key {
+    name: "ignoreTagsRegex",
+    also: &["ignore-tags-regex", "ignoretagsregex"],
+    environment: Some("IGNORE_TAGS_REGEX"),
+    value: "REGEX",
+    help: "Keep an image when this finds a match in any of its tags",
+    ..Key::PLAIN
+};
+pub(super) const KEEP_TAGS: Key = Key {
+    name: "keepTags",
+    environment: Some("KEEP_TAGS"),
+    form: Form::List,
+    value: "PATTERN",
+    help: "Keep an image when any of its tags matches",
+    default: Some("latest"),
+    ..Key::PLAIN
+};
+pub(super) const UNTAGGED_OLDER_THAN_DAYS: Key = Key {
+    name: "untaggedOlderThanDays",
+    environment: Some("UNTAGGED_OLDER_THAN_DAYS"),
+    form: Form::DaysOrNever,
+    value: "DAYS",
+    help: "Untagged images older than this are stale, or `never`",
+    default: Some("15"),
+    null: Null::Never,
+    ..Key::PLAIN
+};
+pub(super) const KEEP_PULLED_WITHIN_DAYS: Key = Key {
+    name: "keepPulledWithinDays",
+    environment: Some("KEEP_PULLED_WITHIN_DAYS"),
+    form: Form::Integer,
+    value: "DAYS",
+    help: "Keep images pulled within so many days; 0 means pulls don't count",
+    default: Some("30"),
+    ..Key::PLAIN
+};
+pub(super) const KEEP_PUSHED_WITHIN_DAYS: Key = Key {
+    name: "keepPushedWithinDays",
+    environment: Some("KEEP_PUSHED_WITHIN_DAYS"),
+    form: Form::Integer,
+    value: "DAYS",
+    help: "Keep images pushed within so many days",
+    default: Some("0"),
+    ..Key::PLAIN
+};
+/// The repositories that are cleaned.
+pub const REPOSITORIES: Key = Key {
+    name: "repositories",
+    environment: Some("REPOSITORIES"),
+    form: Form::List,
+    value: "PATTERN",
+    help: "The repositories to clean",
+    default: Some("*"),
+    ..Key::PLAIN
+};
+/// The repositories that are never touched.
+pub const EXCLUDE_REPOSITORIES: Key = Key {
+    name: "excludeRepositories",
+    environment: Some("EXCLUDE_REPOSITORIES"),
+    form: Form::List,
+    value: "PATTERN",
+    help: "Repositories never touched; wins over repositories",
+    ..Key::PLAIN
+};
+/// Lifecycle policies by repository.
+pub const POLICIES: Key = Key {
+    name: "policies",
+    environment: Some("POLICIES_FILE"),
+    form: Form::File,
+    value: "FILE",
+    help: "A JSON file with ECR lifecycle policies by repository",
+    ..Key::PLAIN
+};
+pub(super) const AUDIT_LIFECYCLE_POLICIES: Key = Key {
+    name: "auditLifecyclePolicies",
+    environment: Some("AUDIT_LIFECYCLE_POLICIES"),
+    form: Form::Switch,
+    value: "BOOL",
+    help: "Report what ECR's own lifecycle policies would take from under a workload",
+    default: Some("true"),
+    ..Key::PLAIN
+};
+/// References that count as used.
+pub const IN_USE_IMAGES: Key = Key {
+    name: "inUseImages",
+    environment: Some("IN_USE_IMAGES"),
+    form: Form::List,
+    value: "IMAGE",
+    help: "Images that count as used; see also --in-use-file",
+    ..Key::PLAIN
+};
+pub(super) const ACCEPT_UNSEEN_ACCOUNTS: Key = Key {
+    name: "acceptUnseenAccounts",
+    environment: Some("ACCEPT_UNSEEN_ACCOUNTS"),
+    form: Form::List,
+    value: "ACCOUNT",
+    help: "Accounts, or *, that may pull although their usage isn't read",
+    ..Key::PLAIN
+};
+pub(super) const USAGE_REGIONS: Key = Key {
+    name: "usageRegions",
+    environment: Some("USAGE_REGIONS"),
+    form: Form::List,
+    value: "REGION",
+    help: "Where workloads are looked for",
+    default: Some("all enabled regions"),
+    ..Key::PLAIN
+};
+pub(super) const USAGE_ROLE_ARNS: Key = Key {
+    name: "usageRoleArns",
+    environment: Some("USAGE_ROLE_ARNS"),
+    form: Form::List,
+    value: "ARN",
+    help: "Roles in other accounts whose workloads use these registries",
+    ..Key::PLAIN
+};
+/// What the usage roles' trust policies ask for.
+pub const USAGE_EXTERNAL_ID: Key = Key {
+    name: "usageExternalId",
+    environment: Some("USAGE_EXTERNAL_ID"),
+    value: "ID",
+    help: "The external id that these roles ask for",
+    ..Key::PLAIN
+};
+pub(super) const TASK_DEFINITIONS_TO_KEEP: Key = Key {
+    name: "taskDefinitionsToKeep",
+    environment: Some("TASK_DEFINITIONS_TO_KEEP"),
+    form: Form::Integer,
+    value: "N",
+    help: "Newest ACTIVE revisions of a family that count as used",
+    default: Some("1"),
+    ..Key::PLAIN
+};
+pub(super) const LAMBDA_VERSIONS_TO_KEEP: Key = Key {
+    name: "lambdaVersionsToKeep",
+    environment: Some("LAMBDA_VERSIONS_TO_KEEP"),
+    form: Form::Integer,
+    value: "N",
+    help: "Newest published versions of a function that count as used",
+    default: Some("1"),
+    ..Key::PLAIN
+};
+pub(super) const EXACT_SIZES: Key = Key {
+    name: "exactSizes",
+    environment: Some("EXACT_SIZES"),
+    form: Form::Switch,
+    value: "BOOL",
+    help: "Count each layer once, by reading manifests",
+    default: Some("false"),
+    ..Key::PLAIN
+};
+/// The most images that a live run may delete or archive.
+pub const MAX_DELETIONS: Key = Key {
+    name: "maxDeletions",
+    environment: Some("MAX_DELETIONS"),
+    form: Form::Integer,
+    value: "N",
+    help: "Delete nothing when more than this would go",
+    ..Key::PLAIN
+};
+pub(super) const PRICE_PER_GB_MONTH: Key = Key {
+    name: "pricePerGbMonth",
+    form: Form::Number,
+    value: "USD",
+    help: "What a GB costs a month, for the estimates",
+    default: Some("0.10"),
+    ..Key::PLAIN
+};
+
+/// Every setting, in the order in which people read of them.
+pub const KEYS: &[&Key] = &[
+    &DRY_RUN,
+    &REGION,
+    &IMAGES_TO_KEEP,
+    &IGNORE_TAGS_REGEX,
+    &KEEP_TAGS,
+    &UNTAGGED_OLDER_THAN_DAYS,
+    &KEEP_PULLED_WITHIN_DAYS,
+    &KEEP_PUSHED_WITHIN_DAYS,
+    &REPOSITORIES,
+    &EXCLUDE_REPOSITORIES,
+    &POLICIES,
+    &AUDIT_LIFECYCLE_POLICIES,
+    &IN_USE_IMAGES,
+    &ACCEPT_UNSEEN_ACCOUNTS,
+    &USAGE_REGIONS,
+    &USAGE_ROLE_ARNS,
+    &USAGE_EXTERNAL_ID,
+    &TASK_DEFINITIONS_TO_KEEP,
+    &LAMBDA_VERSIONS_TO_KEEP,
+    &EXACT_SIZES,
+    &MAX_DELETIONS,
+    &PRICE_PER_GB_MONTH,
+];

@@ -1,0 +1,115 @@
+//! What a person should know of a run that was not stopped by it. Each concern words its own warnings, in `warning/`.
+
+mod of_registry;
+mod of_repository;
+mod of_settings;
+mod of_usage;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use of_registry::{Notes, of_registry};
+pub use of_repository::{at_risk, not_exact, of_indexes, shared_elsewhere};
+pub use of_settings::{of_selection, of_settings, old_event};
+pub use of_usage::of_usage;
+
+use crate::account::Place;
+use crate::image::RepositoryName;
+
+/// One thing to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Warning {
+    /// What kind of thing it is, for programs.
+    pub code: WarningCode,
+    /// What it speaks of.
+    pub about: About,
+    /// What to know, and what to do about it, in a sentence.
+    pub message: String,
+}
+
+/// What a warning speaks of: a repository, a place, or, with neither, the run as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct About {
+    /// The registry; `None` where it is every one that is cleaned.
+    pub place: Option<Place>,
+    /// The repository.
+    pub repository_name: Option<RepositoryName>,
+}
+
+/// The kinds of warnings. Their names stay as they are: programs go by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WarningCode {
+    /// ECR's own policy of a repository would take images in use.
+    AtRisk,
+    /// Regions are cleaned in which, by the settings, no workload is looked for.
+    CleanedUnseen,
+    /// Exact sizes are left out, since reading for them counts as pulling every image, or may.
+    ExactSizesRefused,
+    /// Pulls of indexes are not counted, since they may be this function's.
+    IndexPullsIgnored,
+    /// The same, since it can't be told.
+    IndexPullsUnknown,
+    /// No repository is selected.
+    NoRepository,
+    /// Lifecycle policies could not be read, so they were not held against what is in use.
+    NotAudited,
+    /// The exact sizes of a repository could not be told.
+    NotExact,
+    /// A setting has no effect beside another.
+    NotUsed,
+    /// No workload names an image of the registries being cleaned.
+    NothingInUse,
+    /// The event was sent long ago, so everything pushed since is kept.
+    OldEvent,
+    /// An entry of the policies applies to no repository.
+    PolicyWithoutRepository,
+    /// A region of a reviewed plan is not cleaned any more.
+    ReviewedRegionLeftOut,
+    /// A repository of a reviewed plan does not exist any more.
+    ReviewedRepositoryGone,
+    /// A repository is kept whole, since others may pull from it whose usage isn't read.
+    SharedElsewhere,
+    /// The manifests of some indexes could not be fetched.
+    Unfetched,
+    /// The manifests of some indexes are not what they should be.
+    Unreadable,
+    /// The regions that would have worked.
+    UsableRegions,
+    /// A dry run planned although usage is not known in full; a live run would refuse.
+    UsageIncomplete,
+    /// A repository is kept whole, for a reference that can't be read.
+    Withheld,
+}
+
+impl Warning {
+    pub(crate) fn new(code: WarningCode, about: About, message: String) -> Self {
+        Self { code, about, message }
+    }
+}
+
+impl About {
+    /// The run as a whole.
+    pub(crate) const RUN: Self = Self { place: None, repository_name: None };
+
+    pub(crate) fn place(place: &Place) -> Self {
+        Self { place: Some(place.clone()), repository_name: None }
+    }
+
+    pub(crate) fn repository(place: &Place, name: &RepositoryName) -> Self {
+        Self { place: Some(place.clone()), repository_name: Some(name.clone()) }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// A number with its noun.
+pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

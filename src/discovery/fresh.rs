@@ -1,0 +1,120 @@
+//! Usage that is never older than it may be: it is discovered again when it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ecr_cleanup_core::call_error::GivenUp;
+use ecr_cleanup_core::usage::{Usage, UsageIncomplete};
+use futures::lock::Mutex;
+
+use super::{Places, Reading};
+use crate::clock::Clock;
+use crate::deadline::Deadline;
+use crate::progress::Silent;
+
+/// How old usage may be.
+#[derive(Clone, Copy, Debug)]
+pub struct FreshnessLimits {
+    /// Nothing is deleted on what was known longer ago than this.
+    pub max_age: Duration,
+    /// How long a delete may take with all its retries. It is over before usage is too old.
+    pub delete_timeout: Duration,
+    /// No image is deleted that was described longer ago than this.
+    pub image_max_age: Duration,
+}
+
+impl FreshnessLimits {
+    /// What the contract says, time for a few retries, and time for the few batches that are described at once.
+    pub const CONTRACT: Self = Self {
+        max_age: Duration::from_mins(5),
+        delete_timeout: Duration::from_secs(30),
+        image_max_age: Duration::from_secs(5),
+    };
+}
+
+/// The latest reading, renewed on demand. All who ask while it is renewed wait for the same answer.
+#[derive(Debug)]
+pub struct FreshUsage<'a> {
+    places: &'a Places,
+    limits: FreshnessLimits,
+    deadline: Deadline,
+    latest: Mutex<Reading>,
+}
+
+/// Why usage is not known any more.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFresh {
+    /// It could not be read in full.
+    #[error(transparent)]
+    Incomplete(#[from] UsageIncomplete),
+    /// There is no time left to read it, or the run was interrupted.
+    #[error(transparent)]
+    GivenUp(#[from] GivenUp),
+}
+
+impl<'a> FreshUsage<'a> {
+    /// Begins with what was discovered before.
+    #[must_use]
+    pub fn new(places: &'a Places, first: Reading, limits: FreshnessLimits, deadline: Deadline) -> Self {
+        Self { places, limits, deadline, latest: Mutex::new(first) }
+    }
+
+    /// The clock that ages are told by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        self.places.clock()
+    }
+
+    /// When the run must have answered.
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// How old usage may be.
+    #[must_use]
+    pub fn limits(&self) -> FreshnessLimits {
+        self.limits
+    }
+
+    /// What was known last.
+    #[must_use]
+    pub fn into_latest(self) -> Arc<Usage> {
+        self.latest.into_inner().usage
+    }
+
+    /// What is in use, young enough for a delete.
+    ///
+    /// # Errors
+    /// When it can't be read in full, or there is no time for that.
+    pub async fn now(&self) -> Result<Arc<Usage>, NotFresh> {
+        let mut latest = self.latest.lock().await;
+        if self.clock().age_of(latest.completed_at) + self.limits.delete_timeout > self.limits.max_age {
+            self.deadline.allows_more()?;
+            let renewed = self.places.read(self.deadline, &Silent).await;
+            tracing::info!(
+                references = renewed.usage.known().references().len(),
+                complete = renewed.usage.complete().is_ok(),
+                "usage discovered again"
+            );
+            self.deadline.allows_more()?;
+            *latest = renewed;
+        }
+        match latest.usage.complete() {
+            Err(incomplete) => Err(incomplete.clone().into()),
+            Ok(_) => Ok(Arc::clone(&latest.usage)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_at_most_five_minutes_old_when_a_delete_ends() {
+        let FreshnessLimits { max_age, delete_timeout, image_max_age: _ } = FreshnessLimits::CONTRACT;
+        assert_eq!(max_age.as_secs(), 300);
+        assert!(delete_timeout < max_age);
+    }
+}

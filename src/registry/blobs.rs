@@ -1,0 +1,103 @@
+//! Reading the manifests of all images of a repository, to count what it stores blob by blob.
+//!
+//! Reading a manifest is what pulling begins with, so this is only for a caller whose pulls ECR does not record.
+
+use std::collections::HashMap;
+
+use aws_sdk_ecr::operation::batch_get_image::BatchGetImageOutput;
+use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName};
+use ecr_cleanup_core::manifest::{UnreadableManifest, blobs_of};
+use ecr_cleanup_core::pull_time::IndexPulls;
+use ecr_cleanup_core::repository::{Exactness, Study};
+use ecr_cleanup_core::retention::Fate;
+use ecr_cleanup_core::sizes::{Blobs, ExactSizes, NotExact};
+use futures::stream::{self, StreamExt};
+
+use super::Registry;
+use super::manifests::{BATCH_GET_IMAGE, batches, digest_of};
+
+/// Calls of a repository that are under way at a time. Each answer may hold a hundred manifests, so that is also what is
+/// in memory of them.
+const CALLS_AT_ONCE: usize = 4;
+
+impl Registry<'_> {
+    /// Counts what a repository stores, each layer once, where reading for it leaves no trace.
+    pub(super) async fn read_exact_sizes(&self, name: &RepositoryName, study: &Study<'_>) -> Exactness {
+        match self.index_pulls().await {
+            IndexPulls::OfOthers => {}
+            IndexPulls::MayBeOwn => return Exactness::Refused,
+        }
+        let _one_at_a_time = self.counting.lock().await;
+        Exactness::Read(self.count_blobs(name, study).await)
+    }
+
+    /// Counts what a repository stores, and what of it only images refer to that are to be deleted.
+    ///
+    /// # Errors
+    /// When the blobs of any image can't be known. Nothing is read where that is clear from the start.
+    async fn count_blobs(&self, name: &RepositoryName, study: &Study<'_>) -> Result<ExactSizes, NotExact> {
+        let images = study.images();
+        if study.unnamed() > 0 {
+            return Err(NotExact::Unnamed(study.unnamed()));
+        }
+        // An index has no blobs: what it names are images.
+        let made_of_blobs = |image: &&Image| match image.manifest {
+            ManifestKind::Manifest | ManifestKind::Unknown => true,
+            ManifestKind::Index => false,
+        };
+        let is_archived = |image: &&Image| image.image_status != ImageStatus::Active;
+        if let Some(archived) = images.iter().filter(made_of_blobs).find(is_archived) {
+            let withheld = UnreadableManifest::NotGivenOut("it is archived, or was until now".to_owned());
+            return Err(NotExact::Unreadable(archived.image_digest, withheld));
+        }
+        let asked: Vec<&Image> = images.iter().filter(made_of_blobs).collect();
+        let fates: HashMap<ImageDigest, Fate> =
+            images.iter().enumerate().map(|(place, image)| (image.image_digest, study.fate(place))).collect();
+        // In the order of the batches, so that of several reasons always the same one is told.
+        let mut answers = stream::iter(batches(&asked))
+            .map(async |batch| (batch, self.get_images(name, batch).await))
+            .buffered(CALLS_AT_ONCE);
+        let mut blobs = Blobs::default();
+        while let Some((batch, answer)) = answers.next().await {
+            add(&mut blobs, batch, &fates, &answer.map_err(NotExact::Unfetched)?)?;
+        }
+        Ok(blobs.sizes())
+    }
+}
+
+/// Adds the blobs of a batch, all of whose manifests have to be in the answer.
+fn add(
+    blobs: &mut Blobs,
+    batch: &[&Image],
+    fates: &HashMap<ImageDigest, Fate>,
+    answer: &BatchGetImageOutput,
+) -> Result<(), NotExact> {
+    // An image comes once for each of its tags.
+    let came = answer.images().iter().filter_map(|image| Some((image.image_id().and_then(digest_of)?, image)));
+    let manifests: HashMap<ImageDigest, &str> =
+        came.filter_map(|(digest, image)| Some((digest, image.image_manifest()?))).collect();
+    for Image { image_digest, manifest: kind, .. } in batch {
+        let Some(manifest) = manifests.get(image_digest) else {
+            return Err(NotExact::Unfetched(why_not(*image_digest, answer)));
+        };
+        let of_image =
+            blobs_of(*image_digest, *kind, manifest).map_err(|error| NotExact::Unreadable(*image_digest, error))?;
+        blobs.add(fates.get(image_digest).copied().unwrap_or(Fate::Stays), &of_image)?;
+    }
+    Ok(())
+}
+
+/// What ECR says of an image whose manifest it did not give out.
+fn why_not(image_digest: ImageDigest, answer: &BatchGetImageOutput) -> CallError {
+    let of_image = |failure: &&aws_sdk_ecr::types::ImageFailure| {
+        failure.image_id().and_then(digest_of).is_some_and(|digest| digest == image_digest)
+    };
+    let Some(failure) = answer.failures().iter().find(of_image) else {
+        let message = format!("ECR's answer has neither the manifest of {image_digest} nor a failure");
+        return CallError::unexpected(BATCH_GET_IMAGE, &message);
+    };
+    let code = failure.failure_code().map_or("UnknownFailure", |code| code.as_str());
+    let message = format!("{image_digest}: {}", failure.failure_reason().unwrap_or_default());
+    CallError::new(BATCH_GET_IMAGE, code, message)
+}

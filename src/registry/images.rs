@@ -1,0 +1,222 @@
+//! The images of a repository: all of them, or some of them once more.
+
+use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
+use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageIdentifier, ImageStatusFilter};
+use chrono::{DateTime, Utc};
+use ecr_cleanup_core::call_error::{CallError, Missing};
+use ecr_cleanup_core::image::{Archival, Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName, Subject};
+
+use super::{INDEX_MEDIA_TYPES, PER_PAGE, Registry};
+
+/// The most images that `DescribeImages` takes by their ids.
+/// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>.
+pub const IMAGES_PER_CALL: usize = 100;
+
+const DESCRIBE_IMAGES: &str = "ecr:DescribeImages";
+
+/// One repository's images.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// The images, each digest once.
+    pub images: Vec<Image>,
+    /// How many images ECR described without a digest to name them by.
+    pub unnamed: u64,
+}
+
+/// What ECR says of some images when it is asked for them by their digests.
+#[derive(Debug, Default)]
+pub struct Described {
+    /// Those that are there.
+    pub images: Vec<Image>,
+    /// Those that are gone.
+    pub gone: Vec<ImageDigest>,
+    /// Those that are to be asked for again, in calls of their own.
+    pub left: Vec<Vec<ImageDigest>>,
+}
+
+impl Registry<'_> {
+    /// Reads a repository's images to the last.
+    ///
+    /// # Errors
+    /// When a page can't be read, or the deadline is too near to begin.
+    pub async fn read_images(&self, name: &RepositoryName) -> Result<Contents, CallError> {
+        self.deadline.allows_more().map_err(|reached| (DESCRIBE_IMAGES, reached))?;
+        let request = self.client.describe_images().repository_name(name.as_str()).filter(any_status());
+        let listing = request.into_paginator().page_size(PER_PAGE).send();
+        let mut contents = Contents::default();
+        self.caller()
+            .pages(DESCRIBE_IMAGES, listing, DescribeImagesOutput::next_token, |page| {
+                for detail in page.image_details? {
+                    match image(detail) {
+                        Some(image) => contents.images.push(image),
+                        None => contents.unnamed += 1,
+                    }
+                }
+                Some(())
+            })
+            .await?;
+        merge_repeated(&mut contents.images);
+        Ok(contents)
+    }
+
+    /// Describes at most [`IMAGES_PER_CALL`] images once more. What is neither described, gone nor left to be asked for
+    /// again, ECR left out of its answer.
+    ///
+    /// # Errors
+    /// When they can't be described, or the deadline is too near.
+    pub async fn describe(&self, name: &RepositoryName, batch: &[ImageDigest]) -> Result<Described, CallError> {
+        self.deadline.allows_more().map_err(|reached| (DESCRIBE_IMAGES, reached))?;
+        let ids = batch.iter().map(|digest| ImageIdentifier::builder().image_digest(digest.to_string()).build());
+        let request = self.client.describe_images().repository_name(name.as_str()).filter(any_status());
+        let request = request.set_image_ids(Some(ids.collect()));
+        match self.caller().call(DESCRIBE_IMAGES, request.send()).await {
+            Ok(answer) => {
+                let images = answer.image_details.unwrap_or_default().into_iter().filter_map(image).collect();
+                Ok(Described { images, ..Described::default() })
+            }
+            Err(error) if error.is_missing(Missing::Image) => Ok(Described::without_the_gone(batch, &error)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Described {
+    /// One image that is gone fails the whole call. ECR names it in its message, but nothing promises that; if not, the
+    /// images are asked for again in halves.
+    fn without_the_gone(batch: &[ImageDigest], error: &CallError) -> Self {
+        let is_named = |digest: &ImageDigest| error.message.contains(&digest.to_string());
+        let (gone, others): (Vec<_>, Vec<_>) = batch.iter().partition(|digest| is_named(digest));
+        let left = match (gone.as_slice(), others.as_slice()) {
+            ([], [one]) => return Self { gone: vec![*one], ..Self::default() },
+            ([], several) => several.chunks(several.len().div_ceil(2).max(1)).map(<[_]>::to_vec).collect(),
+            (_, []) => Vec::new(),
+            (_, others) => vec![others.to_vec()],
+        };
+        Self { images: Vec::new(), gone, left }
+    }
+}
+
+/// Shows images of any status: without it ECR hides archived ones.
+fn any_status() -> DescribeImagesFilter {
+    DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build()
+}
+
+/// The compact record of what ECR describes; `None` if it has no digest that could name it.
+pub(super) fn image(detail: ImageDetail) -> Option<Image> {
+    let image_digest = detail.image_digest.as_deref()?.parse().ok()?;
+    let mut image_tags: Vec<Box<str>> =
+        detail.image_tags.unwrap_or_default().into_iter().map(String::into_boxed_str).collect();
+    image_tags.sort_unstable();
+    image_tags.dedup();
+    Some(Image {
+        image_digest,
+        image_tags: image_tags.into(),
+        image_pushed_at: detail.image_pushed_at.and_then(time),
+        // A time beyond what can be told apart is as good as one in the future.
+        last_recorded_pull_time: detail
+            .last_recorded_pull_time
+            .map(|pulled_at| time(pulled_at).unwrap_or(DateTime::<Utc>::MAX_UTC)),
+        image_size_in_bytes: detail.image_size_in_bytes.and_then(|size| size.try_into().ok()).unwrap_or_default(),
+        image_status: match detail.image_status.as_ref().map(aws_sdk_ecr::types::ImageStatus::as_str) {
+            None | Some("ACTIVE") => ImageStatus::Active,
+            Some("ARCHIVED") => ImageStatus::Archived,
+            Some(_) => ImageStatus::Other,
+        },
+        archival: (detail.last_archived_at.is_some() || detail.last_activated_at.is_some()).then(|| {
+            Box::new(Archival {
+                last_archived_at: detail.last_archived_at.and_then(time),
+                last_activated_at: detail.last_activated_at.and_then(time),
+            })
+        }),
+        manifest: match detail.image_manifest_media_type.as_deref() {
+            Some(media_type) if INDEX_MEDIA_TYPES.contains(&media_type) => ManifestKind::Index,
+            Some(_) => ManifestKind::Manifest,
+            None => ManifestKind::Unknown,
+        },
+        subject: match detail.subject_manifest_digest.as_deref().map(str::parse) {
+            None => Subject::None,
+            Some(Ok(digest)) => Subject::Image(digest),
+            Some(Err(_)) => Subject::Unknown,
+        },
+    })
+}
+
+fn time(time: aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.secs(), time.subsec_nanos())
+}
+
+/// An image that changes while its repository is listed may come twice. Whatever either answer says for keeping it
+/// counts: all its tags, the later times, an unknown push time, and that its status was two.
+fn merge_repeated(images: &mut Vec<Image>) {
+    images.sort_unstable_by_key(|image| image.image_digest);
+    images.dedup_by(|again, first| {
+        let repeated = again.image_digest == first.image_digest;
+        if repeated {
+            let mut tags: Vec<Box<str>> = first.image_tags.iter().chain(&again.image_tags).cloned().collect();
+            tags.sort_unstable();
+            tags.dedup();
+            first.image_tags = tags.into();
+            first.image_pushed_at = first.image_pushed_at.zip(again.image_pushed_at).map(|(a, b)| a.max(b));
+            first.last_recorded_pull_time = first.last_recorded_pull_time.max(again.last_recorded_pull_time);
+            if again.image_status != first.image_status {
+                first.image_status = ImageStatus::Other;
+            }
+        }
+        repeated
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
+
+    fn seconds(seconds: i64) -> aws_smithy_types::DateTime {
+        aws_smithy_types::DateTime::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_status_that_is_not_known_is_not_active() {
+        for (status, expected) in [
+            (None, ImageStatus::Active),
+            (Some("ACTIVE"), ImageStatus::Active),
+            (Some("ARCHIVED"), ImageStatus::Archived),
+            (Some("ACTIVATING"), ImageStatus::Other),
+            (Some("FROZEN"), ImageStatus::Other),
+        ] {
+            let detail = ImageDetail::builder().image_digest(DIGEST).set_image_status(status.map(Into::into)).build();
+            assert_eq!(image(detail).unwrap().image_status, expected, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_digest_there_is_no_image_to_name() {
+        for digest in [None, Some("sha512:00"), Some("")] {
+            let detail = ImageDetail::builder().set_image_digest(digest.map(str::to_owned)).build();
+            assert_eq!(image(detail), None, "{digest:?}");
+        }
+    }
+
+    #[test]
+    fn an_image_listed_twice_keeps_what_either_says_for_it() {
+        let listed = |tag: &str, pulled, status: &str| {
+            let detail = ImageDetail::builder()
+                .image_digest(DIGEST)
+                .image_tags(tag)
+                .image_pushed_at(seconds(1))
+                .last_recorded_pull_time(seconds(pulled))
+                .image_status(status.into());
+            image(detail.build()).unwrap()
+        };
+        for order in [[0, 1], [1, 0]] {
+            let pair = [listed("v1", 5, "ACTIVE"), listed("prod", 9, "ARCHIVED")];
+            let mut images = order.map(|place: usize| pair[place].clone()).to_vec();
+            merge_repeated(&mut images);
+            assert_eq!(images.len(), 1);
+            assert_eq!(*images[0].image_tags, [Box::<str>::from("prod"), Box::from("v1")]);
+            assert_eq!(images[0].last_recorded_pull_time.unwrap().timestamp(), 9);
+            assert_eq!(images[0].image_status, ImageStatus::Other, "neither that of one answer nor that of the other");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A run on one screen: discover usage, clean the registries, sum up. The only caller of every stage, and the last that
+//! knows whether it is dry.
+//!
+//! Each of the three takes and returns values that can be written down, so that they need not be in one process.
+
+mod planner;
+mod request;
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ecr_cleanup_core::account::{AccountId, Place};
+use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::image::RepositoryName;
+use ecr_cleanup_core::plan::{Plan, Refusal};
+use ecr_cleanup_core::report::{Report, Run};
+use ecr_cleanup_core::settings::{InvalidSettings, Mode};
+use ecr_cleanup_core::usage::Usage;
+use ecr_cleanup_core::wanted::ExplainedImage;
+use ecr_cleanup_core::warning::{self, Warning};
+use futures::future::{join, join_all};
+use serde::{Deserialize, Serialize};
+
+pub use request::{Limits, Request};
+
+use crate::apply::apply;
+use crate::aws::Aws;
+use crate::discovery::{FreshUsage, Identity, NotIdentified, Places, Reading, identify};
+use crate::progress::News;
+use crate::registry::Registry;
+use crate::telemetry;
+
+/// An event older than this was replayed or held back, which a person should know.
+const OLD_EVENT: TimeDelta = TimeDelta::days(1);
+
+/// Why a run could not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// A setting can't be used.
+    #[error(transparent)]
+    InvalidSettings(#[from] InvalidSettings),
+    /// No region is named, and they can't be listed.
+    #[error("no region is named and the enabled ones can't be listed: {0} (set region, or {remedy})", remedy = .0.remedy())]
+    RegionsUnavailable(CallError),
+    /// The account is not known.
+    #[error("the account is not known, so nothing can be: {0} ({remedy})", remedy = .0.remedy())]
+    AccountUnknown(CallError),
+    /// What is to be carried out, or explained, belongs to another account.
+    #[error("this is about account {expected}, and the credentials are those of account {actual}")]
+    OtherAccount {
+        /// The account that it is about.
+        expected: AccountId,
+        /// The account of the credentials.
+        actual: AccountId,
+    },
+}
+
+/// A run that came to its end. A live run that was refused is a report that says so.
+#[derive(Debug)]
+pub struct Finished {
+    /// What it did.
+    pub report: Report,
+    /// The image that was to be explained, if it is there.
+    pub explained: Option<ExplainedImage>,
+}
+
+/// What every stage has at hand.
+#[derive(Clone, Copy)]
+pub struct Stage<'a> {
+    /// What is asked of the run.
+    pub request: &'a Request<'a>,
+    /// AWS, by the credentials of the run.
+    pub aws: &'a Aws,
+    /// Who asks, and where.
+    pub identity: &'a Identity,
+    /// When the run began.
+    pub started_at: DateTime<Utc>,
+}
+
+/// A registry and the repositories to clean in it, in the order of their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedRegistry {
+    /// Whose it is, and where.
+    pub place: Place,
+    /// The repositories; an error where they could not be listed.
+    pub repositories: Result<Vec<RepositoryName>, CallError>,
+}
+
+/// What became of the registries.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cleaned {
+    /// What was decided, with the results of a live run.
+    pub plan: Plan,
+    /// What was known of usage last.
+    pub usage: Usage,
+    /// Why nothing, or nothing more, was deleted.
+    pub refusal: Option<Refusal>,
+    /// What the repositories give to know.
+    pub warnings: Vec<Warning>,
+    /// The image that was to be explained, if it is there.
+    #[serde(skip)]
+    pub explained: Option<ExplainedImage>,
+}
+
+/// Runs once: finds what is in use, decides on every image, and carries the plan out if the run is live.
+///
+/// # Errors
+/// When the run can't start.
+pub async fn run(request: &Request<'_>, aws: &Aws) -> Result<Finished, RunError> {
+    let started_at = aws.clock().utc();
+    let identity = &identity(request, aws).await?;
+    let stage = Stage { request, aws, identity, started_at };
+    let ((places, reading), registries) = join(discover(stage), list(stage)).await;
+    let mut cleaned = clean(stage, registries, &places, reading).await;
+    let explained = cleaned.explained.take();
+    Ok(Finished { report: sum_up(stage, cleaned), explained })
+}
+
+/// Finds what is in use everywhere, and where that was looked for, so that it can be read again.
+pub async fn discover(stage: Stage<'_>) -> (Places, Reading) {
+    let Stage { request: Request { settings, limits, progress, .. }, aws, identity, .. } = stage;
+    let places = Places::open(aws, identity, settings.usage.clone(), limits.deadline).await;
+    let reading = places.read(limits.deadline, *progress).await;
+    telemetry::log_usage(&reading.usage);
+    (places, reading)
+}
+
+/// Lists the repositories to clean in each registry.
+pub async fn list(stage: Stage<'_>) -> Vec<ListedRegistry> {
+    let Stage { request: Request { settings, limits, progress, .. }, aws, identity, .. } = stage;
+    let places = identity.cleaned.iter().map(|region| Place::new(identity.account.clone(), region.clone()));
+    join_all(places.map(async |place| {
+        let registry = Registry::new(aws, place, &identity.principal, limits.deadline);
+        let repositories = registry.list_repositories(&settings.repositories, *progress).await;
+        ListedRegistry { place: registry.place, repositories }
+    }))
+    .await
+}
+
+/// Decides on every image of the registries, and carries that out if the run is live and the plan is approved.
+pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &Places, reading: Reading) -> Cleaned {
+    let Stage { request, aws, .. } = stage;
+    let planner::Planned { mut plan, warnings, explained } = planner::plan(stage, registries, &reading.usage).await;
+    if let Some(reviewed) = request.reviewed {
+        reviewed.restrict(&mut plan);
+    }
+    let (plan, refusal, usage) = match request.settings.mode {
+        Mode::DryRun => (plan, None, reading.usage),
+        Mode::Live => match plan.approve(&reading.usage, request.settings.max_deletions) {
+            Ok(approved) => {
+                let usage = FreshUsage::new(places, reading, request.limits.freshness, request.limits.deadline);
+                let applied = apply(aws, approved, &usage, &stage.identity.principal, request.progress).await;
+                telemetry::log_results(&applied);
+                let latest = usage.into_latest();
+                let refusal = applied.refusal_of_the_rest(&latest);
+                (applied, refusal, latest)
+            }
+            Err((plan, refusal)) => (plan, Some(refusal), reading.usage),
+        },
+    };
+    let usage = std::sync::Arc::unwrap_or_clone(usage);
+    Cleaned { plan, usage, refusal, warnings, explained }
+}
+
+/// The report of what became of the registries.
+#[must_use]
+pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
+    let Stage { request: Request { settings, sent_at, reviewed, .. }, aws, started_at, .. } = stage;
+    let Cleaned { plan, usage, refusal, warnings: of_repositories, explained: _ } = cleaned;
+    let mut warnings = warning::of_usage(&usage, &plan);
+    warnings.extend(reviewed.iter().flat_map(|reviewed| reviewed.warnings(&plan)));
+    warnings.extend(of_repositories);
+    warnings.extend(warning::of_settings(settings));
+    warnings.extend(warning::of_selection(settings, &plan));
+    warnings.extend(sent_at.filter(|time| started_at - *time > OLD_EVENT).map(warning::old_event));
+    let report = Report::new(Run {
+        mode: settings.mode,
+        started_at,
+        finished_at: aws.clock().utc(),
+        usage: &usage,
+        plan,
+        refusal,
+        price_per_gb_month: settings.price_per_gb_month,
+        warnings,
+    });
+    telemetry::log_report(&report);
+    report
+}
+
+/// Finds what is in use, and nothing else. It is told with the account that asked.
+///
+/// # Errors
+/// When it can't start.
+pub async fn usage_alone(request: &Request<'_>, aws: &Aws) -> Result<(AccountId, Usage), RunError> {
+    let identity = identity(request, aws).await?;
+    let stage = Stage { request, aws, identity: &identity, started_at: aws.clock().utc() };
+    let (_, reading) = discover(stage).await;
+    Ok((identity.account, std::sync::Arc::unwrap_or_clone(reading.usage)))
+}
+
+/// Lists the repositories that would be cleaned, and nothing else; an error where a registry's can't be listed.
+///
+/// # Errors
+/// When it can't start.
+pub async fn repositories_alone(
+    request: &Request<'_>,
+    aws: &Aws,
+) -> Result<Result<BTreeSet<RepositoryName>, CallError>, RunError> {
+    let identity = &identity(request, aws).await?;
+    let listed = list(Stage { request, aws, identity, started_at: aws.clock().utc() }).await;
+    let names = listed.into_iter().map(|registry| registry.repositories).collect::<Result<Vec<_>, _>>();
+    Ok(names.map(|names| names.into_iter().flatten().collect()))
+}
+
+/// Finds out who asks, which has to be who is expected.
+async fn identity(request: &Request<'_>, aws: &Aws) -> Result<Identity, RunError> {
+    request.progress.tell(News::Identifying);
+    let identity = identify(&request.settings, aws, request.limits.deadline).await?;
+    match request.other_account(&identity.account) {
+        Some(expected) => Err(RunError::OtherAccount { expected: expected.clone(), actual: identity.account }),
+        None => Ok(identity),
+    }
+}
+
+impl From<NotIdentified> for RunError {
+    fn from(error: NotIdentified) -> Self {
+        match error {
+            NotIdentified::AccountUnknown(error) => Self::AccountUnknown(error),
+            NotIdentified::RegionsUnavailable(error) => Self::RegionsUnavailable(error),
+        }
+    }
+}

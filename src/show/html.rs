@@ -1,0 +1,110 @@
+//! A report as one page that stands by itself: it fetches nothing, and opens from a file, a mail or a build's artifacts.
+//!
+//! The page carries the report's JSON and draws from that what is looked at, so that a hundred thousand images cost no
+//! more than the rows that are shown. What a report quotes gets onto the page as text and never as markup.
+
+use ecr_cleanup_core::report::Report;
+
+const PAGE: &str = include_str!("html/page.html");
+const STYLE: &str = include_str!("html/page.css");
+const LIST: &str = include_str!("html/list.js");
+const SCRIPT: &str = include_str!("html/page.js");
+
+/// A run's report as a page.
+#[must_use]
+pub fn html(report: &Report) -> String {
+    // Numbers, texts and lists can always be written; if not, the page says that it holds no report.
+    page(&report.to_json().unwrap_or_else(|_| "null".to_owned()))
+}
+
+/// The page of a report's JSON.
+fn page(json: &str) -> String {
+    let mut page = String::with_capacity(PAGE.len() + STYLE.len() + LIST.len() + SCRIPT.len() + json.len());
+    let mut rest = PAGE;
+    while let Some((before, (name, after))) =
+        rest.split_once("{{").and_then(|(before, from)| Some((before, from.split_once("}}")?)))
+    {
+        page.push_str(before);
+        match name {
+            "style" => page.push_str(STYLE.trim_end()),
+            "list" => page.push_str(LIST.trim_end()),
+            "script" => page.push_str(SCRIPT.trim_end()),
+            _ => push_in_script(&mut page, json),
+        }
+        rest = after;
+    }
+    page.push_str(rest);
+    page
+}
+
+/// Adds JSON to a page's script. What would end the script, or begin a comment, only stands inside of texts, where an
+/// escape means the same; and the two line ends that JSON takes and old JavaScript doesn't are escaped as well.
+fn push_in_script(page: &mut String, json: &str) {
+    for character in json.chars() {
+        match character {
+            '<' => page.push_str("\\u003c"),
+            '>' => page.push_str("\\u003e"),
+            '&' => page.push_str("\\u0026"),
+            '\u{2028}' => page.push_str("\\u2028"),
+            '\u{2029}' => page.push_str("\\u2029"),
+            character => page.push(character),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The JSON that a browser finds on the page.
+    fn report_on(page: &str) -> &str {
+        let (_, from) = page.split_once(r#"<script type="application/json" id="report">"#).unwrap();
+        from.split_once("</script>").unwrap().0
+    }
+
+    /// Text of pieces that mean something to a browser.
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            prop::sample::select(vec![
+                "</script>",
+                "<!--",
+                "<script",
+                "{{style}}",
+                "&lt;",
+                "\"",
+                "\\",
+                "\u{2028}",
+                "\u{2029}",
+                "\n"
+            ])
+            .prop_map(str::to_owned),
+            any::<char>().prop_map(String::from),
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn the_page_holds_the_report_whatever_it_quotes(text in text()) {
+            let json = serde_json::json!({ "warnings": [text] });
+            let page = page(&json.to_string());
+            let on_page = report_on(&page);
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(on_page).unwrap(), json);
+            let is_escaped = !on_page.contains(['<', '>', '&', '\u{2028}', '\u{2029}']);
+            prop_assert!(is_escaped);
+        }
+    }
+
+    #[test]
+    fn the_page_is_whole_and_fetches_nothing() {
+        let page = page("{}");
+        assert!(!page.contains("{{") && !page.contains("}}"), "every place is filled");
+        assert_eq!(page.matches("</script>").count(), 2, "neither the style nor the script ends one early");
+        for address in ["http://", "https://", "src=", "@import", "url(", "fetch(", "innerHTML"] {
+            assert!(!page.contains(address), "{address}");
+        }
+        assert!(page.contains("default-src 'none'"));
+    }
+}

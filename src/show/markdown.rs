@@ -1,0 +1,418 @@
+//! A report as Markdown for a pull request or a chat message.
+//!
+//! Both take a message of bounded length, so what matters most comes first, and what does not fit is counted. What a
+//! report quotes (descriptions of rules, names of holders, AWS's messages) is text here and never markup.
+
+use std::fmt::Write;
+
+use ecr_cleanup_core::plan::ImageResult;
+use ecr_cleanup_core::report::Report;
+use ecr_cleanup_core::settings::Mode;
+use ecr_cleanup_core::sizes::Freed;
+
+use super::figures::{age, bytes, count, counted, freed, short_digests, usd};
+use super::quoted::quoted;
+use super::view::{HeldView, Images, RepositoryView, View};
+
+/// The most characters. GitHub takes 65,536 in a comment.
+pub const MOST_CHARACTERS: usize = 60_000;
+
+/// The most lines of a list that is not the point of the report.
+const LINES: usize = 50;
+/// The most rows of the repositories' table.
+const REPOSITORIES: usize = 200;
+/// The most characters of what is quoted; more would push the rest out.
+const QUOTED: usize = 400;
+/// Kept free for the line that says what was left out.
+const FOR_THE_REST: usize = 200;
+
+/// A run's report as Markdown.
+#[must_use]
+pub fn markdown(report: &Report) -> String {
+    markdown_of(&View::of(report, Images::Listed))
+}
+
+/// A report as Markdown, wherever it comes from.
+#[must_use]
+pub fn markdown_of(view: &View) -> String {
+    let mut text = Bounded::default();
+    text.add(&headline(view));
+    text.add(&figures(view));
+    let (stale, clean): (Vec<_>, Vec<_>) = view.repositories.iter().partition(|it| it.images_stale > 0);
+    if !stale.is_empty() {
+        text.table(&head_of_repositories(view), &stale, REPOSITORIES, "repositories", |it| row(view, it));
+    }
+    if !clean.is_empty() {
+        text.add(&format!("{} nothing stale.\n", counted(clean.len() as u64, "repository has", "repositories have")));
+    }
+    let unread = view.unread.iter().map(|(what, why)| format!("{}: {}", plain(what), plain(why)));
+    text.list("Could not be read", "errors", unread);
+    text.list("Did not work out", "reasons", undone(&stale));
+    text.list("Warnings", "warnings", view.warnings.iter().map(|warning| plain(warning)));
+    let at_risk = |it: &'_ RepositoryView| it.at_risk.clone();
+    text.list("In use, and ECR's own lifecycle policies would take it", "images", held(view, at_risk));
+    let only_in_use = |it: &'_ RepositoryView| it.only_in_use.clone();
+    text.list("Kept only because something uses it", "images", held(view, only_in_use));
+    for repository in stale {
+        images_of(&mut text, view, repository);
+    }
+    text.finish(view)
+}
+
+fn headline(view: &View) -> String {
+    let totals = &view.totals;
+    let (stale, images) = (count(totals.images_stale), counted(totals.images, "image", "images"));
+    let told = match view.mode {
+        Mode::DryRun => format!("dry run, {stale} of {images} are stale"),
+        Mode::Live => format!("{} of {stale} stale images deleted", count(totals.images_deleted)),
+    };
+    format!("### ECR cleanup: {told}\n\n")
+}
+
+fn figures(view: &View) -> String {
+    let totals = &view.totals;
+    let mut text = format!(
+        "Outcome **{}**, {} UTC, {}.\n\n",
+        plain(&view.outcome),
+        view.finished_at.format("%Y-%m-%d %H:%M"),
+        counted(totals.repositories, "repository", "repositories"),
+    );
+    let frees = match view.mode {
+        Mode::DryRun => "Deleting what is stale frees",
+        Mode::Live => "That freed",
+    };
+    if view.deleted_nothing() {
+        text.push_str("- **Nothing was deleted**\n");
+    } else {
+        _ = write!(text, "- {frees} **{}**: **{}** a month", freed(view.freed()), view.saving());
+        if let Freed::Exactly(_) = view.freed() {
+            _ = write!(text, " (by the sum of the images' sizes {})", bytes(view.sum_of_sizes()));
+        }
+        text.push('\n');
+    }
+    let Some(hold) = view.holding() else { return text + "\n" };
+    _ = writeln!(
+        text,
+        "- {hold} up to {}, which cost up to {} a month",
+        bytes(totals.bytes),
+        usd(totals.monthly_cost_usd)
+    );
+    let are = if totals.images_in_use == 1 { "is" } else { "are" };
+    _ = writeln!(
+        text,
+        "- {} {are} in use, {} kept in all",
+        counted(totals.images_in_use, "image", "images"),
+        count(totals.images_kept)
+    );
+    if totals.images_to_archive > 0 {
+        let images = counted(totals.images_to_archive, "stale image goes", "stale images go");
+        _ = writeln!(text, "- {images} to archive storage ({})", bytes(totals.bytes_to_archive));
+    }
+    text.push('\n');
+    text
+}
+
+/// The columns that not every report has.
+fn deleted_and_sum(view: &View, deleted: &str, sum: &str) -> (String, String) {
+    let deleted = match view.mode {
+        Mode::DryRun => String::new(),
+        Mode::Live => format!(" {deleted} |"),
+    };
+    (deleted, if view.any_is_exact() { format!(" {sum} |") } else { String::new() })
+}
+
+fn head_of_repositories(view: &View) -> String {
+    let frees = match view.mode {
+        Mode::DryRun => "frees",
+        Mode::Live => "freed",
+    };
+    let (deleted, sum) = deleted_and_sum(view, "deleted", "sum of sizes");
+    let (line_of_deleted, line_of_sum) = deleted_and_sum(view, "---:", "---:");
+    format!(
+        "| region | repository | images | in use | kept | stale |{deleted} {frees} |{sum} oldest stale |\n\
+         |---|---|---:|---:|---:|---:|{line_of_deleted} ---: |{line_of_sum} ---: |\n"
+    )
+}
+
+fn row(view: &View, repository: &RepositoryView) -> String {
+    let deleted = count(repository.results.get(ImageResult::Deleted.as_str()).copied().unwrap_or_default());
+    let (deleted, sum) = deleted_and_sum(view, &deleted, &bytes(repository.sum_of_sizes(view.mode)));
+    format!(
+        "| {} | {} | {} | {} | {} | {} |{deleted} {} |{sum} {} |\n",
+        plain(&repository.region),
+        code(&repository.name),
+        count(repository.images),
+        count(repository.images_in_use),
+        count(repository.images_kept),
+        count(repository.images_stale),
+        freed(repository.freed(view.mode)),
+        repository.oldest_stale.map_or_else(String::new, |at| age(at, view.finished_at)),
+    )
+}
+
+fn undone<'a>(stale: &'a [&RepositoryView]) -> impl Iterator<Item = String> + 'a {
+    stale.iter().flat_map(|it| {
+        let told = |(why, images): (&String, &u64)| {
+            format!("{} {}: {}, {}", plain(&it.region), code(&it.name), counted(*images, "image", "images"), plain(why))
+        };
+        it.undone.iter().map(told)
+    })
+}
+
+fn held(view: &View, images: impl Fn(&RepositoryView) -> Vec<HeldView>) -> impl Iterator<Item = String> {
+    view.repositories.iter().flat_map(move |it| {
+        let tell = |image: HeldView| {
+            let name = code(&format!("{}:{}", it.name, image.name()));
+            format!("{} {name} by {}", plain(&it.region), plain(&image.held_by))
+        };
+        images(it).into_iter().map(tell).collect::<Vec<_>>()
+    })
+}
+
+/// The stale images of a repository, folded up.
+fn images_of(text: &mut Bounded, view: &View, repository: &RepositoryView) {
+    if repository.stale.is_empty() {
+        return;
+    }
+    let RepositoryView { region, name, .. } = repository;
+    let result = match view.mode {
+        Mode::DryRun => "",
+        Mode::Live => " result |",
+    };
+    let line = if result.is_empty() { "" } else { "---|" };
+    let open = format!(
+        "<details><summary>Stale images of {} in {}</summary>\n\n| image | pushed | size | why |{result}\n|---|---:|---:|---|{line}\n",
+        html(name),
+        html(region),
+    );
+    let rows: Vec<_> = repository.stale.iter().collect();
+    let close = "\n</details>\n";
+    text.fold(&open, close, &rows, |image| {
+        let name = match &image.image_tags[..] {
+            [] => code(&short_digests(&image.image_digest)),
+            tags => tags.iter().map(|tag| code(tag)).collect::<Vec<_>>().join(" "),
+        };
+        let result = match view.mode {
+            Mode::DryRun => String::new(),
+            Mode::Live => format!(" {} |", plain(&image.result)),
+        };
+        let pushed = image.image_pushed_at.map_or_else(String::new, |at| age(at, view.finished_at));
+        format!(
+            "| {name} | {pushed} | {} | {} |{result}\n",
+            bytes(image.image_size_in_bytes),
+            plain(&short_digests(&image.reason))
+        )
+    });
+}
+
+/// Markdown of bounded length.
+#[derive(Default)]
+struct Bounded {
+    text: String,
+    characters: usize,
+    images_left_out: u64,
+    others_left_out: u64,
+}
+
+impl Bounded {
+    fn fits(&self, characters: usize) -> bool {
+        self.characters + characters + FOR_THE_REST <= MOST_CHARACTERS
+    }
+
+    /// Adds it if there is room for it.
+    fn add(&mut self, part: &str) -> bool {
+        let characters = part.chars().count();
+        let fits = self.fits(characters);
+        if fits {
+            self.text.push_str(part);
+            self.characters += characters;
+        }
+        fits
+    }
+
+    fn table<T>(&mut self, head: &str, items: &[T], most: usize, of: &str, row: impl Fn(&T) -> String) {
+        if !self.add(head) {
+            self.others_left_out += items.len() as u64;
+            return;
+        }
+        let shown = items.iter().take(most).take_while(|item| self.add(&row(item))).count();
+        self.add("\n");
+        self.tell_of_more(items.len() - shown, |more| {
+            format!("{more} more {of} are not listed; the totals include them.\n\n")
+        });
+    }
+
+    fn list(&mut self, title: &str, of: &str, items: impl Iterator<Item = String>) {
+        let items: Vec<String> = items.collect();
+        if items.is_empty() {
+            return;
+        }
+        if !self.add(&format!("\n#### {title}\n\n")) {
+            self.others_left_out += items.len() as u64;
+            return;
+        }
+        let shown = items.iter().take(LINES).take_while(|item| self.add(&format!("- {item}\n"))).count();
+        self.tell_of_more(items.len() - shown, |more| format!("- {more} more {of}\n"));
+    }
+
+    /// Says how many were left out, at the end if there is no room for that here.
+    fn tell_of_more(&mut self, left_out: usize, told: impl Fn(&str) -> String) {
+        let left_out = left_out as u64;
+        if left_out > 0 && !self.add(&told(&count(left_out))) {
+            self.others_left_out += left_out;
+        }
+    }
+
+    /// A list that is opened only where there is room for a line of it, and always closed.
+    fn fold<T>(&mut self, open: &str, close: &str, items: &[T], row: impl Fn(&T) -> String) {
+        let frame = open.chars().count() + close.chars().count();
+        let first = items.first().map_or(0, |item| row(item).chars().count());
+        if !self.fits(frame + first) {
+            self.images_left_out += items.len() as u64;
+            return;
+        }
+        self.add("\n");
+        self.add(open);
+        // The frame is closed whatever comes.
+        self.characters += close.chars().count();
+        let shown = items.iter().take_while(|item| self.add(&row(item))).count();
+        self.text.push_str(close);
+        self.images_left_out += (items.len() - shown) as u64;
+    }
+
+    fn finish(mut self, view: &View) -> String {
+        let images = self.images_left_out + view.truncated_images;
+        let mut left_out = Vec::new();
+        if images > 0 {
+            left_out.push(counted(images, "stale image", "stale images"));
+        }
+        if view.truncated_repositories > 0 {
+            left_out.push(counted(view.truncated_repositories, "repository", "repositories"));
+        }
+        if self.others_left_out > 0 {
+            left_out.push(counted(self.others_left_out, "other line", "other lines"));
+        }
+        if !left_out.is_empty() {
+            _ = writeln!(self.text, "\nNot listed here: {}. The totals include them.", left_out.join(", "));
+        }
+        self.text
+    }
+}
+
+/// Text that is shown as it is, in a table as well: nothing in it is markup, a link or a mention.
+fn plain(text: &str) -> String {
+    let mut escaped = String::new();
+    let text = bounded(text);
+    for (place, character) in text.char_indices() {
+        match character {
+            // Addresses are links without any markup, unless the same blank stands in them.
+            ':' if text[place..].starts_with("://") => escaped.push_str(":\u{200b}"),
+            '.' if ends_with_www(&text[..place]) => escaped.push_str("\u{200b}."),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~' | '&' | '!' => {
+                escaped.push('\\');
+                escaped.push(character);
+            }
+            // A blank of no width, without which somebody of that name would be called.
+            '@' => escaped.push_str("@\u{200b}"),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+fn ends_with_www(text: &str) -> bool {
+    text.len().checked_sub(3).and_then(|from| text.get(from..)).is_some_and(|end| end.eq_ignore_ascii_case("www"))
+}
+
+/// Text as code, in a table as well.
+fn code(text: &str) -> String {
+    let text = bounded(text);
+    if text.contains(['`', '|']) || text.trim().is_empty() {
+        return plain(&text);
+    }
+    format!("`{text}`")
+}
+
+/// Text in HTML.
+fn html(text: &str) -> String {
+    bounded(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn bounded(text: &str) -> String {
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => quoted(&text[..end]) + "…",
+        None => quoted(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::show::tests::{company, crowd};
+
+    #[test]
+    fn a_report_is_a_message() {
+        insta::assert_snapshot!(markdown_of(&company(Mode::DryRun)));
+    }
+
+    #[test]
+    fn a_live_run_tells_what_became_of_each_image() {
+        insta::assert_snapshot!(markdown_of(&company(Mode::Live)));
+    }
+
+    #[test]
+    fn a_message_has_a_length_that_is_taken_and_tells_what_it_leaves_out() {
+        for repositories in [1, 40, 3_000] {
+            let view = crowd(repositories, 2_000);
+            let text = markdown_of(&view);
+            assert!(text.chars().count() <= MOST_CHARACTERS, "{}", text.chars().count());
+            assert!(text.chars().count() > MOST_CHARACTERS - 1_000, "the room is used: {}", text.chars().count());
+            let (_, told) = text.rsplit_once("Not listed here: ").expect("it says what it leaves out");
+            let told: u64 = told.split(' ').next().unwrap().replace(',', "").parse().unwrap();
+            let rows = text.lines().filter(|line| line.starts_with("| `v")).count() as u64;
+            assert_eq!(rows + told, view.totals.images_stale, "{repositories}");
+            assert_eq!(text.matches("<details>").count(), text.matches("</details>").count());
+        }
+    }
+
+    #[test]
+    fn lists_that_leave_no_room_are_counted() {
+        let mut view = crowd(3_000, 3_000);
+        view.warnings = (0..5_000).map(|number| format!("warning {number}: {}", "x".repeat(2_000))).collect();
+        view.unread = (0..5_000).map(|number| (format!("app-{number}"), "y".repeat(2_000))).collect();
+        view.repositories[0].undone =
+            (0..5_000).map(|number| (format!("failed: {number} {}", "z".repeat(390)), 1)).collect();
+        let text = markdown_of(&view);
+        assert!(text.chars().count() <= MOST_CHARACTERS, "{}", text.chars().count());
+        for told in ["2,800 more repositories", "4,950 more errors", "4,950 more reasons", "3,000 stale images"] {
+            assert!(text.contains(told), "{told}");
+        }
+        let shown = text.matches("- warning ").count() as u64;
+        let told = format!("{} other lines", count(5_000 - shown));
+        assert!(
+            text.contains(&told) || text.contains(&format!("{} more warnings", count(5_000 - shown))),
+            "{shown} of 5,000"
+        );
+    }
+
+    #[test]
+    fn what_is_quoted_is_no_markup() {
+        for (text, expected) in [
+            ("a|b", r"a\|b"),
+            ("`rm`", r"\`rm\`"),
+            ("<script>", r"\<script\>"),
+            ("@team", "@\u{200b}team"),
+            ("[x](y)\n# z", r"\[x\](y) \# z"),
+            ("&lt;", r"\&lt;"),
+            (r"\|", r"\\\|"),
+            ("see https://example.com.", "see https:\u{200b}//example.com."),
+            ("www.example.com, WWW.example.com", "www\u{200b}.example.com, WWW\u{200b}.example.com"),
+            ("ftp://a@b.c é:// wwé.", "ftp:\u{200b}//a@\u{200b}b.c é:\u{200b}// wwé."),
+        ] {
+            assert_eq!(plain(text), expected);
+        }
+        assert_eq!(code("v1"), "`v1`");
+        assert_eq!(code("a`b|c"), r"a\`b\|c");
+        assert_eq!(plain(&"x".repeat(5_000)).chars().count(), QUOTED + 1);
+    }
+}

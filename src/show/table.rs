@@ -1,0 +1,242 @@
+//! A report as a table for a terminal: one line a repository that has stale images, what frees most first.
+//!
+//! A narrow terminal gets fewer columns and names shortened in the middle; a wide one, and a file, lose nothing.
+
+mod columns;
+mod details;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use ecr_cleanup_core::report::Report;
+use ecr_cleanup_core::settings::Mode;
+use ecr_cleanup_core::sizes::Freed;
+
+use super::figures::{bytes, count, counted, freed, usd};
+use super::quoted::quoted;
+use super::view::{Images, RepositoryView, View};
+use columns::Layout;
+
+/// The most lines of what did not work out; more are counted.
+const UNDONE: usize = 20;
+
+/// How a table is to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The columns of the terminal; `None` where there is none, and nothing is cut.
+    pub width: Option<u16>,
+    /// Whether it may be coloured.
+    pub colours: Colours,
+    /// How much is told.
+    pub details: Details,
+}
+
+/// Whether a table may be coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    /// With ANSI's escape sequences.
+    Ansi,
+    /// As text alone.
+    None,
+}
+
+/// How much a table tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Details {
+    /// The repositories.
+    Repositories,
+    /// Each stale image as well, with its reason and its result.
+    Images,
+}
+
+/// What a piece of text stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    Heading,
+    Warning,
+    Error,
+}
+
+/// A run's report as a table.
+#[must_use]
+pub fn table(report: &Report, look: &Look) -> String {
+    let images = match look.details {
+        Details::Repositories => Images::Counted,
+        Details::Images => Images::Listed,
+    };
+    table_of(&View::of(report, images), look)
+}
+
+/// A report as a table, wherever it comes from.
+#[must_use]
+pub fn table_of(view: &View, look: &Look) -> String {
+    let mut text = look.says(Meaning::Heading, &headline(view)) + "\n";
+    let (stale, clean): (Vec<_>, Vec<_>) = view.repositories.iter().partition(|it| it.images_stale > 0);
+    if !stale.is_empty() {
+        let layout = Layout::of(view, &stale, look.width);
+        let mut table = look.table(layout.header(), layout.columns().iter().map(|column| column.alignment()));
+        for repository in &stale {
+            table.add_row(layout.row(repository, look.colours));
+        }
+        table.add_row(layout.totals(look.colours));
+        text.push_str(&drawn(&table));
+    }
+    for line in [without_stale(&clean), left_out(view)].into_iter().flatten() {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text.push_str(&footer(view));
+    for (what, why) in &view.unread {
+        text.push_str(&look.says(Meaning::Error, &format!("could not be read: {what}: {why}")));
+        text.push('\n');
+    }
+    for line in undone(&stale) {
+        text.push_str(&look.says(Meaning::Error, &line));
+        text.push('\n');
+    }
+    match look.details {
+        Details::Repositories => {}
+        Details::Images => details::add(&mut text, view, &stale, *look),
+    }
+    for warning in &view.warnings {
+        text.push_str(&look.says(Meaning::Warning, &format!("warning: {warning}")));
+        text.push('\n');
+    }
+    text
+}
+
+/// What kind of run it was, and what it came to.
+fn headline(view: &View) -> String {
+    let totals = &view.totals;
+    let images = counted(totals.images, "image", "images");
+    let repositories = counted(totals.repositories, "repository", "repositories");
+    let stale = count(totals.images_stale);
+    match view.mode {
+        Mode::DryRun => format!("Dry run, {}: {stale} of {images} in {repositories} are stale.", view.outcome),
+        Mode::Live => {
+            let deleted = count(totals.images_deleted);
+            format!(
+                "Live run, {}: {deleted} of {stale} stale images deleted, of {images} in {repositories}.",
+                view.outcome
+            )
+        }
+    }
+}
+
+fn without_stale(clean: &[&RepositoryView]) -> Option<String> {
+    match clean.len() {
+        0 => None,
+        1 => Some("One repository has nothing stale.".to_owned()),
+        many => Some(format!("{} repositories have nothing stale.", count(many as u64))),
+    }
+}
+
+fn left_out(view: &View) -> Option<String> {
+    let images = (view.truncated_images > 0).then(|| counted(view.truncated_images, "stale image", "stale images"));
+    let repositories =
+        (view.truncated_repositories > 0).then(|| counted(view.truncated_repositories, "repository", "repositories"));
+    let cut = images.into_iter().chain(repositories).collect::<Vec<_>>().join(" and ");
+    (!cut.is_empty()).then(|| format!("The report leaves out {cut}; its totals are whole."))
+}
+
+/// The sums, in words.
+fn footer(view: &View) -> String {
+    let totals = &view.totals;
+    let mut text = String::new();
+    let frees = match view.mode {
+        Mode::DryRun => "Deleting them frees",
+        Mode::Live => "That freed",
+    };
+    if view.deleted_nothing() {
+        text.push_str("Nothing was deleted.\n");
+    } else if totals.images_stale > 0 {
+        _ = write!(text, "{frees} {} and saves {} a month", freed(view.freed()), view.saving());
+        if let Freed::Exactly(_) = view.freed() {
+            _ = write!(text, " (by the sum of the images' sizes {})", bytes(view.sum_of_sizes()));
+        }
+        text.push_str(".\n");
+    }
+    if let Some(hold) = view.holding() {
+        _ = writeln!(
+            text,
+            "{hold} up to {}, which cost up to {} a month; {} in use, {} kept in all.",
+            bytes(totals.bytes),
+            usd(totals.monthly_cost_usd),
+            counted(totals.images_in_use, "image is", "images are"),
+            count(totals.images_kept),
+        );
+    }
+    if totals.images_to_archive > 0 {
+        let images = counted(totals.images_to_archive, "stale image goes", "stale images go");
+        _ = writeln!(text, "{images} to archive storage, which is billed too: {}.", bytes(totals.bytes_to_archive));
+    }
+    if totals.images_at_risk > 0 {
+        let images = counted(totals.images_at_risk, "image", "images");
+        _ = writeln!(text, "ECR's own lifecycle policies would take {images} in use.");
+    }
+    text
+}
+
+/// What did not work out, most frequent first.
+fn undone(stale: &[&RepositoryView]) -> Vec<String> {
+    let mut grouped: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+    for repository in stale {
+        for (why, images) in &repository.undone {
+            grouped.insert((&repository.region, &repository.name, why), *images);
+        }
+    }
+    let mut lines: Vec<_> = grouped.into_iter().collect();
+    lines.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    let more = lines.split_off(lines.len().min(UNDONE));
+    let told = lines
+        .into_iter()
+        .map(|((region, name, why), images)| format!("{region} {name}: {} {why}", counted(images, "image", "images")));
+    let more = (!more.is_empty()).then(|| format!("{} more of the kind", count(more.len() as u64)));
+    told.chain(more).collect()
+}
+
+/// A table without what would only be blank.
+fn drawn(table: &Table) -> String {
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+impl Look {
+    fn table(self, header: Vec<String>, alignments: impl Iterator<Item = CellAlignment>) -> Table {
+        let mut table = Table::new();
+        table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+        match self.colours {
+            Colours::Ansi => table.enforce_styling(),
+            Colours::None => table.force_no_tty(),
+        };
+        table.set_header(header);
+        for (place, alignment) in alignments.enumerate() {
+            if let Some(column) = table.column_mut(place) {
+                column.set_cell_alignment(alignment);
+            }
+        }
+        table
+    }
+
+    fn says(self, meaning: Meaning, text: &str) -> String {
+        let text = quoted(text);
+        let code = match meaning {
+            Meaning::Heading => "1",
+            Meaning::Warning => "33",
+            Meaning::Error => "31",
+        };
+        match self.colours {
+            Colours::Ansi => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            Colours::None => text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

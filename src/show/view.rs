@@ -1,0 +1,362 @@
+//! A report as the renderers take it: straight from a run, or from the JSON that a function returned.
+//!
+//! Both give the same view, so that a report looks the same wherever it comes from.
+
+mod json;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use ecr_cleanup_core::account::Place;
+use ecr_cleanup_core::plan::{Decided, HeldImage, ImageAtRisk, ImageResult, RegistryPlan, RepositoryPlan, StaleImage};
+use ecr_cleanup_core::policy::Action;
+use ecr_cleanup_core::report::{Report, Totals};
+use ecr_cleanup_core::settings::Mode;
+use ecr_cleanup_core::sizes::Freed;
+use serde::Deserialize;
+
+/// A report, to be shown.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "json::Report")]
+pub struct View {
+    /// How the run ended, as the report says it.
+    pub outcome: String,
+    /// Whether it was to delete anything.
+    pub mode: Mode,
+    /// When it was done.
+    pub finished_at: DateTime<Utc>,
+    /// Sums over everything.
+    pub totals: Totals,
+    /// USD for a GB a month.
+    pub price_per_gb_month: f64,
+    /// The repositories that were read: what frees most first.
+    pub repositories: Vec<RepositoryView>,
+    /// What could not be read, with why, by region and name.
+    pub unread: Vec<(String, String)>,
+    /// How many stale images the report had to leave out.
+    pub truncated_images: u64,
+    /// How many repositories it had to leave out.
+    pub truncated_repositories: u64,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// A repository, to be shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RepositoryView {
+    /// Its region.
+    pub region: String,
+    /// Its name.
+    pub name: String,
+    /// Its images.
+    pub images: u64,
+    /// Those of them that a workload uses itself.
+    pub images_in_use: u64,
+    /// Those that stay.
+    pub images_kept: u64,
+    /// Those that go.
+    pub images_stale: u64,
+    /// The sum of the sizes of all.
+    pub bytes: u64,
+    /// The sum of the sizes of those that go.
+    pub bytes_stale: u64,
+    /// What their deletion frees, if that is known.
+    pub exact_bytes_stale: Option<u64>,
+    /// The sum of the sizes of those that were deleted.
+    pub bytes_deleted: u64,
+    /// What their deletion freed, if that is known.
+    pub exact_bytes_deleted: Option<u64>,
+    /// When the oldest image that goes was pushed.
+    pub oldest_stale: Option<DateTime<Utc>>,
+    /// How many images came to each result, as the report says it.
+    pub results: BTreeMap<String, u64>,
+    /// What did not work out, with why, and for how many images.
+    pub undone: BTreeMap<String, u64>,
+    /// Those that go, oldest first, as far as they are listed.
+    pub stale: Vec<StaleView>,
+    /// Those that only a workload keeps.
+    pub only_in_use: Vec<HeldView>,
+    /// Those in use that ECR's own lifecycle policy would take.
+    pub at_risk: Vec<HeldView>,
+}
+
+/// A stale image, to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaleView {
+    /// What names it.
+    pub image_digest: String,
+    /// Its tags.
+    pub image_tags: Vec<String>,
+    /// When it was pushed.
+    pub image_pushed_at: Option<DateTime<Utc>>,
+    /// Compressed bytes; of an index, those of its largest platform.
+    pub image_size_in_bytes: u64,
+    /// Why it goes.
+    pub reason: String,
+    /// What became of it, with why where that is a question.
+    pub result: String,
+}
+
+/// An image in use, to be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldView {
+    /// What names it.
+    pub image_digest: String,
+    /// Its tags.
+    pub image_tags: Vec<String>,
+    /// Who holds it.
+    pub held_by: String,
+}
+
+/// Whether a view lists the stale images. There may be a million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// Each of them.
+    Listed,
+    /// Their number will do.
+    Counted,
+}
+
+impl View {
+    /// The view of a run's report.
+    #[must_use]
+    pub fn of(report: &Report, images: Images) -> Self {
+        let Report { outcome, mode, started_at: _, finished_at, totals, price_per_gb_month, usage: _, plan, warnings } =
+            report;
+        let mut view = Self {
+            outcome: outcome.as_str().to_owned(),
+            mode: *mode,
+            // To the second, as the report's JSON tells it.
+            finished_at: DateTime::from_timestamp(finished_at.timestamp(), 0).unwrap_or(*finished_at),
+            totals: *totals,
+            price_per_gb_month: *price_per_gb_month,
+            repositories: Vec::new(),
+            unread: Vec::new(),
+            truncated_images: 0,
+            truncated_repositories: 0,
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+        };
+        for RegistryPlan { place: Place { account: _, region }, index_pulls: _, repositories } in &plan.registries {
+            match repositories {
+                Err(error) => view.unread.push((region.to_string(), error.to_string())),
+                Ok(repositories) => {
+                    for RepositoryPlan { repository_name, decided } in repositories {
+                        match decided {
+                            Err(error) => {
+                                view.unread.push((format!("{region} {repository_name}"), error.to_string()));
+                            }
+                            Ok(decided) => view.repositories.push(RepositoryView::of(
+                                region.as_str(),
+                                repository_name.as_str(),
+                                decided,
+                                images,
+                            )),
+                        }
+                    }
+                }
+            }
+        }
+        view.sort();
+        view
+    }
+
+    fn sort(&mut self) {
+        // Sums of sizes first by what is known better; the names make the order total.
+        self.repositories.sort_by(|a, b| {
+            let key = |it: &RepositoryView| (it.to_be_freed().bytes(), it.images_stale);
+            key(b).cmp(&key(a)).then_with(|| (&a.region, &a.name).cmp(&(&b.region, &b.name)))
+        });
+    }
+
+    /// What the run frees, or freed.
+    #[must_use]
+    pub fn freed(&self) -> Freed {
+        let Totals { bytes_stale, bytes_deleted, exact_bytes_stale, exact_bytes_deleted, .. } = self.totals;
+        match self.mode {
+            Mode::DryRun => Freed::of(exact_bytes_stale, bytes_stale),
+            Mode::Live => Freed::of(exact_bytes_deleted, bytes_deleted),
+        }
+    }
+
+    /// Whether it was a live run in which there was something to delete, and nothing was.
+    #[must_use]
+    pub fn deleted_nothing(&self) -> bool {
+        let Totals { images_stale, images_to_archive, images_deleted, .. } = self.totals;
+        self.mode == Mode::Live && images_deleted == 0 && images_stale > images_to_archive
+    }
+
+    /// What other tools show for that: the sum of the images' sizes.
+    #[must_use]
+    pub fn sum_of_sizes(&self) -> u64 {
+        match self.mode {
+            Mode::DryRun => self.totals.bytes_stale,
+            Mode::Live => self.totals.bytes_deleted,
+        }
+    }
+
+    /// What that saves a month, in words: `$12.30`, or `up to $12.30`.
+    #[must_use]
+    pub fn saving(&self) -> String {
+        let Totals { monthly_saving_usd, exact_monthly_saving_usd, .. } = self.totals;
+        match exact_monthly_saving_usd {
+            Some(exact) => super::figures::usd(exact),
+            None => format!("up to {}", super::figures::usd(monthly_saving_usd)),
+        }
+    }
+
+    /// Who holds what is told of as a whole: `These repositories hold`; `None` where there are none.
+    #[must_use]
+    pub fn holding(&self) -> Option<&'static str> {
+        match (self.totals.repositories, self.mode) {
+            (0, _) => None,
+            (1, Mode::DryRun) => Some("This repository holds"),
+            (_, Mode::DryRun) => Some("These repositories hold"),
+            (1, Mode::Live) => Some("Before, this repository held"),
+            (_, Mode::Live) => Some("Before, these repositories held"),
+        }
+    }
+
+    /// Whether any exact size is known.
+    #[must_use]
+    pub fn any_is_exact(&self) -> bool {
+        self.repositories.iter().any(|repository| repository.exact_bytes_stale.is_some())
+    }
+
+    /// How many images came to a result.
+    #[must_use]
+    pub fn with_result(&self, result: &ImageResult) -> u64 {
+        self.repositories.iter().filter_map(|repository| repository.results.get(result.as_str())).sum()
+    }
+}
+
+impl RepositoryView {
+    fn of(region: &str, name: &str, decided: &Decided, images: Images) -> Self {
+        let deleted = |image: &&StaleImage| image.result == ImageResult::Deleted;
+        let mut view = Self {
+            region: region.to_owned(),
+            name: name.to_owned(),
+            images: decided.images,
+            images_in_use: decided.images_in_use,
+            images_kept: decided.kept_because.total(),
+            images_stale: decided.stale.len() as u64,
+            bytes: decided.bytes,
+            bytes_stale: decided.stale.iter().map(StaleImage::freed_bytes).sum(),
+            exact_bytes_stale: decided.exact.map(|sizes| sizes.bytes_stale),
+            bytes_deleted: decided.stale.iter().filter(deleted).map(StaleImage::freed_bytes).sum(),
+            exact_bytes_deleted: decided.exact.and_then(|_| decided.exact_bytes_deleted()),
+            oldest_stale: decided.stale.first().and_then(|image| image.image_pushed_at).and_then(to_the_second),
+            only_in_use: decided.held.iter().map(HeldView::of).collect(),
+            at_risk: decided.at_risk.iter().map(HeldView::at_risk).collect(),
+            ..Self::default()
+        };
+        for image in &decided.stale {
+            view.count(image.result.as_str(), why(&image.result).as_deref());
+            match images {
+                Images::Listed => view.stale.push(StaleView::of(image)),
+                Images::Counted => {}
+            }
+        }
+        view
+    }
+
+    fn count(&mut self, result: &str, why: Option<&str>) {
+        *self.results.entry(result.to_owned()).or_default() += 1;
+        if let Some(why) = why {
+            *self.undone.entry(with_why(result, Some(why))).or_default() += 1;
+        }
+    }
+
+    /// What deleting all that goes frees.
+    #[must_use]
+    pub fn to_be_freed(&self) -> Freed {
+        Freed::of(self.exact_bytes_stale, self.bytes_stale)
+    }
+
+    /// What other tools show for what a run of this mode frees: the sum of the images' sizes.
+    #[must_use]
+    pub fn sum_of_sizes(&self, mode: Mode) -> u64 {
+        match mode {
+            Mode::DryRun => self.bytes_stale,
+            Mode::Live => self.bytes_deleted,
+        }
+    }
+
+    /// What is freed in a run of this mode.
+    #[must_use]
+    pub fn freed(&self, mode: Mode) -> Freed {
+        match mode {
+            Mode::DryRun => self.to_be_freed(),
+            Mode::Live => Freed::of(self.exact_bytes_deleted, self.bytes_deleted),
+        }
+    }
+}
+
+impl StaleView {
+    fn of(image: &StaleImage) -> Self {
+        Self {
+            image_digest: image.image_digest.to_string(),
+            image_tags: image.image_tags.iter().map(ToString::to_string).collect(),
+            image_pushed_at: image.image_pushed_at.and_then(to_the_second),
+            image_size_in_bytes: image.image_size_in_bytes,
+            reason: image.reason.to_string(),
+            result: with_why(planned_as(image.result.as_str(), image.action), why(&image.result).as_deref()),
+        }
+    }
+}
+
+impl HeldView {
+    fn of(HeldImage { image_digest, image_tags, image_pushed_at: _, held_by }: &HeldImage) -> Self {
+        Self {
+            image_digest: image_digest.to_string(),
+            image_tags: image_tags.iter().map(ToString::to_string).collect(),
+            held_by: held_by.to_string(),
+        }
+    }
+
+    fn at_risk(image: &ImageAtRisk) -> Self {
+        let ImageAtRisk { image_digest, image_tags, held_by, rule: _, action: _ } = image;
+        Self {
+            image_digest: image_digest.to_string(),
+            image_tags: image_tags.iter().map(ToString::to_string).collect(),
+            held_by: held_by.to_string(),
+        }
+    }
+
+    /// Its first tag, or its digest.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.image_tags.first().unwrap_or(&self.image_digest)
+    }
+}
+
+fn to_the_second(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.timestamp(), 0)
+}
+
+/// A plan to archive is not one to delete.
+fn planned_as(result: &str, action: Action) -> &str {
+    match action {
+        Action::Archive if result == ImageResult::Planned.as_str() => "to be archived",
+        Action::Expire | Action::Archive => result,
+    }
+}
+
+/// Why an image did not go, where that is a question.
+fn why(result: &ImageResult) -> Option<String> {
+    match result {
+        ImageResult::Failed(failure) => Some(format!("{}: {}", failure.code, failure.reason)),
+        ImageResult::Skipped(because) => Some(because.as_str().to_owned()),
+        ImageResult::NotAttempted(because) => Some(because.as_str().to_owned()),
+        ImageResult::Kept => Some("ECR refused, since an index names it".to_owned()),
+        ImageResult::Planned | ImageResult::Deleted | ImageResult::Archived | ImageResult::Gone => None,
+    }
+}
+
+fn with_why(result: &str, why: Option<&str>) -> String {
+    let result = match result {
+        "notAttempted" => "not attempted",
+        result => result,
+    };
+    why.map_or_else(|| result.to_owned(), |why| format!("{result}: {why}"))
+}

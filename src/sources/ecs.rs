@@ -1,0 +1,217 @@
+//! ECS in one region of one account: clusters, and in each its tasks, services and daemons; then what those lead to.
+
+mod daemons;
+mod revisions;
+mod services;
+mod task_definitions;
+mod tasks;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_sdk_ecs::Client;
+use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
+use aws_sdk_ecs::types::Failure;
+use ecr_cleanup_core::call_error::{CallError, Missing};
+use ecr_cleanup_core::reference::ImageReference;
+use ecr_cleanup_core::usage::{Holder, HolderKind};
+use futures::FutureExt;
+use futures::future::{join, join3};
+
+use super::{Reader, Source};
+use crate::aws::Quota;
+use services::Deployed;
+
+/// The most of a page of clusters, tasks, services or task definitions; the default for services is 10.
+/// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>.
+const PER_PAGE: i32 = 100;
+/// Clusters read at a time.
+const CLUSTERS_AT_ONCE: usize = 8;
+/// Batches of one cluster that are described at a time: a batch takes longer to answer than its share of the quota.
+const BATCHES_AT_ONCE: usize = 4;
+/// The reason of a failure that only means that something is gone.
+const MISSING: &str = "MISSING";
+
+const CLUSTERS: &str = "ECS clusters";
+const TASKS: &str = "ECS tasks";
+const DAEMONS: &str = "ECS daemons";
+const SERVICES: &str = "ECS services";
+const TASK_DEFINITIONS: &str = "ECS task definitions";
+
+/// An ECS task, running, starting or just stopped.
+const TASK: HolderKind = HolderKind::new(0, "ECS task");
+/// An ECS service, by a task definition that it, one of its deployments or one of its task sets names.
+const SERVICE: HolderKind = HolderKind::new(1, "ECS service");
+/// A revision of an ECS service, with the digests that ECS pinned.
+const SERVICE_REVISION: HolderKind = HolderKind::new(2, "ECS service revision");
+/// One of the newest ACTIVE revisions of a task definition's family.
+const TASK_DEFINITION: HolderKind = HolderKind::new(3, "ECS task definition");
+/// An ECS daemon.
+const DAEMON: HolderKind = HolderKind::new(4, "ECS daemon");
+
+const LIST_CLUSTERS: &str = "ecs:ListClusters";
+
+/// The bursts and refill rates are from
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>. The quota of the daemons'
+/// operations is not published; they are counted with the tasks' and services'.
+pub(super) static SOURCE: Source = Source {
+    id: "ecs",
+    parts: &[CLUSTERS, TASKS, DAEMONS, SERVICES, TASK_DEFINITIONS],
+    quotas: &[
+        Quota::share_of(50, 20, &[LIST_CLUSTERS]),
+        Quota::share_of(
+            100,
+            20,
+            &[
+                tasks::LIST_TASKS,
+                tasks::DESCRIBE_TASKS,
+                services::LIST_SERVICES,
+                services::DESCRIBE_SERVICES,
+                daemons::LIST_DAEMONS,
+                daemons::DESCRIBE_DAEMON,
+                daemons::DESCRIBE_DAEMON_REVISIONS,
+            ],
+        ),
+        Quota::share_of(
+            50,
+            20,
+            &[
+                task_definitions::LIST_FAMILIES,
+                task_definitions::LIST_TASK_DEFINITIONS,
+                task_definitions::DESCRIBE_TASK_DEFINITION,
+            ],
+        ),
+        Quota::share_of(
+            50,
+            20,
+            &[
+                revisions::LIST_SERVICE_DEPLOYMENTS,
+                revisions::DESCRIBE_SERVICE_DEPLOYMENTS,
+                revisions::DESCRIBE_SERVICE_REVISIONS,
+            ],
+        ),
+    ],
+    read: |reader| read(reader).boxed_local(),
+};
+
+/// ECS as one reading sees it.
+struct Ecs<'a> {
+    reader: &'a Reader<'a>,
+    client: Client,
+    definitions: Mutex<Definitions>,
+}
+
+/// The task definitions that something starts tasks from, each with who that is, and those whose images are known without
+/// reading them.
+#[derive(Default)]
+struct Definitions {
+    needed: BTreeMap<String, Arc<Holder>>,
+    known: BTreeSet<String>,
+}
+
+/// Finds what everything in the region uses.
+async fn read(reader: &Reader<'_>) -> Result<(), CallError> {
+    let ecs = Ecs { reader, client: reader.client(Client::new), definitions: Mutex::default() };
+    let (running, newest) = join(ecs.read_clusters(), task_definitions::newest(&ecs)).await;
+    if let Err(error) = running {
+        reader.fail(CLUSTERS, error);
+    }
+    let Definitions { mut needed, known } = std::mem::take(&mut *ecs.definitions());
+    match newest {
+        // Who runs a definition is told before the family that it belongs to.
+        Ok(newest) => newest.into_iter().for_each(|arn| {
+            needed.entry(arn).or_insert_with_key(|arn| Holder::of_arn(&TASK_DEFINITION, Some(arn)));
+        }),
+        Err(error) => reader.fail(TASK_DEFINITIONS, error),
+    }
+    needed.retain(|arn, _| !known.contains(arn));
+    task_definitions::describe_all(&ecs, needed).await;
+    Ok(())
+}
+
+impl Ecs<'_> {
+    fn definitions(&self) -> MutexGuard<'_, Definitions> {
+        self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task definition has to be read, for whoever starts tasks from it: a service before a task, and of those the first
+    /// by name, so that the order of the answers makes no difference.
+    fn needs_definition(&self, arn: &str, holder: &Arc<Holder>) {
+        let mut definitions = self.definitions();
+        let known = definitions.needed.entry(arn.to_owned()).or_insert_with(|| Arc::clone(holder));
+        if known.kind < holder.kind || (known.kind == holder.kind && holder.name < known.name) {
+            *known = Arc::clone(holder);
+        }
+    }
+
+    fn knows_definition(&self, arn: &str) {
+        self.definitions().known.insert(arn.to_owned());
+    }
+
+    async fn read_clusters(&self) -> Result<(), CallError> {
+        let clusters = self.clusters().await?;
+        self.reader.count("ECS clusters", clusters.len());
+        let read = async |cluster: &String| {
+            let of_cluster = join3(
+                tasks::of_cluster(self, cluster),
+                services::of_cluster(self, cluster),
+                daemons::of_cluster(self, cluster),
+            );
+            Ok(of_cluster.await.1)
+        };
+        let deployed = self.reader.each(CLUSTERS, &clusters, CLUSTERS_AT_ONCE, read).await;
+        revisions::of_services(self, Deployed::all(deployed)).await;
+        Ok(())
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, CallError> {
+        let listing = self.client.list_clusters().into_paginator().page_size(PER_PAGE).send();
+        let mut arns = Vec::new();
+        self.reader
+            .pages(LIST_CLUSTERS, listing, ListClustersOutput::next_token, |page| {
+                page.cluster_arns.map(|listed| arns.extend(listed))
+            })
+            .await?;
+        Ok(arns)
+    }
+
+    /// Checks a successful answer that should speak of all that was asked for, described or failed. What is MISSING went
+    /// away in between, which is fine.
+    fn check_answer(
+        &self,
+        part: &'static str,
+        api: &'static str,
+        asked: usize,
+        described: usize,
+        failures: &[Failure],
+    ) {
+        for failure in failures.iter().filter(|failure| failure.reason() != Some(MISSING)) {
+            let code = failure.reason().unwrap_or("UnknownReason");
+            let message = format!("{} {}", failure.arn().unwrap_or_default(), failure.detail().unwrap_or_default());
+            self.reader.fail(part, CallError::new(api, code, message));
+        }
+        let answered = described + failures.len();
+        if answered < asked {
+            let message = format!("the answer speaks of {answered} of {asked} that were asked for");
+            self.reader.fail(part, CallError::unexpected(api, &message));
+        }
+    }
+}
+
+/// Whether an image as a task or a revision tells it has a tag. ECS may replace the tag that the task definition names by
+/// the digest it was resolved to, and then the definition is not known by it.
+fn names_a_tag(image: &str) -> bool {
+    match image.parse() {
+        Ok(ImageReference::Ecr(reference)) => reference.used_tag().is_some(),
+        Ok(ImageReference::Foreign(_)) => true,
+        Err(_) => false,
+    }
+}
+
+/// ECS deletes a cluster only when nothing runs there, so one that is gone since it was listed uses nothing.
+fn unless_the_cluster_is_gone<T: Default>(listed: Result<T, CallError>) -> Result<T, CallError> {
+    match listed {
+        Err(error) if error.is_missing(Missing::Cluster) => Ok(T::default()),
+        listed => listed,
+    }
+}

@@ -1,0 +1,106 @@
+//! Services, ACTIVE and DRAINING, at desired count 0 too: the task definitions they start tasks from, and the service
+//! revisions whose digests ECS pinned at deployment and scales out with even after the tag moved.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ecs::operation::list_services::ListServicesOutput;
+use aws_sdk_ecs::types::{DeploymentController, DeploymentControllerType, DeploymentRolloutState, Service};
+use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::usage::Holder;
+
+use super::{BATCHES_AT_ONCE, Ecs, PER_PAGE, SERVICE, SERVICES};
+
+/// The most services that `DescribeServices` takes.
+/// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>.
+const SERVICES_PER_CALL: usize = 10;
+
+pub(super) const LIST_SERVICES: &str = "ecs:ListServices";
+pub(super) const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
+
+/// What services were deployed as.
+#[derive(Debug, Default)]
+pub(super) struct Deployed {
+    /// Service revisions that are current.
+    pub(super) revisions: BTreeSet<String>,
+    /// Service deployments that may be under way.
+    pub(super) deployments: BTreeSet<String>,
+    /// Services, each with its cluster, that may have further deployments under way.
+    pub(super) deploying: Vec<(String, String)>,
+}
+
+impl Deployed {
+    /// What all of these were deployed as.
+    pub(super) fn all(each: Vec<Self>) -> Self {
+        let mut all = Self::default();
+        for Self { revisions, deployments, deploying } in each {
+            all.revisions.extend(revisions);
+            all.deployments.extend(deployments);
+            all.deploying.extend(deploying);
+        }
+        all
+    }
+}
+
+pub(super) async fn of_cluster(ecs: &Ecs<'_>, cluster: &str) -> Deployed {
+    let arns = match list(ecs, cluster).await {
+        Ok(arns) => arns,
+        Err(error) => {
+            ecs.reader.fail(SERVICES, error);
+            return Deployed::default();
+        }
+    };
+    let describe = async |arns: &[String]| describe(ecs, cluster, arns).await;
+    Deployed::all(ecs.reader.each(SERVICES, arns.chunks(SERVICES_PER_CALL), BATCHES_AT_ONCE, describe).await)
+}
+
+async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<Vec<String>, CallError> {
+    let listing = ecs.client.list_services().cluster(cluster).into_paginator().page_size(PER_PAGE);
+    let mut arns = Vec::new();
+    let listed = ecs
+        .reader
+        .pages(LIST_SERVICES, listing.send(), ListServicesOutput::next_token, |page| {
+            page.service_arns.map(|listed| arns.extend(listed))
+        })
+        .await;
+    super::unless_the_cluster_is_gone(listed.map(|()| arns))
+}
+
+async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: &[String]) -> Result<Deployed, CallError> {
+    let request = ecs.client.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
+    let answer = ecs.reader.call(DESCRIBE_SERVICES, request.send()).await?;
+    ecs.check_answer(SERVICES, DESCRIBE_SERVICES, arns.len(), answer.services().len(), answer.failures());
+    let mut deployed = Deployed::default();
+    for service in answer.services() {
+        add(ecs, cluster, service, &mut deployed);
+    }
+    Ok(deployed)
+}
+
+fn add(ecs: &Ecs<'_>, cluster: &str, service: &Service, deployed: &mut Deployed) {
+    let arn = service.service_arn().unwrap_or_default();
+    let holder = Holder::of_arn(&SERVICE, Some(arn));
+    let of_deployments = service.deployments().iter().map(|deployment| deployment.task_definition());
+    let of_task_sets = service.task_sets().iter().map(|task_set| task_set.task_definition());
+    for definition in of_deployments.chain(of_task_sets).chain([service.task_definition()]).flatten() {
+        ecs.needs_definition(definition, &holder);
+    }
+    deployed.revisions.extend(service.current_service_revisions().iter().filter_map(|revision| revision.arn.clone()));
+    deployed.deployments.extend(service.current_service_deployment().map(str::to_owned));
+    // The current deployment may be done while another is under way.
+    if may_be_deploying(service) {
+        deployed.deploying.push((cluster.to_owned(), arn.to_owned()));
+    }
+}
+
+/// Whether a deployment may be under way, which may roll back to a revision that is not current any more. Only ECS's
+/// own controller has service deployments.
+fn may_be_deploying(service: &Service) -> bool {
+    let controller = service.deployment_controller().map(DeploymentController::r#type);
+    let by_ecs = controller.is_none_or(|controller| *controller == DeploymentControllerType::Ecs);
+    let settled = match service.deployments() {
+        [only] => only.rollout_state().is_none_or(|state| *state == DeploymentRolloutState::Completed),
+        [] => true,
+        _ => false,
+    };
+    by_ecs && (!settled || service.current_service_revisions().len() > 1)
+}

@@ -1,0 +1,187 @@
+//! Task definitions: those that services start tasks from, and the newest ACTIVE revisions of every family, from which
+//! schedules and one-off runs start theirs.
+//!
+//! `DescribeTaskDefinition` takes one ARN a call, so nothing is described whose images are known already.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use aws_sdk_ecs::operation::list_task_definition_families::ListTaskDefinitionFamiliesOutput;
+use aws_sdk_ecs::operation::list_task_definitions::ListTaskDefinitionsOutput;
+use aws_sdk_ecs::types::{SortOrder, TaskDefinitionFamilyStatus, TaskDefinitionStatus};
+use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::usage::{Fact, Holder};
+use futures::stream::{self, StreamExt};
+
+use super::{Ecs, PER_PAGE, TASK_DEFINITIONS};
+
+/// Calls under way at a time; more would only wait for their turn.
+const AT_ONCE: usize = 8;
+
+pub(super) const LIST_FAMILIES: &str = "ecs:ListTaskDefinitionFamilies";
+pub(super) const LIST_TASK_DEFINITIONS: &str = "ecs:ListTaskDefinitions";
+pub(super) const DESCRIBE_TASK_DEFINITION: &str = "ecs:DescribeTaskDefinition";
+
+/// The ARNs of the newest ACTIVE revisions of every family, as many as count as used.
+pub(super) async fn newest(ecs: &Ecs<'_>) -> Result<BTreeSet<String>, CallError> {
+    let keep = usize::try_from(ecs.reader.keep.task_definitions).unwrap_or(usize::MAX);
+    if keep == 0 {
+        return Ok(BTreeSet::new());
+    }
+    let families = match list_all(ecs).await? {
+        Listed::All(revisions) => return Ok(revisions.newest(keep)),
+        Listed::CheaperByFamily(families) => families,
+    };
+    let mut newest = BTreeSet::new();
+    let mut listings =
+        stream::iter(families).map(async |family| list_newest_of_family(ecs, &family, keep).await).buffered(AT_ONCE);
+    while let Some(of_family) = listings.next().await {
+        newest.extend(of_family?);
+    }
+    Ok(newest)
+}
+
+/// Describes these task definitions, each for its holder.
+pub(super) async fn describe_all(ecs: &Ecs<'_>, definitions: BTreeMap<String, Arc<Holder>>) {
+    let read = async |(arn, holder): (String, Arc<Holder>)| {
+        let definition = match ecs.reader.fact(&arn) {
+            Some(definition) => definition,
+            None => describe(ecs, &arn).await?,
+        };
+        ecs.reader.uses_all(&holder, &definition);
+        Ok(())
+    };
+    ecs.reader.each(TASK_DEFINITIONS, definitions, AT_ONCE, read).await;
+}
+
+async fn describe(ecs: &Ecs<'_>, arn: &str) -> Result<Arc<Fact>, CallError> {
+    let request = ecs.client.describe_task_definition().task_definition(arn);
+    let answer = ecs.reader.call(DESCRIBE_TASK_DEFINITION, request.send()).await?;
+    let definition = answer
+        .task_definition()
+        .ok_or_else(|| CallError::unexpected(DESCRIBE_TASK_DEFINITION, &format!("no task definition {arn}")))?;
+    // Every definition has a container at least, and every container an image.
+    let images = definition.container_definitions().iter().map(|container| container.image.clone());
+    let images = images.collect::<Option<Vec<String>>>().filter(|images| !images.is_empty()).ok_or_else(|| {
+        CallError::unexpected(DESCRIBE_TASK_DEFINITION, &format!("{arn} does not tell all its images"))
+    })?;
+    // A revision never changes.
+    let definition = Arc::new(Fact::named(images));
+    ecs.reader.learn(arn, &definition);
+    Ok(definition)
+}
+
+/// What one listing of all revisions came to.
+enum Listed {
+    /// All revisions.
+    All(Families),
+    /// There are more pages of them than families, so these are asked one by one.
+    CheaperByFamily(Vec<String>),
+}
+
+/// The revisions seen, by family.
+#[derive(Default)]
+struct Families(BTreeMap<String, Vec<(u64, String)>>);
+
+impl Families {
+    /// Takes `arn:…:task-definition/FAMILY:REVISION`.
+    fn add(&mut self, arn: String) {
+        let name = arn.rsplit('/').next().unwrap_or_default();
+        let (family, revision) = name.rsplit_once(':').unwrap_or((name, ""));
+        // A revision that is no number can't be ranked, so it counts as the newest.
+        let revision = revision.parse().unwrap_or(u64::MAX);
+        self.0.entry(family.to_owned()).or_default().push((revision, arn));
+    }
+
+    fn newest(self, keep: usize) -> BTreeSet<String> {
+        self.0
+            .into_values()
+            .flat_map(|mut revisions| {
+                revisions.sort_unstable_by(|a, b| b.cmp(a));
+                revisions.into_iter().take(keep).map(|(_, arn)| arn)
+            })
+            .collect()
+    }
+}
+
+/// One listing of all revisions. Where it grows long, the families are counted, and it is given up once it has taken as
+/// many calls as they would.
+async fn list_all(ecs: &Ecs<'_>) -> Result<Listed, CallError> {
+    /// So many pages are read before the families are counted.
+    const PAGES_BEFORE_DOUBT: usize = 10;
+    let mut revisions = Families::default();
+    let mut families: Option<Vec<String>> = None;
+    let mut token: Option<String> = None;
+    let mut pages = 0;
+    loop {
+        let request = ecs.client.list_task_definitions().status(TaskDefinitionStatus::Active);
+        let request = request.sort(SortOrder::Desc).max_results(PER_PAGE).set_next_token(token.clone());
+        let page = ecs.reader.call(LIST_TASK_DEFINITIONS, request.send()).await?;
+        pages += 1;
+        let listed = page.task_definition_arns.ok_or_else(|| CallError::no_list(LIST_TASK_DEFINITIONS))?;
+        for arn in listed {
+            revisions.add(arn);
+        }
+        match page.next_token.filter(|token| !token.is_empty()) {
+            None => return Ok(Listed::All(revisions)),
+            next if next == token => return Err(CallError::broke_off(LIST_TASK_DEFINITIONS)),
+            next => token = next,
+        }
+        if pages == PAGES_BEFORE_DOUBT {
+            families = Some(list_families(ecs).await?);
+        }
+        if let Some(families) = families.take_if(|families| pages > families.len()) {
+            return Ok(Listed::CheaperByFamily(families));
+        }
+    }
+}
+
+async fn list_families(ecs: &Ecs<'_>) -> Result<Vec<String>, CallError> {
+    let listing = ecs
+        .client
+        .list_task_definition_families()
+        .status(TaskDefinitionFamilyStatus::Active)
+        .into_paginator()
+        .page_size(PER_PAGE);
+    let mut families = Vec::new();
+    ecs.reader
+        .pages(LIST_FAMILIES, listing.send(), ListTaskDefinitionFamiliesOutput::next_token, |page| {
+            page.families.map(|listed| families.extend(listed))
+        })
+        .await?;
+    Ok(families)
+}
+
+async fn list_newest_of_family(ecs: &Ecs<'_>, family: &str, keep: usize) -> Result<Vec<String>, CallError> {
+    let page_size = i32::try_from(keep).unwrap_or(PER_PAGE).min(PER_PAGE);
+    let page_at = |token| {
+        let request = ecs.client.list_task_definitions().family_prefix(family).status(TaskDefinitionStatus::Active);
+        request.sort(SortOrder::Desc).max_results(page_size).set_next_token(token).send()
+    };
+    let mut arns = Vec::new();
+    ecs.reader
+        .pages_by_token(LIST_TASK_DEFINITIONS, page_at, ListTaskDefinitionsOutput::next_token, |page| {
+            arns.extend(page.task_definition_arns?);
+            Some(if arns.len() < keep { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })
+        .await?;
+    arns.truncate(keep);
+    Ok(arns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_revisions_are_by_number_within_each_family() {
+        let mut families = Families::default();
+        for revision in ["app:9", "app:10", "app:2", "app-worker:1", "web:3"] {
+            families.add(format!("arn:aws:ecs:us-west-2:123456789012:task-definition/{revision}"));
+        }
+        let newest: Vec<String> =
+            families.newest(2).iter().map(|arn| arn.rsplit('/').next().unwrap().to_owned()).collect();
+        assert_eq!(newest, ["app-worker:1", "app:10", "app:9", "web:3"]);
+    }
+}

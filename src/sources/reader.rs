@@ -1,0 +1,217 @@
+//! What a source is given to read one region of one account: calls at their pace, what was learned before, and a place
+//! for all that it finds.
+
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_config::SdkConfig;
+use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_async::future::pagination_stream::PaginationStream;
+use ecr_cleanup_core::account::Place;
+use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::settings::KeepUnused;
+use ecr_cleanup_core::usage::{Fact, Holder, UsageSnapshot};
+use futures::stream::{self, StreamExt};
+
+use super::Source;
+use crate::aws::{Caller, Pace};
+use crate::deadline::Deadline;
+
+/// One region of one account: made once a run, and read as often as usage has to be known anew.
+#[derive(Debug)]
+pub struct PlaceReader {
+    /// Where it is.
+    pub place: Place,
+    config: SdkConfig,
+    pace: Pace,
+    clients: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
+    /// What never changes, by ARN. It is read once a run.
+    facts: Mutex<HashMap<Box<str>, Arc<Fact>>>,
+}
+
+/// What sources found in one place.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What is in use.
+    pub usage: UsageSnapshot,
+    /// What could not be read, by what people call it.
+    pub failures: Vec<(&'static str, CallError)>,
+    /// Whether any call was answered. A place that answers none is closed to the function as a whole.
+    pub answered: bool,
+    /// How many there are of what a person may want to hear of.
+    pub counts: BTreeMap<&'static str, usize>,
+}
+
+/// A source's way to everything that it needs, for one reading.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    /// How much of what is not running counts all the same.
+    pub keep: KeepUnused,
+    source: &'static Source,
+    place: &'a PlaceReader,
+    caller: Caller<'a>,
+    found: Mutex<Findings>,
+}
+
+impl PlaceReader {
+    /// A region of an account, by that account's credentials.
+    #[must_use]
+    pub fn new(place: Place, config: SdkConfig, quotas: Pace) -> Self {
+        Self { place, config, pace: quotas, clients: Mutex::default(), facts: Mutex::default() }
+    }
+
+    /// Reads one source to its end.
+    pub async fn read(&self, source: &'static Source, keep: KeepUnused, deadline: Deadline) -> Findings {
+        let caller = Caller::paced(deadline, &self.pace);
+        let reader = Reader { keep, source, place: self, caller, found: Mutex::default() };
+        if let Err(error) = (source.read)(&reader).await {
+            reader.fail(source.parts[0], error);
+        }
+        let mut found = reader.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Calls are answered in any order, and a report must not depend on it.
+        let rank = |part: &str| source.parts.iter().position(|known| *known == part);
+        found.failures.sort_by(|(a, failed), (b, other)| (rank(a), failed).cmp(&(rank(b), other)));
+        found
+    }
+}
+
+impl Findings {
+    /// Adds what another source found in the same place.
+    pub fn merge(&mut self, other: Self) {
+        let Self { usage, failures, answered, counts } = other;
+        self.usage.merge(usage);
+        self.failures.extend(failures);
+        self.answered |= answered;
+        self.counts.extend(counts);
+    }
+}
+
+impl Reader<'_> {
+    /// The client of a service, made once for the place.
+    pub fn client<C: Clone + Send + 'static>(&self, make: fn(&SdkConfig) -> C) -> C {
+        let mut clients = lock(&self.place.clients);
+        let client = clients.entry(TypeId::of::<C>()).or_insert_with(|| Box::new(make(&self.place.config)));
+        client.downcast_ref::<C>().cloned().unwrap_or_else(|| make(&self.place.config))
+    }
+
+    /// Waits for one call.
+    ///
+    /// # Errors
+    /// When it fails after all retries, or the deadline comes too near.
+    pub async fn call<T, E, R>(
+        &self,
+        api: &'static str,
+        call: impl Future<Output = Result<T, SdkError<E, R>>>,
+    ) -> Result<T, CallError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug + 'static,
+    {
+        self.answered(self.caller.call(api, call).await)
+    }
+
+    /// Reads a listing to its end, a page at a time. Where a page has no list, `take` says `None`.
+    ///
+    /// # Errors
+    /// See [`Caller::pages`].
+    pub async fn pages<P, E, R>(
+        &self,
+        api: &'static str,
+        listing: PaginationStream<Result<P, SdkError<E, R>>>,
+        next_token: impl Fn(&P) -> Option<&str>,
+        take: impl FnMut(P) -> Option<()>,
+    ) -> Result<(), CallError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug + 'static,
+    {
+        self.answered(self.caller.pages(api, listing, next_token, take).await)
+    }
+
+    /// Reads a listing that the SDK has no paginator for, or one that may be left before its end.
+    ///
+    /// # Errors
+    /// See [`Caller::pages_by_token`].
+    pub async fn pages_by_token<P, E, R, F>(
+        &self,
+        api: &'static str,
+        page_at: impl Fn(Option<String>) -> F,
+        next_token: impl Fn(&P) -> Option<&str>,
+        take: impl FnMut(P) -> Option<ControlFlow<()>>,
+    ) -> Result<(), CallError>
+    where
+        F: Future<Output = Result<P, SdkError<E, R>>>,
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug + 'static,
+    {
+        self.answered(self.caller.pages_by_token(api, page_at, next_token, take).await)
+    }
+
+    fn answered<T>(&self, answer: Result<T, CallError>) -> Result<T, CallError> {
+        if answer.is_ok() {
+            lock(&self.found).answered = true;
+        }
+        answer
+    }
+
+    /// Reads each of these, so many at a time. What can't be read is noted as a failure of `part`, and the others go on.
+    pub async fn each<T, R>(
+        &self,
+        part: &'static str,
+        items: impl IntoIterator<Item = T>,
+        at_once: usize,
+        read: impl AsyncFn(T) -> Result<R, CallError>,
+    ) -> Vec<R> {
+        let mut answers = stream::iter(items).map(|item| read(item)).buffered(at_once);
+        let mut read = Vec::new();
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(answer) => read.push(answer),
+                Err(error) => self.fail(part, error),
+            }
+        }
+        read
+    }
+
+    /// A workload names an image, or tells the digest that it was resolved to.
+    pub fn uses(&self, holder: &Arc<Holder>, image: Option<&str>, image_digest: Option<&str>) {
+        lock(&self.found).usage.add(image, image_digest, holder);
+    }
+
+    /// A workload uses the images of what never changes.
+    pub fn uses_all(&self, holder: &Arc<Holder>, fact: &Fact) {
+        for image in &fact.images {
+            self.uses(holder, image.image.as_deref(), image.image_digest.as_deref());
+        }
+    }
+
+    /// Something can't be read, so that usage is not known in full.
+    pub fn fail(&self, part: &'static str, error: CallError) {
+        debug_assert!(self.source.parts.contains(&part), "{part} is no part of {}", self.source.id);
+        lock(&self.found).failures.push((part, error));
+    }
+
+    /// There are so many of something that a person may want to hear of.
+    pub fn count(&self, what: &'static str, number: usize) {
+        lock(&self.found).counts.insert(what, number);
+    }
+
+    /// What was learned of something that never changes.
+    pub fn fact(&self, arn: &str) -> Option<Arc<Fact>> {
+        lock(&self.place.facts).get(arn).cloned()
+    }
+
+    /// Keeps what was learned of something that never changes.
+    pub fn learn(&self, arn: &str, fact: &Arc<Fact>) {
+        lock(&self.place.facts).insert(arn.into(), Arc::clone(fact));
+    }
+}
+
+/// What is shared is left whole by every line of this file, so that a panic elsewhere spoils nothing of it.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
