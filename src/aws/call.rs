@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::future::pagination_stream::PaginationStream;
@@ -19,19 +20,34 @@ const MESSAGE_BYTES: usize = 1_000;
 pub struct Caller<'a> {
     deadline: Deadline,
     pace: Option<&'a Pace>,
+    /// Set once a call was answered.
+    answered: Option<&'a AtomicBool>,
 }
 
 impl<'a> Caller<'a> {
     /// Calls of a service whose quota nobody shares, or that is bounded by how many calls are under way.
     #[must_use]
     pub fn new(deadline: Deadline) -> Self {
-        Self { deadline, pace: None }
+        Self { deadline, pace: None, answered: None }
     }
 
     /// Calls at the pace of their quotas.
     #[must_use]
     pub fn paced(deadline: Deadline, pace: &'a Pace) -> Self {
-        Self { deadline, pace: Some(pace) }
+        Self { deadline, pace: Some(pace), answered: None }
+    }
+
+    /// The same, noting here that any call was answered.
+    #[must_use]
+    pub fn noting(self, answered: &'a AtomicBool) -> Self {
+        Self { answered: Some(answered), ..self }
+    }
+
+    fn note<T>(&self, answer: T) -> T {
+        if let Some(answered) = self.answered {
+            answered.store(true, Ordering::Relaxed);
+        }
+        answer
     }
 
     /// Waits for one call.
@@ -49,7 +65,7 @@ impl<'a> Caller<'a> {
     {
         // The SDK's futures are large; boxed, they don't make those of every caller so.
         let answer = self.at_its_pace(api, Box::pin(call)).await.map_err(|given_up| (api, given_up))?;
-        answer.map_err(|error| from_sdk(api, &error))
+        answer.map(|answer| self.note(answer)).map_err(|error| from_sdk(api, &error))
     }
 
     /// Reads a listing to its end, a page at a time. Where a page has no list, `take` says `None`.
@@ -72,6 +88,7 @@ impl<'a> Caller<'a> {
         loop {
             let page = self.at_its_pace(api, listing.next()).await.map_err(|given_up| (api, given_up))?;
             let page = page.ok_or_else(|| CallError::broke_off(api))?.map_err(|error| from_sdk(api, &error))?;
+            let page = self.note(page);
             let last = next_token(&page).is_none_or(str::is_empty);
             take(page).ok_or_else(|| CallError::no_list(api))?;
             if last {

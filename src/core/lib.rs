@@ -5,7 +5,7 @@
 //! what is decided goes out as values that can be written down.
 //!
 //! Read it in this order:
-//! - names: [`account`], [`image`], [`reference`], [`pattern`];
+//! - names: [`account`], [`image`], [`reference`](mod@reference), [`pattern`];
 //! - what is known: [`manifest`], [`pull_time`], [`sharing`], [`policy`], [`usage`], and [`call_error`] for what is not;
 //! - what is decided: [`retention`] an image, [`repository`] a repository, [`plan`] all, [`review`] what a person agreed to, [`saved_plan`] how that is
 //!   written down;

@@ -168,6 +168,7 @@ impl Ecs<'_> {
         let listing = self.client.list_clusters().into_paginator().page_size(PER_PAGE).send();
         let mut arns = Vec::new();
         self.reader
+            .calls
             .pages(LIST_CLUSTERS, listing, ListClustersOutput::next_token, |page| {
                 page.cluster_arns.map(|listed| arns.extend(listed))
             })

@@ -78,6 +78,7 @@ impl Lambda<'_> {
         let listing = self.client.list_functions().into_paginator().page_size(PER_PAGE).send();
         let mut arns = Vec::new();
         self.reader
+            .calls
             .pages(LIST_FUNCTIONS, listing, ListFunctionsOutput::next_marker, |page| {
                 let functions = page.functions?.into_iter();
                 let of_image = functions.filter(|function| function.package_type == Some(PackageType::Image));
@@ -93,6 +94,7 @@ impl Lambda<'_> {
         let listing = self.client.list_event_source_mappings().into_paginator().page_size(PER_PAGE).send();
         let mut arns = BTreeSet::new();
         self.reader
+            .calls
             .pages(LIST_MAPPINGS, listing, ListEventSourceMappingsOutput::next_marker, |page| {
                 let mappings = page.event_source_mappings?;
                 arns.extend(mappings.into_iter().filter_map(|mapping| mapping.function_arn));
@@ -123,6 +125,7 @@ impl Lambda<'_> {
         let listing = self.client.list_aliases().function_name(function).into_paginator().page_size(PER_PAGE).send();
         let mut versions = Vec::new();
         self.reader
+            .calls
             .pages(LIST_ALIASES, listing, ListAliasesOutput::next_marker, |page| {
                 for alias in page.aliases? {
                     let weights = alias.routing_config.and_then(|routing| routing.additional_version_weights);
@@ -144,6 +147,7 @@ impl Lambda<'_> {
         let listing = listing.page_size(PER_PAGE).send();
         let mut versions: Vec<u64> = Vec::new();
         self.reader
+            .calls
             .pages(LIST_VERSIONS, listing, ListVersionsByFunctionOutput::next_marker, |page| {
                 let listed = page.versions?.into_iter().filter_map(|version| version.version);
                 versions.extend(listed.filter_map(|version| version.parse::<u64>().ok()));
@@ -168,7 +172,7 @@ impl Lambda<'_> {
 
     async fn get_code(&self, function: &str, version: &str, arn: &str) -> Result<Arc<Fact>, CallError> {
         let request = self.client.get_function().function_name(function).qualifier(version);
-        let answer = self.reader.call(GET_FUNCTION, request.send()).await?;
+        let answer = self.reader.calls.call(GET_FUNCTION, request.send()).await?;
         let code = answer.code.ok_or_else(|| CallError::unexpected(GET_FUNCTION, &format!("no code of {arn}")))?;
         let code = Arc::new(Fact::named(code.image_uri.into_iter().chain(code.resolved_image_uri)));
         if code.images.is_empty() {

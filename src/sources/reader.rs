@@ -3,14 +3,10 @@
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
-use std::error::Error;
-use std::fmt;
-use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_config::SdkConfig;
-use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_async::future::pagination_stream::PaginationStream;
 use ecr_cleanup_core::account::Place;
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::settings::KeepUnused;
@@ -51,9 +47,10 @@ pub struct Findings {
 pub struct Reader<'a> {
     /// How much of what is not running counts all the same.
     pub keep: KeepUnused,
+    /// Its way to call AWS, which notes by itself that anything was answered.
+    pub calls: Caller<'a>,
     source: &'static Source,
     place: &'a PlaceReader,
-    caller: Caller<'a>,
     found: Mutex<Findings>,
 }
 
@@ -66,12 +63,14 @@ impl PlaceReader {
 
     /// Reads one source to its end.
     pub async fn read(&self, source: &'static Source, keep: KeepUnused, deadline: Deadline) -> Findings {
-        let caller = Caller::paced(deadline, &self.pace);
-        let reader = Reader { keep, source, place: self, caller, found: Mutex::default() };
+        let answered = AtomicBool::default();
+        let calls = Caller::paced(deadline, &self.pace).noting(&answered);
+        let reader = Reader { keep, calls, source, place: self, found: Mutex::default() };
         if let Err(error) = (source.read)(&reader).await {
             reader.fail(source.parts[0], error);
         }
         let mut found = reader.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.answered = answered.into_inner();
         // Calls are answered in any order, and a report must not depend on it.
         let rank = |part: &str| source.parts.iter().position(|known| *known == part);
         found.failures.sort_by(|(a, failed), (b, other)| (rank(a), failed).cmp(&(rank(b), other)));
@@ -96,66 +95,6 @@ impl Reader<'_> {
         let mut clients = lock(&self.place.clients);
         let client = clients.entry(TypeId::of::<C>()).or_insert_with(|| Box::new(make(&self.place.config)));
         client.downcast_ref::<C>().cloned().unwrap_or_else(|| make(&self.place.config))
-    }
-
-    /// Waits for one call.
-    ///
-    /// # Errors
-    /// When it fails after all retries, or the deadline comes too near.
-    pub async fn call<T, E, R>(
-        &self,
-        api: &'static str,
-        call: impl Future<Output = Result<T, SdkError<E, R>>>,
-    ) -> Result<T, CallError>
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-        R: fmt::Debug + 'static,
-    {
-        self.answered(self.caller.call(api, call).await)
-    }
-
-    /// Reads a listing to its end, a page at a time. Where a page has no list, `take` says `None`.
-    ///
-    /// # Errors
-    /// See [`Caller::pages`].
-    pub async fn pages<P, E, R>(
-        &self,
-        api: &'static str,
-        listing: PaginationStream<Result<P, SdkError<E, R>>>,
-        next_token: impl Fn(&P) -> Option<&str>,
-        take: impl FnMut(P) -> Option<()>,
-    ) -> Result<(), CallError>
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-        R: fmt::Debug + 'static,
-    {
-        self.answered(self.caller.pages(api, listing, next_token, take).await)
-    }
-
-    /// Reads a listing that the SDK has no paginator for, or one that may be left before its end.
-    ///
-    /// # Errors
-    /// See [`Caller::pages_by_token`].
-    pub async fn pages_by_token<P, E, R, F>(
-        &self,
-        api: &'static str,
-        page_at: impl Fn(Option<String>) -> F,
-        next_token: impl Fn(&P) -> Option<&str>,
-        take: impl FnMut(P) -> Option<ControlFlow<()>>,
-    ) -> Result<(), CallError>
-    where
-        F: Future<Output = Result<P, SdkError<E, R>>>,
-        E: ProvideErrorMetadata + Error + 'static,
-        R: fmt::Debug + 'static,
-    {
-        self.answered(self.caller.pages_by_token(api, page_at, next_token, take).await)
-    }
-
-    fn answered<T>(&self, answer: Result<T, CallError>) -> Result<T, CallError> {
-        if answer.is_ok() {
-            lock(&self.found).answered = true;
-        }
-        answer
     }
 
     /// Reads each of these, so many at a time. What can't be read is noted as a failure of `part`, and the others go on.

@@ -34,6 +34,7 @@ async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<Vec<String>, CallError> {
     let mut arns = Vec::new();
     let listed = ecs
         .reader
+        .calls
         .pages_by_token(LIST_DAEMONS, page_at, ListDaemonsOutput::next_token, |page| {
             arns.extend(page.daemon_summaries_list().iter().filter_map(|daemon| daemon.daemon_arn.clone()));
             Some(ControlFlow::Continue(()))
@@ -44,7 +45,7 @@ async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<Vec<String>, CallError> {
 
 async fn current_revisions(ecs: &Ecs<'_>, daemon: &str) -> Result<Vec<String>, CallError> {
     let request = ecs.client.describe_daemon().daemon_arn(daemon);
-    let answer = match ecs.reader.call(DESCRIBE_DAEMON, request.send()).await {
+    let answer = match ecs.reader.calls.call(DESCRIBE_DAEMON, request.send()).await {
         // Deleted in between.
         Err(error) if error.is_missing(Missing::Daemon) => return Ok(Vec::new()),
         answer => answer?,
@@ -57,7 +58,7 @@ async fn current_revisions(ecs: &Ecs<'_>, daemon: &str) -> Result<Vec<String>, C
 
 async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<(), CallError> {
     let request = ecs.client.describe_daemon_revisions().set_daemon_revision_arns(Some(arns.to_vec()));
-    let answer = ecs.reader.call(DESCRIBE_DAEMON_REVISIONS, request.send()).await?;
+    let answer = ecs.reader.calls.call(DESCRIBE_DAEMON_REVISIONS, request.send()).await?;
     // These revisions are current, so unlike elsewhere none may be missing: a failure is one that was not answered.
     ecs.check_answer(DAEMONS, DESCRIBE_DAEMON_REVISIONS, arns.len(), answer.daemon_revisions().len(), &[]);
     for revision in answer.daemon_revisions() {

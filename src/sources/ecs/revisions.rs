@@ -77,6 +77,7 @@ async fn list_deployments(ecs: &Ecs<'_>, cluster: &str, service: &str) -> Result
     };
     let mut arns = Vec::new();
     ecs.reader
+        .calls
         .pages_by_token(LIST_SERVICE_DEPLOYMENTS, page_at, ListServiceDeploymentsOutput::next_token, |page| {
             arns.extend(page.service_deployments?.into_iter().filter_map(|brief| brief.service_deployment_arn));
             Some(ControlFlow::Continue(()))
@@ -89,7 +90,7 @@ async fn list_deployments(ecs: &Ecs<'_>, cluster: &str, service: &str) -> Result
 async fn describe_deployments(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<Vec<String>, CallError> {
     let asked = arns.len();
     let request = ecs.client.describe_service_deployments().set_service_deployment_arns(Some(arns));
-    let answer = ecs.reader.call(DESCRIBE_SERVICE_DEPLOYMENTS, request.send()).await?;
+    let answer = ecs.reader.calls.call(DESCRIBE_SERVICE_DEPLOYMENTS, request.send()).await?;
     let described = answer.service_deployments().len();
     ecs.check_answer(SERVICES, DESCRIBE_SERVICE_DEPLOYMENTS, asked, described, answer.failures());
     let under_way = answer.service_deployments().iter().filter(|deployment| is_under_way(deployment));
@@ -119,7 +120,7 @@ fn revisions_of(deployment: &ServiceDeployment) -> Vec<String> {
 async fn describe_revisions(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<(), CallError> {
     let asked = arns.len();
     let request = ecs.client.describe_service_revisions().set_service_revision_arns(Some(arns));
-    let answer = ecs.reader.call(DESCRIBE_SERVICE_REVISIONS, request.send()).await?;
+    let answer = ecs.reader.calls.call(DESCRIBE_SERVICE_REVISIONS, request.send()).await?;
     // MISSING: revisions from before 2024-10-25 don't exist; their services name the task definition.
     let described = answer.service_revisions().len();
     ecs.check_answer(SERVICES, DESCRIBE_SERVICE_REVISIONS, asked, described, answer.failures());

@@ -58,6 +58,7 @@ async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<Vec<String>, CallError> {
     let mut arns = Vec::new();
     let listed = ecs
         .reader
+        .calls
         .pages(LIST_SERVICES, listing.send(), ListServicesOutput::next_token, |page| {
             page.service_arns.map(|listed| arns.extend(listed))
         })
@@ -67,7 +68,7 @@ async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<Vec<String>, CallError> {
 
 async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: &[String]) -> Result<Deployed, CallError> {
     let request = ecs.client.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
-    let answer = ecs.reader.call(DESCRIBE_SERVICES, request.send()).await?;
+    let answer = ecs.reader.calls.call(DESCRIBE_SERVICES, request.send()).await?;
     ecs.check_answer(SERVICES, DESCRIBE_SERVICES, arns.len(), answer.services().len(), answer.failures());
     let mut deployed = Deployed::default();
     for service in answer.services() {

@@ -57,7 +57,7 @@ pub(super) async fn describe_all(ecs: &Ecs<'_>, definitions: BTreeMap<String, Ar
 
 async fn describe(ecs: &Ecs<'_>, arn: &str) -> Result<Arc<Fact>, CallError> {
     let request = ecs.client.describe_task_definition().task_definition(arn);
-    let answer = ecs.reader.call(DESCRIBE_TASK_DEFINITION, request.send()).await?;
+    let answer = ecs.reader.calls.call(DESCRIBE_TASK_DEFINITION, request.send()).await?;
     let definition = answer
         .task_definition()
         .ok_or_else(|| CallError::unexpected(DESCRIBE_TASK_DEFINITION, &format!("no task definition {arn}")))?;
@@ -117,7 +117,7 @@ async fn list_all(ecs: &Ecs<'_>) -> Result<Listed, CallError> {
     loop {
         let request = ecs.client.list_task_definitions().status(TaskDefinitionStatus::Active);
         let request = request.sort(SortOrder::Desc).max_results(PER_PAGE).set_next_token(token.clone());
-        let page = ecs.reader.call(LIST_TASK_DEFINITIONS, request.send()).await?;
+        let page = ecs.reader.calls.call(LIST_TASK_DEFINITIONS, request.send()).await?;
         pages += 1;
         let listed = page.task_definition_arns.ok_or_else(|| CallError::no_list(LIST_TASK_DEFINITIONS))?;
         for arn in listed {
@@ -146,6 +146,7 @@ async fn list_families(ecs: &Ecs<'_>) -> Result<Vec<String>, CallError> {
         .page_size(PER_PAGE);
     let mut families = Vec::new();
     ecs.reader
+        .calls
         .pages(LIST_FAMILIES, listing.send(), ListTaskDefinitionFamiliesOutput::next_token, |page| {
             page.families.map(|listed| families.extend(listed))
         })
@@ -161,6 +162,7 @@ async fn list_newest_of_family(ecs: &Ecs<'_>, family: &str, keep: usize) -> Resu
     };
     let mut arns = Vec::new();
     ecs.reader
+        .calls
         .pages_by_token(LIST_TASK_DEFINITIONS, page_at, ListTaskDefinitionsOutput::next_token, |page| {
             arns.extend(page.task_definition_arns?);
             Some(if arns.len() < keep { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })

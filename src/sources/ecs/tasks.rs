@@ -37,6 +37,7 @@ async fn list(ecs: &Ecs<'_>, cluster: &str, status: DesiredStatus) -> Result<Vec
     let mut arns = Vec::new();
     let listed = ecs
         .reader
+        .calls
         .pages(LIST_TASKS, listing.send(), ListTasksOutput::next_token, |page| {
             page.task_arns.map(|listed| arns.extend(listed))
         })
@@ -46,7 +47,7 @@ async fn list(ecs: &Ecs<'_>, cluster: &str, status: DesiredStatus) -> Result<Vec
 
 async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: &[String]) -> Result<(), CallError> {
     let request = ecs.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));
-    let answer = ecs.reader.call(DESCRIBE_TASKS, request.send()).await?;
+    let answer = ecs.reader.calls.call(DESCRIBE_TASKS, request.send()).await?;
     // What is missing stopped more than an hour ago, or in between, and nothing replaces it from there.
     ecs.check_answer(TASKS, DESCRIBE_TASKS, arns.len(), answer.tasks().len(), answer.failures());
     answer.tasks().iter().for_each(|task| add(ecs, task));
