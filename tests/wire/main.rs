@@ -11,6 +11,7 @@ mod exact_sizes;
 mod fuzzing;
 mod graph;
 mod main_job;
+mod parts;
 mod permissions;
 mod policies;
 mod proof;
