@@ -245,12 +245,12 @@ impl Cleaner<'_> {
     /// What an image names, what that names, and so on.
     fn descendants(&self, image: &StaleImage) -> Vec<ImageDigest> {
         let mut descendants: Vec<ImageDigest> = image.children().to_vec();
-        let mut looks: HashSet<ImageDigest> = descendants.iter().copied().collect();
+        let mut reached: HashSet<ImageDigest> = descendants.iter().copied().collect();
         let mut next = 0;
         while let Some(digest) = descendants.get(next) {
             next += 1;
             let children = self.nested.get(digest).map_or(&[][..], |children| children);
-            descendants.extend(children.iter().copied().filter(|child| looks.insert(*child)));
+            descendants.extend(children.iter().copied().filter(|child| reached.insert(*child)));
         }
         descendants
     }
