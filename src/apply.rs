@@ -6,15 +6,10 @@
 
 mod queue;
 mod recheck;
+mod writer;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 
-use aws_sdk_ecr::Client;
-use aws_sdk_ecr::operation::batch_delete_image::BatchDeleteImageOutput;
-use aws_sdk_ecr::types::{ImageIdentifier, TargetStorageClass};
 use ecr_cleanup_core::call_error::{CallError, GivenUp, Missing};
 use ecr_cleanup_core::image::{ImageDigest, RepositoryName};
 use ecr_cleanup_core::plan::{
@@ -24,36 +19,26 @@ use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::pull_time::{IndexPulls, Principal};
 use futures::stream::{self, StreamExt};
 
-use crate::aws::{Aws, Caller, Pace, Quota};
+use crate::aws::Aws;
 use crate::deadline::Deadline;
 use crate::discovery::{FreshUsage, NotFresh};
 use crate::progress::{News, Progress};
 use crate::registry::{REGISTRIES_AT_ONCE, REPOSITORIES_AT_ONCE, Registry};
 use queue::Queue;
 use recheck::LastLooks;
+use writer::{Deletion, STORAGE_CLASS, Writer, failed};
 
 /// The most images that `BatchDeleteImage` takes.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>.
 const IMAGES_PER_CALL: usize = 100;
 
-const BATCH_DELETE_IMAGE: &str = "ecr:BatchDeleteImage";
-const UPDATE_IMAGE_STORAGE_CLASS: &str = "ecr:UpdateImageStorageClass";
-
-/// `UpdateImageStorageClass` takes one image a call and has no published rate: as fast as ECS may be asked.
-const STORAGE_CLASS: Quota = Quota { calls: &[UPDATE_IMAGE_STORAGE_CLASS], per_second: 20, burst: 20 };
-
-/// The errors of `UpdateImageStorageClass` that tell of the image and not of the call.
-/// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html>.
-const OF_THE_IMAGE: [&str; 2] = ["ImageStorageClassUpdateNotSupportedException", "ValidationException"];
-
 /// One repository, and how it is cleaned.
 struct Cleaner<'a> {
     registry: &'a Registry<'a>,
-    ecr: &'a Client,
     repository: &'a RepositoryName,
+    writer: Writer<'a>,
     index_pulls: IndexPulls,
     usage: &'a FreshUsage<'a>,
-    pace: &'a Pace,
     /// What those indexes name that an index may name, whether they go or stay.
     nested: HashMap<ImageDigest, Box<[ImageDigest]>>,
     deadline: Deadline,
@@ -64,7 +49,7 @@ struct Cleaner<'a> {
 #[derive(Default)]
 struct Archiving {
     failures_in_a_row: u32,
-    is_denied: bool,
+    refused: Option<ImageResult>,
 }
 
 impl Archiving {
@@ -73,11 +58,14 @@ impl Archiving {
 
     fn count(&mut self, error: &CallError) {
         self.failures_in_a_row += 1;
-        self.is_denied |= error.is_denial();
+        self.refused = error.is_refusal().then(|| refused_or_failed(error));
     }
 
-    fn goes_on(&self) -> bool {
-        !self.is_denied && self.failures_in_a_row < Self::FAILURES
+    /// What becomes of those whose turn does not come.
+    fn given_up(&self) -> Option<ImageResult> {
+        let failed_too_often = self.failures_in_a_row >= Self::FAILURES;
+        let not_attempted = || failed_too_often.then_some(ImageResult::NotAttempted(Unattempted::ArchivingFailed));
+        self.refused.clone().or_else(not_attempted)
     }
 }
 
@@ -110,12 +98,19 @@ pub async fn apply(
                 if let Ok(Decided { stale, kept_indexes, .. }) = decided {
                     let cleaner = Cleaner {
                         registry: &registry,
-                        ecr: &ecr,
                         repository: repository_name,
+                        writer: Writer {
+                            registry: &registry,
+                            ecr: &ecr,
+                            repository: repository_name,
+                            pace: &pace,
+                            deadline,
+                            clock: usage.clock(),
+                            timeout: usage.limits().delete_timeout,
+                        },
                         nested: nested_indexes(stale, kept_indexes),
                         index_pulls,
                         usage,
-                        pace: &pace,
                         deadline,
                         progress,
                     };
@@ -163,16 +158,32 @@ impl Cleaner<'_> {
         if !deleted.is_empty() {
             let still_due = self.still_due(stale, &deleted, &deleted, looks).await?;
             if !still_due.is_empty() {
-                let answer = self.delete(still_due.iter().map(|place| stale[*place].image_digest)).await?;
-                take_results(stale, &still_due, &answer);
+                let digests = still_due.iter().map(|place| stale[*place].image_digest).collect();
+                let Deletion { mut results, error } = self.writer.delete(&digests).await;
+                for place in &still_due {
+                    if let Some(result) = results.remove(&stale[*place].image_digest) {
+                        stale[*place].result = result;
+                    }
+                }
+                let is_left = |place: &usize| stale[*place].result == ImageResult::Planned;
+                if let Some(error) = error.filter(|_| still_due.iter().any(is_left)) {
+                    if !error.is_refusal() {
+                        return Err(error.into());
+                    }
+                    // A role that may delete from some repositories alone is a normal one. It may archive all the same.
+                    let deleted = stale.iter_mut().filter(|image| image.action == Action::Expire);
+                    deleted
+                        .filter(|image| image.result == ImageResult::Planned)
+                        .for_each(|image| image.result = refused_or_failed(&error));
+                }
             }
         }
         for (done, place) in archived.iter().enumerate() {
-            if !archiving.goes_on() {
-                stale[*place].result = ImageResult::NotAttempted(Unattempted::ArchivingFailed);
+            if let Some(result) = archiving.given_up() {
+                stale[*place].result = result;
             } else if !self.still_due(stale, &[*place], &archived[done..], looks).await?.is_empty() {
                 // They go one by one, and what comes later is looked at again when that has taken long.
-                match self.archive(stale[*place].image_digest).await {
+                match self.writer.archive(stale[*place].image_digest).await {
                     Ok(result) => {
                         stale[*place].result = result;
                         *archiving = Archiving::default();
@@ -186,8 +197,8 @@ impl Cleaner<'_> {
                     }
                     // What fails here does not hinder the deletes.
                     Err(error) => {
+                        stale[*place].result = refused_or_failed(&error);
                         archiving.count(&error);
-                        stale[*place].result = failed(&error);
                     }
                 }
             }
@@ -255,54 +266,6 @@ impl Cleaner<'_> {
         descendants
     }
 
-    /// Moves an image to archive storage.
-    async fn archive(&self, image_digest: ImageDigest) -> Result<ImageResult, CallError> {
-        let image_id = ImageIdentifier::builder().image_digest(image_digest.to_string()).build();
-        let request = self
-            .ecr
-            .update_image_storage_class()
-            .repository_name(self.repository.as_str())
-            .image_id(image_id)
-            .target_storage_class(TargetStorageClass::Archive);
-        let caller = Caller::paced(self.deadline, self.pace);
-        let call = caller.call(UPDATE_IMAGE_STORAGE_CLASS, request.send());
-        match self.in_time(UPDATE_IMAGE_STORAGE_CLASS, call).await {
-            Ok(_) => Ok(ImageResult::Archived),
-            Err(error) if error.is_missing(Missing::Image) => Ok(ImageResult::Gone),
-            // What ECR can't do with one image, it may do with the next.
-            Err(error) if OF_THE_IMAGE.contains(&error.code.as_str()) => Ok(failed(&error)),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn delete(&self, digests: impl Iterator<Item = ImageDigest>) -> Result<BatchDeleteImageOutput, CallError> {
-        // By digest alone: a tag would delete whatever it names by now.
-        let image_ids = digests.map(|digest| ImageIdentifier::builder().image_digest(digest.to_string()).build());
-        let request = self.ecr.batch_delete_image().repository_name(self.repository.as_str());
-        let request = request.set_image_ids(Some(image_ids.collect()));
-        self.in_time(BATCH_DELETE_IMAGE, Caller::new(self.deadline).call(BATCH_DELETE_IMAGE, request.send())).await
-    }
-
-    /// Cuts a writing call off before what it goes by is too old.
-    async fn in_time<T>(
-        &self,
-        api: &'static str,
-        call: impl Future<Output = Result<T, CallError>>,
-    ) -> Result<T, CallError> {
-        let timeout = self.usage.limits().delete_timeout;
-        let clock = self.usage.clock();
-        let begun = clock.now();
-        let mut call = pin!(call);
-        // The timer stands still while the machine sleeps; after that the call must not be sent once more.
-        let awake = poll_fn(|context| {
-            if clock.age_of(begun) > timeout { Poll::Ready(None) } else { call.as_mut().poll(context).map(Some) }
-        });
-        tokio::time::timeout(timeout, awake).await.ok().flatten().unwrap_or_else(|| {
-            let message = format!("not answered within {timeout:?}, and what is in use may have changed");
-            Err(CallError::new(api, "TimeoutError", message))
-        })
-    }
-
     /// Tells of every image that has no result yet what became of it.
     fn stop(&self, stale: &mut [StaleImage], batch: &[usize], stop: Stop) {
         let (of_batch, of_rest) = match stop {
@@ -366,35 +329,7 @@ fn nested_indexes(
     stale.chain(kept.iter().map(|(index, children)| (*index, children.clone()))).collect()
 }
 
-/// ECR answers 200 also where it deletes nothing: each image's fate is in the answer.
-fn take_results(stale: &mut [StaleImage], batch: &[usize], answer: &BatchDeleteImageOutput) {
-    let digest_of = |id: Option<&ImageIdentifier>| -> Option<ImageDigest> { id?.image_digest()?.parse().ok() };
-    let mut results: HashMap<ImageDigest, ImageResult> = answer
-        .image_ids()
-        .iter()
-        .filter_map(|id| digest_of(Some(id)))
-        .map(|digest| (digest, ImageResult::Deleted))
-        .collect();
-    for failure in answer.failures() {
-        if let Some(digest) = digest_of(failure.image_id()) {
-            let code = failure.failure_code().map_or("UnknownFailure", |code| code.as_str());
-            let result = match code {
-                "ImageReferencedByManifestList" => ImageResult::Kept,
-                "ImageNotFound" => ImageResult::Gone,
-                code => ImageResult::failed(code, failure.failure_reason().unwrap_or_default()),
-            };
-            results.insert(digest, result);
-        }
-    }
-    for place in batch {
-        let image = &mut stale[*place];
-        image.result = results.remove(&image.image_digest).unwrap_or_else(|| {
-            ImageResult::failed("NotConfirmed", "ECR's answer names the image neither as deleted nor as failed")
-        });
-    }
-}
-
-fn failed(error: &CallError) -> ImageResult {
-    let reason = format!("{} ({})", error.message, error.remedy());
-    ImageResult::failed(&error.code, &reason)
+/// What the role may not do is no failure: it may be meant so.
+fn refused_or_failed(error: &CallError) -> ImageResult {
+    if error.is_refusal() { ImageResult::NotAllowed(Box::new(error.clone())) } else { failed(error) }
 }

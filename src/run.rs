@@ -170,6 +170,7 @@ pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
     let mut warnings = warning::of_usage(&usage, &plan);
     warnings.extend(reviewed.iter().flat_map(|reviewed| reviewed.warnings(&plan)));
     warnings.extend(of_repositories);
+    warnings.extend(warning::of_plan(&plan));
     warnings.extend(warning::of_settings(settings));
     warnings.extend(warning::of_selection(settings, &plan));
     warnings.extend(sent_at.filter(|time| started_at - *time > OLD_EVENT).map(warning::old_event));

@@ -81,6 +81,7 @@ pub fn log_results(plan: &Plan) {
                     | ImageResult::Gone
                     | ImageResult::Kept
                     | ImageResult::Failed(_)
+                    | ImageResult::NotAllowed(_)
                     | ImageResult::Skipped(_)
                     | ImageResult::NotAttempted(_) => others.push(image),
                 }

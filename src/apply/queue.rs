@@ -104,6 +104,7 @@ fn lets_go(holder: &StaleImage, follower: &StaleImage) -> bool {
         ImageResult::Planned
         | ImageResult::Kept
         | ImageResult::Failed(_)
+        | ImageResult::NotAllowed(_)
         | ImageResult::Skipped(_)
         | ImageResult::NotAttempted(_) => false,
     }

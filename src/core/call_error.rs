@@ -121,17 +121,21 @@ impl CallError {
     /// Whether the caller may not do this there at all.
     #[must_use]
     pub fn is_denial(&self) -> bool {
+        self.is_refusal() || matches!(self.code.as_str(), "UnrecognizedClientException" | "InvalidClientTokenId")
+    }
+
+    /// Whether AWS knows the caller, and its policies do not let it do this.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
         let code = self.code.as_str();
-        code.contains("AccessDenied")
-            || code.contains("NotAuthorized")
-            || matches!(code, "UnauthorizedOperation" | "UnrecognizedClientException" | "InvalidClientTokenId")
+        code.contains("AccessDenied") || code.contains("NotAuthorized") || code == "UnauthorizedOperation"
     }
 
     /// What a person can do about it.
     #[must_use]
     pub fn remedy(&self) -> String {
         let code = self.code.as_str();
-        if code.contains("AccessDenied") || code.contains("NotAuthorized") || code == "UnauthorizedOperation" {
+        if self.is_refusal() {
             return format!("grant {} to the role or user that this runs as", self.api);
         }
         match code {

@@ -112,6 +112,8 @@ pub struct Totals {
     pub images_skipped: u64,
     /// Images whose turn did not come.
     pub images_not_attempted: u64,
+    /// Images that the role may not delete or archive.
+    pub images_not_allowed: u64,
     /// The sum of the sizes of the stale images that are to be deleted.
     pub bytes_stale: u64,
     /// The sum of the sizes of the stale images that are to go to archive storage.
@@ -205,6 +207,7 @@ fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode) -> Outcome {
         | ImageResult::Archived
         | ImageResult::Gone
         | ImageResult::Kept
+        | ImageResult::NotAllowed(_)
         | ImageResult::Skipped(_) => false,
     };
     let undone = plan
@@ -260,6 +263,7 @@ impl Totals {
                     }
                     ImageResult::Archived => totals.images_archived += 1,
                     ImageResult::Failed(_) => totals.images_failed += 1,
+                    ImageResult::NotAllowed(_) => totals.images_not_allowed += 1,
                     ImageResult::Skipped(_) => totals.images_skipped += 1,
                     ImageResult::NotAttempted(_) => totals.images_not_attempted += 1,
                 }

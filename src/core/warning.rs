@@ -1,5 +1,6 @@
 //! What a person should know of a run that was not stopped by it. Each concern words its own warnings, in `warning/`.
 
+mod of_plan;
 mod of_registry;
 mod of_repository;
 mod of_settings;
@@ -9,6 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use of_plan::of_plan;
 pub use of_registry::{Notes, of_registry};
 pub use of_repository::{at_risk, not_exact, of_indexes, shared_elsewhere};
 pub use of_settings::{of_selection, of_settings, old_event};
@@ -56,6 +58,8 @@ pub enum WarningCode {
     NoRepository,
     /// Lifecycle policies could not be read, so they were not held against what is in use.
     NotAudited,
+    /// The role may not delete from some repositories, or not archive there.
+    NotAllowed,
     /// The exact sizes of a repository could not be told.
     NotExact,
     /// A setting has no effect beside another.

@@ -346,6 +346,7 @@ fn planned_as(result: &str, action: Action) -> &str {
 fn why(result: &ImageResult) -> Option<String> {
     match result {
         ImageResult::Failed(failure) => Some(format!("{}: {}", failure.code, failure.reason)),
+        ImageResult::NotAllowed(error) => Some(format!("{}: {}", error.code, error.message)),
         ImageResult::Skipped(because) => Some(because.as_str().to_owned()),
         ImageResult::NotAttempted(because) => Some(because.as_str().to_owned()),
         ImageResult::Kept => Some("ECR refused, since an index names it".to_owned()),
@@ -356,6 +357,7 @@ fn why(result: &ImageResult) -> Option<String> {
 fn with_why(result: &str, why: Option<&str>) -> String {
     let result = match result {
         "notAttempted" => "not attempted",
+        "notAllowed" => "not allowed",
         result => result,
     };
     why.map_or_else(|| result.to_owned(), |why| format!("{result}: {why}"))

@@ -215,6 +215,7 @@ fn change(result: &ImageResult) -> Option<String> {
         | ImageResult::Deleted
         | ImageResult::Archived
         | ImageResult::Kept
+        | ImageResult::NotAllowed(_)
         | ImageResult::Failed { .. }
         | ImageResult::NotAttempted(_) => None,
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::call_error::CallError;
+
 /// What became of a stale image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageResult {
@@ -17,6 +19,8 @@ pub enum ImageResult {
     Kept,
     /// ECR refused, or did not answer.
     Failed(Box<Failure>),
+    /// The role may not do it there.
+    NotAllowed(Box<CallError>),
     /// It is not any more what was planned to go.
     Skipped(SkipReason),
     /// Its turn did not come.
@@ -85,6 +89,7 @@ impl ImageResult {
             Self::Gone => "gone",
             Self::Kept => "kept",
             Self::Failed(_) => "failed",
+            Self::NotAllowed(_) => "notAllowed",
             Self::Skipped(_) => "skipped",
             Self::NotAttempted(_) => "notAttempted",
         }

@@ -374,6 +374,10 @@ impl Serialize for StaleJson<'_> {
                 image.serialize_entry("failureCode", code)?;
                 image.serialize_entry("failureReason", reason)?;
             }
+            ImageResult::NotAllowed(error) => {
+                image.serialize_entry("failureCode", &error.code)?;
+                image.serialize_entry("failureReason", &error.message)?;
+            }
             ImageResult::Skipped(because) => image.serialize_entry("skippedBecause", because.as_str())?,
             ImageResult::NotAttempted(because) => {
                 image.serialize_entry("notAttemptedBecause", because.as_str())?;

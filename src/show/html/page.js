@@ -94,7 +94,7 @@ function drawSummary() {
   const freed = isLive ? totals.exactBytesDeleted ?? totals.bytesDeleted : totals.exactBytesStale ?? totals.bytesStale;
   const isExact = (isLive ? totals.exactBytesDeleted : totals.exactBytesStale) !== undefined;
   const sum = isLive ? totals.bytesDeleted : totals.bytesStale;
-  const undone = totals.imagesFailed + totals.imagesSkipped + totals.imagesNotAttempted;
+  const undone = totals.imagesFailed + totals.imagesSkipped + totals.imagesNotAttempted + totals.imagesNotAllowed;
   const tiles = [
     ['Stale images', figure('imagesStale', count(totals.imagesStale)), `of ${count(totals.images)}`, 'stale-figure'],
     isLive && ['Deleted', figure('imagesDeleted', count(totals.imagesDeleted)), undone ? `${count(undone)} not done` : 'and nothing left'],
@@ -186,7 +186,7 @@ function nameOfImage({ image, repository }, disclose) {
 
 const undoneBecause = ({ failureCode, failureReason, skippedBecause, notAttemptedBecause }) =>
   (failureCode ? `${failureCode}: ${failureReason}` : skippedBecause ?? notAttemptedBecause ?? '');
-const resultOf = (image) => (image.result === 'planned' && image.action === 'archive' ? 'to be archived' : image.result.replace('notAttempted', 'not attempted'));
+const resultOf = (image) => (image.result === 'planned' && image.action === 'archive' ? 'to be archived' : image.result.replace('notAttempted', 'not attempted').replace('notAllowed', 'not allowed'));
 
 const repositoryCell = ({ repository }) => [repository.repositoryName, make('small', {}, repository.region)];
 const pushedCell = ({ image }) => [day(image.imagePushedAt), make('small', {}, age(image.imagePushedAt))];

@@ -211,6 +211,7 @@ pub fn lie(world: &World, report: &Report, left: &BTreeSet<Location>, before: &B
                     ImageResult::Archived => false,
                     ImageResult::Planned
                     | ImageResult::Kept
+                    | ImageResult::NotAllowed(_)
                     | ImageResult::Skipped(_)
                     | ImageResult::NotAttempted(_) => is_left,
                 };
