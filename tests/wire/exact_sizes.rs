@@ -17,7 +17,7 @@ fn exact(dry_run: bool) -> Value {
 
 /// An account whose reading of manifests leaves no trace.
 async fn account() -> SimulatedAws {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     aws.place(ACCOUNT, REGION).exclude_pull_times_of(ROLE);
     aws
 }
@@ -45,7 +45,7 @@ fn warning(report: &Report, text: &str) -> bool {
     report.warnings.iter().any(|warning| warning.to_string().contains(text))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn layers_that_images_share_are_counted_once_and_those_that_stay_not_at_all() {
     let aws = account().await;
     push_builds(&aws, "app");
@@ -60,7 +60,7 @@ async fn layers_that_images_share_are_counted_once_and_those_that_stay_not_at_al
     assert!(report.warnings.is_empty(), "{:?}", report.warnings);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_the_setting_no_manifest_is_read() {
     let aws = account().await;
     push_builds(&aws, "app");
@@ -70,12 +70,12 @@ async fn without_the_setting_no_manifest_is_read() {
     assert!(aws.calls_of("ecr:BatchGetImage").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_an_exclusion_nothing_is_read_and_the_command_is_told() {
     let command = "`aws ecr register-pull-time-update-exclusion --principal-arn \
                    arn:aws:iam::123456789012:role/ecr-cleanup --region us-west-2`";
     for denied in [false, true] {
-        let aws = if denied { account().await } else { SimulatedAws::start().await };
+        let aws = if denied { account().await } else { SimulatedAws::in_memory() };
         push_builds(&aws, "app");
         push_builds(&aws, "web");
         if denied {
@@ -91,16 +91,16 @@ async fn without_an_exclusion_nothing_is_read_and_the_command_is_told() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_can_not_be_excluded_is_told_to_run_as_somebody_else() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     push_builds(&aws, "app");
     aws.set_caller("arn:aws:iam::123456789012:root");
     let report = run_on(&aws, exact(true)).await;
     assert!(warning(&report, "run as a role or user that can be registered"), "{:?}", report.warnings);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn reading_leaves_no_trace_that_would_keep_an_image() {
     let aws = account().await;
     let app = push_builds(&aws, "app");
@@ -115,7 +115,7 @@ async fn reading_leaves_no_trace_that_would_keep_an_image() {
     assert_eq!(app.tags(), set(["v3"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_can_not_be_known_is_left_out_and_told() {
     for (why, told) in [
         ("refused", "KmsError"),
@@ -149,7 +149,7 @@ async fn what_can_not_be_known_is_left_out_and_told() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_live_run_tells_what_it_freed_where_all_went() {
     let aws = account().await;
     push_builds(&aws, "app");
@@ -173,7 +173,7 @@ async fn a_live_run_tells_what_it_freed_where_all_went() {
     assert_eq!(json["totals"]["exactBytesStale"], 2 * FREED, "what was planned");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_a_failed_image_shares_with_the_deleted_is_not_guessed() {
     let aws = account().await;
     let app = push_builds(&aws, "app");
@@ -184,7 +184,7 @@ async fn what_a_failed_image_shares_with_the_deleted_is_not_guessed() {
     assert_eq!((report.totals.exact_bytes_deleted, report.totals.exact_monthly_saving_usd), (None, None));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_goes_to_the_archive_frees_nothing_and_holds_its_layers() {
     let aws = account().await;
     push_builds(&aws, "app");
@@ -206,7 +206,7 @@ async fn what_goes_to_the_archive_frees_nothing_and_holds_its_layers() {
     assert_eq!(report.totals.exact_bytes_stale, Some(1 + CONFIG_SIZE), "the tool is archived with v2");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_what_has_anything_to_delete_is_read_a_hundred_images_a_call() {
     let aws = account().await;
     let app = aws.repository("app").daily_builds(250);
@@ -221,7 +221,7 @@ async fn only_what_has_anything_to_delete_is_read_a_hundred_images_a_call() {
     assert_eq!((asked.len(), asked.iter().sum::<usize>()), (3, 250));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn of_a_multi_arch_image_its_platforms_are_counted() {
     let aws = account().await;
     let app = aws.repository("app");
@@ -235,7 +235,7 @@ async fn of_a_multi_arch_image_its_platforms_are_counted() {
     assert_eq!(report.totals.exact_bytes_stale, Some(2 * (7 + CONFIG_SIZE)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn real_manifests_are_counted_as_they_say() {
     let aws = account().await;
     let sample = aws.repository("sample");

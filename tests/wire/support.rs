@@ -2,28 +2,54 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sts::config::Credentials;
+use aws_smithy_async::rt::sleep::TokioSleep;
 use ecr_cleanup::aws::{Aws, Haste};
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::{Limits, RunError, run};
 use ecr_cleanup::report::Report;
 use ecr_cleanup::settings::Environment;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Image, REGION, Repository, SimulatedAws, access_key_of};
 
+pub use ecr_cleanup::handler::{Limits, RunError};
+
 /// The SDK's clients, with credentials of the simulated account.
 pub async fn clients(aws: &SimulatedAws) -> Aws {
+    clients_in(aws, REGION).await
+}
+
+/// The same in another region: over the wire where the account has one, and otherwise without it and in its time.
+pub async fn clients_in(aws: &SimulatedAws, region: &str) -> Aws {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .endpoint_url(aws.url())
-        .region(Region::new(REGION))
-        .credentials_provider(Credentials::new(access_key_of(ACCOUNT), "secret", None, None, "test"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .load()
-        .await;
+        .region(Region::new(region.to_owned()))
+        .credentials_provider(Credentials::new(access_key_of(ACCOUNT), "secret", None, None, "test"));
+    let config = if aws.is_on_the_wire() {
+        config.http_client(aws_smithy_http_client::Builder::new().build_http())
+    } else {
+        config.http_client(aws.http_client()).time_source(aws.time_source()).sleep_impl(TokioSleep::new())
+    };
     // The pace has tests of its own; the others need not wait.
-    Aws::new(config).with_haste(Haste::times(NonZeroU32::new(1_000).unwrap()))
+    Aws::new(config.load().await).with_haste(Haste::times(NonZeroU32::new(1_000).unwrap()))
+}
+
+/// One run with these clients, on this event, within these limits.
+pub async fn run_with(clients: &Aws, event: Value, limits: Limits) -> Result<Report, RunError> {
+    Box::pin(ecr_cleanup::handler::run(event, &Environment::new(), clients, limits)).await
+}
+
+/// The deadline that Lambda would send now.
+pub fn deadline_in(aws: &SimulatedAws, left: Duration) -> Deadline {
+    let at = aws.now().duration_since(UNIX_EPOCH).unwrap() + left;
+    Deadline::from_lambda(u64::try_from(at.as_millis()).unwrap(), aws.now())
+}
+
+/// When that was, as events tell times.
+pub fn before_now(aws: &SimulatedAws, ago: Duration) -> String {
+    chrono::DateTime::<chrono::Utc>::from(aws.now() - ago).to_rfc3339()
 }
 
 /// One run on this event.
@@ -38,8 +64,7 @@ pub async fn run_until(aws: &SimulatedAws, event: Value, deadline: Deadline) -> 
 
 /// One run on this event within these limits.
 pub async fn run_within(aws: &SimulatedAws, event: Value, limits: Limits) -> Result<Report, RunError> {
-    let clients = clients(aws).await;
-    Box::pin(run(event, &Environment::new(), &clients, limits)).await
+    run_with(&clients(aws).await, event, limits).await
 }
 
 /// One run that starts.
@@ -90,7 +115,7 @@ pub fn push_multi_arch(repository: &Repository, tag: &str, days: f64) -> [String
 
 /// An account in which one old image is used in exactly one way and the rest is junk.
 pub async fn survivors(hold: impl AsyncFnOnce(&SimulatedAws, &Repository)) -> (BTreeSet<String>, Report) {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     app.push(Image::tagged("used").days_old(900.0));
     for junk in ["junk-1", "junk-2"] {
@@ -103,7 +128,7 @@ pub async fn survivors(hold: impl AsyncFnOnce(&SimulatedAws, &Repository)) -> (B
 
 macro_rules! keeps_what_is_used {
     ($($behaviour:ident: $hold:expr;)*) => {$(
-        #[tokio::test]
+        #[tokio::test(start_paused = true)]
         async fn $behaviour() {
             let (tags, report) = crate::support::survivors($hold).await;
             assert_eq!(report.outcome, ecr_cleanup::report::Outcome::Completed);

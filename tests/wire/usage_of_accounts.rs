@@ -22,13 +22,13 @@ fn lets_pull(account: &str) -> Value {
 }
 
 async fn account_with_builds() -> (SimulatedAws, Repository) {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs(&app.uri("v3"));
     (aws, app)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_another_account_runs_stays() {
     let (aws, app) = account_with_builds().await;
     let role = aws.role(OTHER);
@@ -47,7 +47,7 @@ async fn what_another_account_runs_stays() {
     assert!(listings.iter().any(|call| call.account == OTHER), "with the regions of that account");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_role_that_refuses_is_told_with_its_code_and_nothing_goes() {
     let (aws, app) = account_with_builds().await;
     let role = format!("arn:aws:iam::{OTHER}:role/not-there");
@@ -62,7 +62,7 @@ async fn a_role_that_refuses_is_told_with_its_code_and_nothing_goes() {
     assert_eq!(app.tags().len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_fails_in_another_account_alone_stops_all_deletes() {
     for fault in [Fault::denied("ecs:ListServices"), Fault::denied("account:ListRegions"), Fault::denied("lambda:*")] {
         let (aws, app) = account_with_builds().await;
@@ -79,7 +79,7 @@ async fn what_fails_in_another_account_alone_stops_all_deletes() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_roles_credentials_are_renewed_on_the_way() {
     let (aws, app) = account_with_builds().await;
     // Within its last seconds a credential counts as expired already, so each call asks for new ones.
@@ -105,7 +105,7 @@ async fn shared_with(policy: Value, settings: &Value) -> (usize, Report) {
     (app.tags().len(), report)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_repository_shared_with_an_account_that_is_not_read_is_kept_whole() {
     let (left, report) = shared_with(lets_pull(OTHER), &json!({})).await;
     assert_eq!((left, &report.outcome), (3, &Outcome::Completed));
@@ -116,7 +116,7 @@ async fn a_repository_shared_with_an_account_that_is_not_read_is_kept_whole() {
     assert!(report.warnings.iter().any(|warning| warned(&warning.to_string())), "{:?}", report.warnings);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_is_cleaned_when_that_account_is_read_or_accepted() {
     let everyone = json!({ "Statement": [{ "Effect": "Allow", "Principal": "*", "Action": "ecr:*" }] });
     for (policy, settings, expected) in [
@@ -131,7 +131,7 @@ async fn it_is_cleaned_when_that_account_is_read_or_accepted() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_registry_policy_shares_every_repository() {
     for (policy, left) in [(lets_pull(OTHER), 3), (lets_pull(ACCOUNT), 1)] {
         let (aws, app) = account_with_builds().await;
@@ -147,7 +147,7 @@ async fn a_registry_policy_shares_every_repository() {
     assert_eq!(app.tags().len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_region_closed_to_one_account_alone_is_not_advised_to_be_left_out() {
     let (aws, app) = account_with_builds().await;
     _ = aws.region("eu-west-1");
@@ -161,7 +161,7 @@ async fn a_region_closed_to_one_account_alone_is_not_advised_to_be_left_out() {
     assert_eq!(app.tags().len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_policy_that_can_not_be_read_keeps_its_repository_and_no_other() {
     for (spoil, code) in [
         (Some(Fault::denied("ecr:GetRepositoryPolicy").for_repository("app")), "AccessDeniedException"),
@@ -181,7 +181,7 @@ async fn a_policy_that_can_not_be_read_keeps_its_repository_and_no_other() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn policies_are_asked_for_only_where_something_is_stale() {
     let (aws, _) = account_with_builds().await;
     for number in 0..20 {
@@ -191,11 +191,11 @@ async fn policies_are_asked_for_only_where_something_is_stale() {
     assert_eq!(aws.calls_of("ecr:GetRepositoryPolicy").len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_role_that_asks_for_an_external_id_is_given_it() {
     for (given, outcome) in [(Some("registry-cleaning"), "completed"), (Some("another"), "refused"), (None, "refused")]
     {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app").daily_builds(2);
         let role = aws.role("999999999999");
         aws.ask_for_external_id(&role, "registry-cleaning");

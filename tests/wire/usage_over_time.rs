@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use ecr_cleanup::aws::{Haste, Pace};
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::Limits;
 use ecr_cleanup::plan::{ImageResult, Refusal, SkipReason};
 use ecr_cleanup::report::Outcome;
-use ecr_cleanup::settings::Environment;
 use ecr_cleanup::usage::FreshnessLimits;
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Service, SimulatedAws, Task};
 
-use crate::support::{json_of, merciless, run_on, run_within, set};
+use crate::support::{Limits, clients, json_of, merciless, run_on, run_with, run_within, set};
 
 /// Usage that is always too old, so that it is discovered again before every batch.
 fn always_stale() -> Limits {
@@ -20,9 +18,9 @@ fn always_stale() -> Limits {
     Limits { freshness, ..Limits::until(Deadline::unknown()) }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn usage_that_is_too_old_is_discovered_again_before_each_batch() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(250);
     aws.cluster("prod").runs(&app.uri("v250"));
     let report = run_within(&aws, merciless(false), always_stale()).await.unwrap();
@@ -37,9 +35,9 @@ async fn usage_that_is_too_old_is_discovered_again_before_each_batch() {
     assert_eq!(aws.calls_of("ecs:ListClusters").len(), 1, "what is fresh is not asked for again");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_image_that_comes_into_use_after_the_plan_survives_while_its_batch_goes() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs(&app.uri("v3"));
     // The second discovery sees the task that the first did not.
@@ -60,9 +58,9 @@ async fn an_image_that_comes_into_use_after_the_plan_survives_while_its_batch_go
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_about_an_image_that_came_into_use_stays_with_it() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs(&app.uri("v3"));
     let about = |image: &str| Image::untagged().about(image).days_old(9.0);
@@ -79,9 +77,9 @@ async fn what_is_about_an_image_that_came_into_use_stays_with_it() {
     assert!(app.digests().contains(&signature) && app.digests().contains(&signature_of_signature));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_task_that_stops_while_tasks_are_listed_is_not_missed() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     let cluster = aws.cluster("prod");
     let task = cluster.start(Task::of(&app.uri("v1")));
@@ -92,9 +90,9 @@ async fn a_task_that_stops_while_tasks_are_listed_is_not_missed() {
     assert_eq!(app.tags(), set(["v1"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(250);
     aws.cluster("prod").runs(&app.uri("v250"));
     // Denied from the third time on: the first plans, the second lets the first batch go.
@@ -112,9 +110,9 @@ async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
     assert!(listed.contains("\"notAttemptedBecause\":\"what is in use was not known in full any more\""));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_delete_is_cut_off_before_the_usage_it_goes_by_is_too_old() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(150);
     aws.cluster("prod").runs(&app.uri("v150"));
     aws.inject(Fault::no_answer("ecr:BatchDeleteImage"));
@@ -128,9 +126,9 @@ async fn a_delete_is_cut_off_before_the_usage_it_goes_by_is_too_old() {
     assert_eq!(report.plan.stale().filter(|image| cut_off(&image.result)).count(), 100);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_never_changes_is_read_once_a_run() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(250);
     let place = aws.place(ACCOUNT, REGION);
     let definition = place.register("web", &[&app.uri("v250")]);
@@ -152,9 +150,9 @@ async fn what_never_changes_is_read_once_a_run() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_quota_is_asked_at_no_more_than_its_share() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let place = aws.place(ACCOUNT, REGION);
     for number in 0..40 {
         let definition = place.register(&format!("family-{number}"), &["nginx"]);
@@ -164,9 +162,8 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
             _ = place.function(&format!("function-{number}"), "nginx", None);
         }
     }
-    let clients = crate::support::clients(&aws).await.with_haste(Haste::NONE);
-    let limits = Limits::until(Deadline::unknown());
-    Box::pin(ecr_cleanup::handler::run(json!({}), &Environment::new(), &clients, limits)).await.unwrap();
+    let clients = clients(&aws).await.with_haste(Haste::NONE);
+    run_with(&clients, json!({}), Limits::until(Deadline::unknown())).await.unwrap();
 
     // The operations of each bucket by what stands in their names, its burst and its refill a second.
     for (operations, burst, refill) in [
@@ -192,11 +189,11 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ten_thousand_families_are_discovered_twice_within_a_run() {
     // A tenth of them; the calls grow in proportion.
     const SCALE: f64 = 10.0;
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     aws.cluster("prod").runs(&app.uri("v2"));
     let place = aws.place(ACCOUNT, REGION);

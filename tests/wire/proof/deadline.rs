@@ -1,21 +1,23 @@
 //! Time is up at every possible moment: what was begun is told, nothing new is begun, and the next run goes on.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ecr_cleanup::plan::{ImageResult, Refusal, Unattempted};
 use ecr_cleanup::report::Outcome;
 use futures::stream::{self, StreamExt};
 use simulated_aws::Fault;
+use tokio::time::Instant;
 
 use super::sweep::lie;
-use super::world::{World, deadline_in};
+use super::world::World;
+use crate::support::deadline_in;
 
 /// More than the calls of a run, those of its last look and deletes included.
 const MOMENTS: usize = 125;
 /// Runs at a time: most of their time they wait.
 const AT_ONCE: usize = 12;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_that_is_out_of_time_at_any_moment_tells_what_it_did_and_the_next_goes_on() {
     let reached: Vec<bool> = stream::iter(0..MOMENTS)
         .map(async |moment| {
@@ -23,7 +25,7 @@ async fn a_run_that_is_out_of_time_at_any_moment_tells_what_it_did_and_the_next_
             let before = world.images();
             // The call at that moment takes so long that what comes after it is in the last ten seconds.
             world.aws.inject(Fault::slow("*", Duration::from_millis(1_200)).after(moment).times(1));
-            let report = world.run_until(deadline_in(Duration::from_secs(11))).await;
+            let report = world.run_until(deadline_in(&world.aws, Duration::from_secs(11))).await;
             let left = world.images();
             assert_eq!(world.stays.difference(&left).next(), None, "used or protected, and gone: moment {moment}");
             let mut reached = true;
@@ -49,7 +51,7 @@ async fn a_run_that_is_out_of_time_at_any_moment_tells_what_it_did_and_the_next_
     assert!(reached > MOMENTS / 2, "only {reached} of {MOMENTS} runs ran out of time");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_call_that_is_never_answered_ends_two_seconds_before_the_deadline_whichever_it_is() {
     const LEFT: Duration = Duration::from_millis(2_700);
     stream::iter(0..60)
@@ -57,7 +59,7 @@ async fn a_call_that_is_never_answered_ends_two_seconds_before_the_deadline_whic
             let world = World::found().await;
             let before = world.images();
             world.aws.inject(Fault::no_answer("*").after(moment));
-            let (deadline, begun) = (deadline_in(LEFT), Instant::now());
+            let (deadline, begun) = (deadline_in(&world.aws, LEFT), Instant::now());
             let report = world.run_until(deadline).await;
             assert!(begun.elapsed() < LEFT, "{:?} at moment {moment}", begun.elapsed());
             assert!(!matches!(report, Ok(report) if report.outcome == Outcome::Completed), "moment {moment}");

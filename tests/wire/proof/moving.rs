@@ -10,17 +10,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ecr_cleanup::handler::Limits;
 use ecr_cleanup::plan::ImageResult;
 use ecr_cleanup::report::{Outcome, Report};
-use ecr_cleanup::settings::Environment;
 use ecr_cleanup::usage::FreshnessLimits;
 use fastrand::Rng;
 use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use simulated_aws::{Call, Image, Place, Repository, Service, SimulatedAws, Task};
 
-use super::world::{clients_in, deadline_in};
+use super::world::{clients_in, region_of_its_own};
+use crate::support::{Limits, deadline_in, run_with};
 
 /// Worlds that a test run looks at, unless `WORLDS` says otherwise.
 const WORLDS: u64 = 1_000;
@@ -321,8 +320,8 @@ fn settings(seed: u64) -> Value {
 type End = Result<(usize, usize), String>;
 
 async fn run_in(seed: u64) -> End {
-    let aws = SimulatedAws::start().await;
-    let region = super::world::region_of_its_own("sim-moving");
+    let aws = SimulatedAws::in_memory();
+    let region = region_of_its_own("sim-moving");
     aws.disable_region(simulated_aws::REGION);
     let place = aws.region(&region);
     let world = Moving { app: place.repository("app"), place, seed };
@@ -337,10 +336,9 @@ async fn run_in(seed: u64) -> End {
         // Usage is read again before each batch, which makes the window smaller.
         _ => FreshnessLimits { max_age: Duration::ZERO, ..FreshnessLimits::CONTRACT },
     };
-    let limits = Limits { freshness, ..Limits::until(deadline_in(Duration::from_mins(15))) };
-    let environment = Environment::new();
-    let run = ecr_cleanup::handler::run(settings(seed), &environment, &clients, limits);
-    let report = Box::pin(run).await.map_err(|error| format!("it does not start: {error}"))?;
+    let limits = Limits { freshness, ..Limits::until(deadline_in(&aws, Duration::from_mins(15))) };
+    let report =
+        run_with(&clients, settings(seed), limits).await.map_err(|error| format!("it does not start: {error}"))?;
     let ledger = ledger.lock().unwrap();
     let broken = ledger.broken.first().cloned().or_else(|| untold(&report, &ledger));
     match broken {
@@ -367,7 +365,7 @@ fn untold(report: &Report, ledger: &Ledger) -> Option<String> {
     unsent.or_else(|| untold.map(|digest| format!("{digest} was deleted, and is not told so")))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nothing_that_was_in_use_when_usage_was_read_is_deleted_however_the_world_moves() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("WORLD_SEED") {

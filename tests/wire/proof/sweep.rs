@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ecr_cleanup::handler::RunError;
 use ecr_cleanup::plan::ImageResult;
 use ecr_cleanup::report::{Outcome, Report};
 use futures::stream::{self, StreamExt};
@@ -11,7 +10,7 @@ use serde_json::Value;
 use simulated_aws::{Call, Fault};
 
 use super::world::{Location, World};
-use crate::support::json_of;
+use crate::support::{RunError, json_of};
 
 /// Runs at a time: many only wait for an answer that does not come.
 const AT_ONCE: usize = 12;
@@ -82,7 +81,7 @@ async fn calls_of_a_run() -> (World, Vec<Call>, End, BTreeSet<Location>) {
     (world, calls.into_values().collect(), end, before)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_world_of_the_sweep_has_something_of_everything() {
     let (world, calls, end, before) = calls_of_a_run().await;
     let report = end.report.unwrap();
@@ -101,7 +100,7 @@ fn is_fine(code: &str) -> bool {
 
 macro_rules! survives {
     ($($fault:ident: $make:expr, $expected:ident;)*) => {$(
-        #[tokio::test]
+        #[tokio::test(start_paused = true)]
         async fn $fault() {
             sweep(stringify!($fault), $make, Expected::$expected, |world| world).await;
         }
@@ -125,7 +124,7 @@ survives! {
     empty_pages: Fault::empty_page, Nothing;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn silence() {
     sweep("silence", Fault::no_answer, Expected::NothingOnce, World::with_little_patience).await;
 }

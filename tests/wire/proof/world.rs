@@ -1,19 +1,16 @@
 //! The world of the sweeps: small, and with something of everything, so that a run makes about a hundred calls.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_sdk_sts::config::Credentials;
-use ecr_cleanup::aws::{Aws, Haste, Patience};
+use ecr_cleanup::aws::{Aws, Patience};
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::handler::{Limits, RunError, run};
 use ecr_cleanup::report::Report;
-use ecr_cleanup::settings::Environment;
 use serde_json::{Value, json};
-use simulated_aws::{ACCOUNT, Call, Image, Place, Repository, Service, SimulatedAws, Task, access_key_of};
+use simulated_aws::{Call, Image, Place, Repository, Service, SimulatedAws, Task};
+
+use crate::support::{self, Limits, RunError, deadline_in, run_with};
 
 const OTHER_ACCOUNT: &str = "210987654321";
 /// With a simulated account, which answers when it comes to it: the machine may be busy.
@@ -39,7 +36,7 @@ impl World {
     /// Founds it.
     pub async fn found() -> Self {
         let regions = ["sim-east", "sim-west"].map(region_of_its_own);
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         aws.disable_region(simulated_aws::REGION);
         let role = aws.role(OTHER_ACCOUNT);
         let [east, west] = [aws.region(&regions[0]), aws.region(&regions[1])];
@@ -64,13 +61,13 @@ impl World {
 
     /// Runs with as much time as Lambda gives.
     pub async fn run(&self) -> Result<Report, RunError> {
-        self.run_until(deadline_in(Duration::from_mins(15))).await
+        self.run_until(deadline_in(&self.aws, Duration::from_mins(15))).await
     }
 
     /// Runs until this deadline.
     pub async fn run_until(&self, deadline: Deadline) -> Result<Report, RunError> {
         let clients = clients_in(&self.aws, &self.regions[0]).await.with_patience(self.patience);
-        Box::pin(run(self.settings(), &Environment::new(), &clients, Limits::until(deadline))).await
+        run_with(&clients, self.settings(), Limits::until(deadline)).await
     }
 
     /// Every image that exists.
@@ -217,22 +214,7 @@ pub fn region_of_its_own(name: &str) -> String {
 
 /// The SDK's clients in a region.
 pub async fn clients_in(aws: &SimulatedAws, region: &str) -> Aws {
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .endpoint_url(aws.url())
-        .region(aws_config::Region::new(region.to_owned()))
-        .credentials_provider(Credentials::new(access_key_of(ACCOUNT), "secret", None, None, "test"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .load()
-        .await;
-    let haste = Haste::times(NonZeroU32::new(1_000).unwrap());
-    Aws::new(config).with_haste(haste).with_patience(PATIENCE)
-}
-
-/// A deadline as Lambda sends it.
-pub fn deadline_in(left: Duration) -> Deadline {
-    let now = SystemTime::now();
-    let at = now.duration_since(UNIX_EPOCH).unwrap() + left;
-    Deadline::from_lambda(u64::try_from(at.as_millis()).unwrap(), now)
+    support::clients_in(aws, region).await.with_patience(PATIENCE)
 }
 
 fn platform(build: u32, architecture: &str) -> Image {
