@@ -16,7 +16,7 @@ fn exact(dry_run: bool) -> Value {
 }
 
 /// An account whose reading of manifests leaves no trace.
-async fn account() -> SimulatedAws {
+fn account() -> SimulatedAws {
     let aws = SimulatedAws::in_memory();
     aws.place(ACCOUNT, REGION).exclude_pull_times_of(ROLE);
     aws
@@ -47,7 +47,7 @@ fn warning(report: &Report, text: &str) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn layers_that_images_share_are_counted_once_and_those_that_stay_not_at_all() {
-    let aws = account().await;
+    let aws = account();
     push_builds(&aws, "app");
     let report = run_on(&aws, exact(true)).await;
     assert_eq!((report.outcome.as_str(), report.totals.images_stale), ("planned", 2));
@@ -62,7 +62,7 @@ async fn layers_that_images_share_are_counted_once_and_those_that_stay_not_at_al
 
 #[tokio::test(start_paused = true)]
 async fn without_the_setting_no_manifest_is_read() {
-    let aws = account().await;
+    let aws = account();
     push_builds(&aws, "app");
     let report = run_on(&aws, merciless(true)).await;
     assert_eq!((of(&report, 0).exact, report.totals.exact_bytes_stale), (None, None));
@@ -75,7 +75,7 @@ async fn without_an_exclusion_nothing_is_read_and_the_command_is_told() {
     let command = "`aws ecr register-pull-time-update-exclusion --principal-arn \
                    arn:aws:iam::123456789012:role/ecr-cleanup --region us-west-2`";
     for denied in [false, true] {
-        let aws = if denied { account().await } else { SimulatedAws::in_memory() };
+        let aws = if denied { account() } else { SimulatedAws::in_memory() };
         push_builds(&aws, "app");
         push_builds(&aws, "web");
         if denied {
@@ -102,7 +102,7 @@ async fn who_can_not_be_excluded_is_told_to_run_as_somebody_else() {
 
 #[tokio::test(start_paused = true)]
 async fn reading_leaves_no_trace_that_would_keep_an_image() {
-    let aws = account().await;
+    let aws = account();
     let app = push_builds(&aws, "app");
     let event = |dry_run| with(exact(dry_run), &json!({ "keepPulledWithinDays": 30 }));
     let first = run_on(&aws, event(true)).await;
@@ -124,7 +124,7 @@ async fn what_can_not_be_known_is_left_out_and_told() {
         ("unnamed", "1 of its images have no digest"),
         ("schema 1", "is not that of an image"),
     ] {
-        let aws = account().await;
+        let aws = account();
         let app = push_builds(&aws, "app");
         push_builds(&aws, "web");
         match why {
@@ -151,7 +151,7 @@ async fn what_can_not_be_known_is_left_out_and_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_live_run_tells_what_it_freed_where_all_went() {
-    let aws = account().await;
+    let aws = account();
     push_builds(&aws, "app");
     push_builds(&aws, "web");
     let report = run_on(&aws, exact(false)).await;
@@ -161,7 +161,7 @@ async fn a_live_run_tells_what_it_freed_where_all_went() {
     assert_eq!(repositories[0]["exactBytesDeleted"], FREED);
     assert_eq!(json["totals"]["exactBytesDeleted"], 2 * FREED);
 
-    let aws = account().await;
+    let aws = account();
     let app = push_builds(&aws, "app");
     push_builds(&aws, "web");
     let failing = app.digest_of("v1");
@@ -175,7 +175,7 @@ async fn a_live_run_tells_what_it_freed_where_all_went() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_failed_image_shares_with_the_deleted_is_not_guessed() {
-    let aws = account().await;
+    let aws = account();
     let app = push_builds(&aws, "app");
     aws.inject(Fault::image_failures([(app.digest_of("v1").as_str(), "KmsError")]));
     let report = run_on(&aws, exact(false)).await;
@@ -186,7 +186,7 @@ async fn what_a_failed_image_shares_with_the_deleted_is_not_guessed() {
 
 #[tokio::test(start_paused = true)]
 async fn what_goes_to_the_archive_frees_nothing_and_holds_its_layers() {
-    let aws = account().await;
+    let aws = account();
     push_builds(&aws, "app");
     let rule = |priority: u32, pattern: &str, action: Value| {
         json!({
@@ -208,7 +208,7 @@ async fn what_goes_to_the_archive_frees_nothing_and_holds_its_layers() {
 
 #[tokio::test(start_paused = true)]
 async fn only_what_has_anything_to_delete_is_read_a_hundred_images_a_call() {
-    let aws = account().await;
+    let aws = account();
     let app = aws.repository("app").daily_builds(250);
     aws.repository("clean").push(Image::tagged("v1").days_old(1.0));
     aws.cluster("prod").runs(&app.uri("v250"));
@@ -223,7 +223,7 @@ async fn only_what_has_anything_to_delete_is_read_a_hundred_images_a_call() {
 
 #[tokio::test(start_paused = true)]
 async fn of_a_multi_arch_image_its_platforms_are_counted() {
-    let aws = account().await;
+    let aws = account();
     let app = aws.repository("app");
     let platform = |layer| Image::of_layers(&[("shared", 1_000), (layer, 7)]).days_old(9.0);
     let (amd64, arm64, other) = (platform("amd64"), platform("arm64"), platform("other").and_tag("other"));
@@ -237,7 +237,7 @@ async fn of_a_multi_arch_image_its_platforms_are_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn real_manifests_are_counted_as_they_say() {
-    let aws = account().await;
+    let aws = account();
     let sample = aws.repository("sample");
     crate::real_manifests::push_all(&sample);
     aws.cluster("prod").runs(&sample.uri_by_digest(&crate::real_manifests::digest_of("docker-multi")));

@@ -1,4 +1,5 @@
-//! The function against the simulated account: the unchanged SDK, on the wire.
+//! The function against the simulated account: the unchanged SDK in memory, and on the wire where a process of its own
+//! or the wire itself is what counts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
 
@@ -11,6 +12,7 @@ mod exact_sizes;
 mod fuzzing;
 mod graph;
 mod main_job;
+mod on_the_wire;
 mod permissions;
 mod policies;
 mod proof;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_config::{BehaviorVersion, Region};
@@ -34,6 +35,12 @@ pub async fn clients_in(aws: &SimulatedAws, region: &str) -> Aws {
     };
     // The pace has tests of its own; the others need not wait.
     Aws::new(config.load().await).with_haste(Haste::times(NonZeroU32::new(1_000).unwrap()))
+}
+
+/// A region that no other world has: the SDK counts the failures of all clients of a region together.
+pub fn region_of_its_own(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// One run with these clients, on this event, within these limits.
@@ -103,6 +110,18 @@ pub fn set<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
 /// The report as a caller gets it.
 pub fn json_of(report: &Report) -> Value {
     serde_json::from_str(&report.to_json().unwrap()).unwrap()
+}
+
+/// Takes these keys out of a report, wherever they stand.
+pub fn forget(told: &mut Value, keys: &[&str]) {
+    match told {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !keys.contains(&name.as_str()));
+            fields.values_mut().for_each(|value| forget(value, keys));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| forget(item, keys)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// An index with two untagged children; the digests, its own last.

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_smithy_async::time::TimeSource;
 use tokio::time::Instant;
 
-/// When the time of an account in memory begins. It is the same for every one, so that what was seen once is seen again.
-const BEGINNING: Duration = Duration::from_secs(1_788_264_000);
+/// When the time of an account in memory begins: 2026-09-01, at noon. It is the same for every one, so that what was seen
+/// once is seen again.
+const BEGINNING: Duration = Duration::from_hours(496_740);
 
 /// What tells the account the time.
 #[derive(Clone, Copy, Debug)]

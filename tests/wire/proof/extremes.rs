@@ -1,16 +1,13 @@
 //! The largest and the busiest that the published quotas allow, at a scale that a test has time for. `make bench` has
 //! the rest: a million images, and 100,000 in one repository.
 
-use std::num::NonZeroU32;
-
 use ecr_cleanup::aws::Haste;
 use ecr_cleanup::deadline::Deadline;
 use ecr_cleanup::report::{Outcome, RESPONSE_BYTES};
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Image, REGION, Service, SimulatedAws};
 
-use super::world::region_of_its_own;
-use crate::support::{Limits, clients_in, merciless, run_on, run_with, set};
+use crate::support::{Limits, clients_in, merciless, region_of_its_own, run_on, run_with, set};
 
 #[tokio::test(start_paused = true)]
 async fn images_with_a_thousand_long_tags_are_judged_by_every_tag_and_fit_into_the_response() {
@@ -53,8 +50,6 @@ async fn a_thousand_clusters_are_all_read() {
 /// and three fifths it is hardly ever throttled.
 #[tokio::test(start_paused = true)]
 async fn what_others_leave_of_the_quotas_is_enough() {
-    // Five times as fast as AWS, and the function five times as hasty, so that the test is short.
-    const FASTER: u32 = 5;
     let aws = SimulatedAws::in_memory();
     let region = region_of_its_own("sim-quota");
     let place = aws.region(&region);
@@ -66,7 +61,7 @@ async fn what_others_leave_of_the_quotas_is_enough() {
         let definition = place.register(&format!("family-{number}"), &[&app.uri("v3"), &format!("nginx:{number}")]);
         cluster.create(Service::of(&definition).deployment(&definition, "IN_PROGRESS"));
     }
-    let left = |burst: u32, per_second: u32| (burst * FASTER * 3 / 5, per_second * FASTER * 4 / 5);
+    let left = |burst: u32, per_second: u32| (burst * 3 / 5, per_second * 4 / 5);
     for (operations, (burst, per_second)) in [
         (&["ecs:ListClusters"][..], left(50, 20)),
         (&["ecs:ListTasks", "ecs:DescribeTasks", "ecs:ListServices", "ecs:DescribeServices"], left(100, 20)),
@@ -75,8 +70,7 @@ async fn what_others_leave_of_the_quotas_is_enough() {
     ] {
         aws.set_quota(operations, burst, per_second);
     }
-    let haste = Haste::times(NonZeroU32::new(FASTER).unwrap());
-    let clients = clients_in(&aws, &region).await.with_haste(haste);
+    let clients = clients_in(&aws, &region).await.with_haste(Haste::NONE);
     let report = run_with(&clients, json!({}), Limits::until(Deadline::unknown())).await.unwrap();
     assert!(report.usage.complete, "{:?}", report.warnings);
     assert_eq!(report.usage.accounts.iter().map(ToString::to_string).collect::<Vec<_>>(), [ACCOUNT]);
