@@ -6,7 +6,7 @@ use ecr_cleanup::plan::ImageResult;
 use ecr_cleanup::report::{Outcome, Report};
 use simulated_aws::{Fault, Image, SimulatedAws};
 
-use crate::support::{json_of, merciless, run_on, set};
+use crate::support::{decided, merciless, run_on, set};
 
 fn results(report: &Report) -> BTreeMap<String, ImageResult> {
     report.plan.stale().map(|image| (image.image_digest.to_string(), image.result.clone())).collect()
@@ -70,9 +70,11 @@ async fn a_failed_image_is_in_the_report_with_code_and_reason() {
     aws.cluster("prod").runs(&app.uri("v2"));
     aws.inject(Fault::image_failures([(app.digest_of("v1").as_str(), "KmsError")]));
     let report = run_on(&aws, merciless(false)).await;
-    let image = &json_of(&report)["regions"][0]["repositories"][0]["stale"][0];
-    assert_eq!(image["result"], "failed");
-    assert_eq!((&image["failureCode"], &image["failureReason"]), (&"KmsError".into(), &"simulated".into()));
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 1 inUse
+      v1 stale: no tagged image is kept for its age; failed, KmsError, simulated
+      v2 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    ");
 }
 
 #[tokio::test(start_paused = true)]

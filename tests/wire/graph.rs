@@ -7,12 +7,7 @@ use ecr_cleanup::report::{Outcome, Report};
 use serde_json::json;
 use simulated_aws::{Fault, Image, SimulatedAws, Task};
 
-use crate::support::{json_of, merciless, push_multi_arch, run_on, set, stale_digests, with};
-
-/// What is counted as kept for a reason in the only repository.
-fn kept_because(report: &Report, reason: &str) -> u64 {
-    json_of(report)["regions"][0]["repositories"][0]["keptBecause"][reason].as_u64().unwrap_or_default()
-}
+use crate::support::{decided, merciless, push_multi_arch, run_on, set, stale_digests, with};
 
 /// A live run without mercy that meets no failure and no refusal.
 async fn clean(aws: &SimulatedAws) -> Report {
@@ -32,7 +27,11 @@ async fn children_of_a_kept_index_stay_while_junk_goes() {
     let report = clean(&aws).await;
     assert_eq!(stale_digests(&report), [junk].into());
     assert_eq!(app.digests(), kept.into());
-    assert_eq!((kept_because(&report, "inUse"), kept_because(&report, "childOfKept")), (1, 2));
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 2 childOfKept, 1 inUse
+      untagged stale: untagged; deleted
+      v1 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -44,8 +43,12 @@ async fn a_running_child_keeps_its_index_and_its_siblings() {
     aws.cluster("prod").runs(&app.uri_by_digest(&kept[1]));
     let report = clean(&aws).await;
     assert_eq!(app.digests(), kept.into());
-    let reasons = ["inUse", "parentOfInUse", "childOfKept"].map(|reason| kept_because(&report, reason));
-    assert_eq!(reasons, [1, 1, 1]);
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 1 childOfKept, 1 inUse, 1 parentOfInUse
+      untagged only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+      untagged stale: named by the stale index sha256:...; deleted, 2 times
+      v2 stale: no tagged image is kept for its age; deleted
+    ");
     assert_eq!(report.totals.images_in_use, 1, "parents and children are not counted");
 }
 
@@ -130,7 +133,13 @@ async fn a_broken_manifest_keeps_what_it_may_name_and_nothing_else() {
     assert_eq!(app.tags(), set(["broken", "older"]));
     assert!(app.digests().contains(&untagged));
     assert!(other.digests().is_empty());
-    assert_eq!(kept_because(&report, "unreadable"), 3);
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 3 unreadable
+      younger stale: no tagged image is kept for its age; deleted
+    us-west-2 other: keeps nothing
+      untagged stale: named by the stale index sha256:...; deleted, 2 times
+      v1 stale: no tagged image is kept for its age; deleted
+    ");
     let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(
         warnings.iter().any(|warning| warning.contains(&broken) && warning.contains("not an index")),
@@ -152,11 +161,14 @@ async fn denied_manifests_keep_what_they_may_name_in_their_repository_alone() {
     assert_eq!(report.outcome, Outcome::Partial);
     assert_eq!(app.digests(), kept.into());
     assert!(other.digests().is_empty());
-    let told = &json_of(&report)["regions"][0]["repositories"][0];
-    assert_eq!(told["keptBecause"], json!({ "unreadable": 3 }));
-    assert_eq!(told["unfetchedManifests"]["indexes"], 1);
-    assert_eq!(told["unfetchedManifests"]["error"]["api"], "ecr:BatchGetImage");
-    assert_eq!(told["unfetchedManifests"]["error"]["code"], "AccessDeniedException");
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 3 unreadable
+    us-west-2 app: 1 indexes not read, AccessDeniedException at ecr:BatchGetImage: simulated: ecr:BatchGetImage answers AccessDeniedException
+      younger stale: no tagged image is kept for its age; deleted
+    us-west-2 other: keeps nothing
+      untagged stale: named by the stale index sha256:...; deleted, 2 times
+      v1 stale: no tagged image is kept for its age; deleted
+    ");
     let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.iter().any(|warning| warning.contains("grant ecr:BatchGetImage")), "{warnings:?}");
 }
@@ -223,7 +235,17 @@ async fn what_is_about_an_image_follows_it_both_ways() {
     assert_eq!(app.digests().len(), 10);
     let about_kept = |tag: &&String| tag.contains(&Image::tag_about(&app.digest_of("kept"), ""));
     assert_eq!(app.tags().iter().filter(about_kept).count(), 4);
-    assert_eq!(kept_because(&report, "referrerOfKept") + kept_because(&report, "childOfKept"), 9);
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 3 childOfKept, 1 inUse, 6 referrerOfKept
+      kept only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+      sha256-... stale: about the stale image sha256:...; deleted
+      sha256-....att stale: about the stale image sha256:...; deleted
+      sha256-....sbom stale: about the stale image sha256:...; deleted
+      sha256-....sig stale: about the stale image sha256:...; deleted
+      stale stale: no tagged image is kept for its age; deleted
+      untagged stale: about the stale image sha256:...; deleted, 3 times
+      untagged stale: named by the stale index sha256:...; deleted, 2 times
+    ");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ mod archiving;
 mod audit;
 mod binary;
 mod deadline;
+mod decisions;
 mod exact_sizes;
 mod fuzzing;
 mod graph;

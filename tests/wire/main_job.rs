@@ -6,7 +6,7 @@ use ecr_cleanup::report::Outcome;
 use serde_json::{Value, json};
 use simulated_aws::{Fault, Image, SimulatedAws};
 
-use crate::support::{before_now, json_of, merciless, run_on, set, stale_digests, stale_tags, try_run, with};
+use crate::support::{before_now, decided, merciless, run_on, set, stale_digests, stale_tags, try_run, with};
 
 #[tokio::test(start_paused = true)]
 async fn deletes_exactly_what_the_dry_run_listed_and_then_finds_nothing() {
@@ -136,14 +136,14 @@ async fn a_failing_repository_or_region_stops_no_other() {
     assert_eq!(report.outcome, Outcome::Partial);
     assert_eq!(app.tags(), set(["v3"]));
     assert_eq!((secret.tags().len(), europe.tags().len()), (3, 3));
-    let json = json_of(&report);
-    assert_eq!(json["regions"][0]["region"], "eu-west-1");
-    assert_eq!(json["regions"][0]["error"]["api"], "ecr:DescribeRepositories");
-    let unread = &json["regions"][1]["repositories"][1];
-    assert_eq!(unread["repositoryName"], "secret");
-    assert_eq!(unread["error"]["api"], "ecr:DescribeImages");
-    assert_eq!(unread["error"]["code"], "AccessDeniedException");
-    assert!(unread["error"]["message"].is_string() && unread.get("stale").is_none());
+    insta::assert_snapshot!(decided(&report), @"
+    eu-west-1: AccessDeniedException at ecr:DescribeRepositories: simulated: ecr:DescribeRepositories answers AccessDeniedException
+    us-west-2 app: keeps 1 inUse
+      v1 stale: no tagged image is kept for its age; deleted
+      v2 stale: no tagged image is kept for its age; deleted
+      v3 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    us-west-2 secret: AccessDeniedException at ecr:DescribeImages: simulated: ecr:DescribeImages answers AccessDeniedException
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +192,11 @@ async fn what_ecr_does_not_tell_keeps_an_image() {
     aws.cluster("prod").runs(&app.uri("v2"));
     let report = run_on(&aws, merciless(false)).await;
     assert_eq!(app.tags(), set(["no-push-time", "no-digest", "v2"]));
-    assert_eq!(json_of(&report)["regions"][0]["repositories"][0]["keptBecause"]["unknown"], 2);
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 1 inUse, 2 unknown
+      v1 stale: no tagged image is kept for its age; deleted
+      v2 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    ");
     assert_eq!((report.totals.images, report.totals.images_kept), (4, 3));
 }
 

@@ -8,7 +8,7 @@ use ecr_cleanup::report::{Outcome, Report};
 use serde_json::{Value, json};
 use simulated_aws::{Image, Repository, SimulatedAws};
 
-use crate::support::{before_now, json_of, push_multi_arch, run_on, set, with};
+use crate::support::{before_now, decided, json_of, push_multi_arch, run_on, set, with};
 
 /// A policy of the gallery in `events/policies`, as it is there.
 pub(crate) fn gallery(name: &str, dry_run: bool) -> Value {
@@ -220,12 +220,19 @@ async fn the_first_policy_that_matches_applies_and_none_leaves_a_repository_alon
     ]);
     let report = run_on(&aws, merciless(&policies, false)).await;
     assert_eq!([&app, &web, &tools].map(|repository| repository.tags().len()), [1, 2, 5]);
-    let repositories = json_of(&report)["regions"][0]["repositories"].clone();
-    assert_eq!(repositories[1]["keptBecause"], json!({ "policy": 5 }), "tools");
-    let applied = [0, 1, 2].map(|repository: usize| repositories[repository]["policy"].clone());
-    assert_eq!(applied, [json!(1), Value::Null, json!(2)]);
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app, policy 1: keeps 1 policy
+      v1 stale: expired by rule 1 of policy 1; deleted
+      v2 stale: expired by rule 1 of policy 1; deleted
+      v3 stale: expired by rule 1 of policy 1; deleted
+      v4 stale: expired by rule 1 of policy 1; deleted
+    us-west-2 tools, policy null: keeps 5 policy
+    us-west-2 web, policy 2: keeps 2 policy
+      v1 stale: expired by rule 1 of policy 2; deleted
+      v2 stale: expired by rule 1 of policy 2; deleted
+      v3 stale: expired by rule 1 of policy 2; deleted
+    ");
     assert!(report.warnings.is_empty() || !report.warnings.iter().any(|it| it.to_string().contains("no repository")));
-    assert_eq!(repositories[2]["stale"][0]["reason"], "expired by rule 1 of policy 2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,11 +247,15 @@ async fn a_repositorys_own_policy_is_carried_out_with_usage() {
     assert_eq!(report.outcome, Outcome::Partial);
     assert_eq!(app.tags(), set(["v1", "v4", "v5"]));
     assert_eq!((without.tags().len(), broken.tags().len()), (5, 5));
-    let repositories = json_of(&report)["regions"][0]["repositories"].clone();
-    assert_eq!(repositories[0]["stale"][0]["reason"], "expired by rule 1 of the repository's own lifecycle policy");
-    let error = repositories[1]["error"].to_string();
-    assert!(error.contains("ecr:GetLifecyclePolicy") && error.contains("rules[0].action"), "{error}");
-    assert_eq!(repositories[2]["keptBecause"], json!({ "policy": 5 }));
+    insta::assert_snapshot!(decided(&report), @r#"
+    us-west-2 app, policy "ecr": keeps 1 inUse, 2 policy
+      v1 at risk: rule 1, ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+      v1 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+      v2 stale: expired by rule 1 of the repository's own lifecycle policy; deleted
+      v3 stale: expired by rule 1 of the repository's own lifecycle policy; deleted
+    us-west-2 broken: UnexpectedResponse at ecr:GetLifecyclePolicy: `lifecyclePolicyText.rules[0].action` can't be left out; accepted: { "type": "expire" } or { "type": "transition", "targetStorageClass": "archive" }
+    us-west-2 without, policy null: keeps 5 policy
+    "#);
     assert_eq!(aws.calls_of("ecr:GetLifecyclePolicy").len(), 3, "also read for the audit, once");
 }
 

@@ -15,6 +15,7 @@ use ecr_cleanup::settings::Environment;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Image, REGION, Repository, SimulatedAws, access_key_of};
 
+use crate::decisions::decisions;
 pub use ecr_cleanup::handler::{Limits, RunError};
 
 /// The SDK's clients, with credentials of the simulated account.
@@ -110,6 +111,11 @@ pub fn set<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
 /// The report as a caller gets it.
 pub fn json_of(report: &Report) -> Value {
     serde_json::from_str(&report.to_json().unwrap()).unwrap()
+}
+
+/// What a run decided, as [`decisions`] tells it.
+pub fn decided(report: &Report) -> String {
+    decisions(&json_of(report))
 }
 
 /// Takes these keys out of a report, wherever they stand.

@@ -10,7 +10,7 @@ use ecr_cleanup::usage::FreshnessLimits;
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Service, SimulatedAws, Task};
 
-use crate::support::{Limits, clients, json_of, merciless, run_on, run_with, run_within, set};
+use crate::support::{Limits, clients, decided, json_of, merciless, run_on, run_with, run_within, set};
 
 /// Usage that is always too old, so that it is discovered again before every batch.
 fn always_stale() -> Limits {
@@ -48,14 +48,12 @@ async fn an_image_that_comes_into_use_after_the_plan_survives_while_its_batch_go
     assert_eq!((report.totals.images_skipped, report.totals.images_deleted), (1, 1));
     let skipped = report.plan.stale().find(|image| *image.image_tags == [Box::from("v1")]).unwrap();
     assert_eq!(skipped.result, ImageResult::Skipped(SkipReason::NowInUse));
-    let listed = json_of(&report)["regions"][0]["repositories"][0]["stale"].clone();
-    assert!(
-        listed
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|image| image["skippedBecause"] == "a workload uses it now, or an image that it names")
-    );
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 1 inUse
+      v1 stale: no tagged image is kept for its age; skipped, a workload uses it now, or an image that it names
+      v2 stale: no tagged image is kept for its age; deleted
+      v3 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,11 +177,7 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
             for last in first..calls.len() {
                 let stretch = calls[last].at.duration_since(calls[first].at).as_secs_f64();
                 let asked = u32::try_from(last - first + 1).unwrap();
-                // A call is counted when it arrives and not when it is made, which on a busy machine is a while later.
-                assert!(
-                    f64::from(asked) <= burst + refill * (stretch + 0.4) + 1.0,
-                    "{operations:?}: {asked} in {stretch} s"
-                );
+                assert!(f64::from(asked) <= burst + refill * stretch + 1.0, "{operations:?}: {asked} in {stretch} s");
             }
         }
     }
