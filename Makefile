@@ -20,7 +20,7 @@ CARGO_LAMBDA = PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" target/tools/sam/bin/sam
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint validate test-pages test-release bench build build-stack invoke simulated-aws fuzz clean
+.PHONY: help demo test prove lint validate test-pages test-release bench build build-stack invoke simulated-aws fuzz clean
 .PHONY: deploy deploy-cargo-lambda invoke-remote logs destroy
 
 help: ## List the targets.
@@ -30,10 +30,13 @@ demo: ## Clean a simulated company with the real function: dry, live, and once m
 	@cargo build --quiet --features second-opinions --bin ecr-cleanup --example demo
 	@cargo run --quiet --features second-opinions --example demo
 
-test: .venv/tools ## Run all tests, against the simulated account and against moto; check the templates and policies.
+test: .venv/tools ## Run all tests, and a share of the proof's cases, chosen by PROOF_SEED=; check templates and policies.
 	cargo test --workspace --features second-opinions
 	.venv/bin/cfn-lint infra/*.yaml
 	.venv/bin/python tests/infra/check.py
+
+prove: ## Run all tests, with every case of the proof: every call with every fault, every moment, a thousand moving worlds.
+	@PROOF=whole $(MAKE) --no-print-directory test
 
 lint: ## Check formatting, lints and documentation.
 	cargo fmt --all --check

@@ -6,15 +6,15 @@ use ecr_cleanup_core::plan::ImageResult;
 use ecr_cleanup_core::report::{Outcome, Report};
 use simulated_aws::{Fault, Image, SimulatedAws};
 
-use crate::support::{json_of, merciless, run_on, set};
+use crate::support::{decided, merciless, run_on, set};
 
 fn results(report: &Report) -> BTreeMap<String, ImageResult> {
     report.plan.stale().map(|image| (image.image_digest.to_string(), image.result.clone())).collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn deletes_by_digest_alone_in_full_batches() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(251);
     aws.cluster("prod").runs(&app.uri("v251"));
     let report = run_on(&aws, merciless(false)).await;
@@ -27,9 +27,9 @@ async fn deletes_by_digest_alone_in_full_batches() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_image_goes_with_all_its_tags_and_counts_once() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(1);
     app.push(Image::tagged("a").and_tag("b").and_tag("c").days_old(9.0));
     aws.cluster("prod").runs(&app.uri("v1"));
@@ -38,9 +38,9 @@ async fn an_image_goes_with_all_its_tags_and_counts_once() {
     assert_eq!(app.tags(), set(["v1"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failures_in_a_successful_answer_are_told_image_by_image() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(6);
     aws.cluster("prod").runs(&app.uri("v6"));
     let codes =
@@ -63,21 +63,23 @@ async fn failures_in_a_successful_answer_are_told_image_by_image() {
     assert_eq!((report.totals.images_failed, report.totals.images_deleted), (2, 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failed_image_is_in_the_report_with_code_and_reason() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     aws.cluster("prod").runs(&app.uri("v2"));
     aws.inject(Fault::image_failures([(app.digest_of("v1").as_str(), "KmsError")]));
     let report = run_on(&aws, merciless(false)).await;
-    let image = &json_of(&report)["regions"][0]["repositories"][0]["stale"][0];
-    assert_eq!(image["result"], "failed");
-    assert_eq!((&image["failureCode"], &image["failureReason"]), (&"KmsError".into(), &"simulated".into()));
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 1 inUse
+      v1 stale: no tagged image is kept for its age; failed, KmsError, simulated
+      v2 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    ");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_repository_whose_deletes_are_denied_stops_no_other() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let locked = aws.repository("locked").daily_builds(150);
     let open = aws.repository("open").daily_builds(2);
     aws.cluster("prod").runs(&open.uri("v2"));
@@ -91,9 +93,9 @@ async fn a_repository_whose_deletes_are_denied_stops_no_other() {
     assert_eq!(calls.len(), 2, "a repository that denies one batch is not asked again");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_repository_that_vanishes_takes_its_images_along() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(150);
     aws.cluster("prod").runs("nginx");
     aws.inject(Fault::error("ecr:BatchDeleteImage", 400, "RepositoryNotFoundException").after(1));
@@ -103,9 +105,9 @@ async fn a_repository_that_vanishes_takes_its_images_along() {
     assert_eq!(app.digests().len(), 50);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_index_goes_before_what_it_names() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(1);
     // Tagged, so that they are stale in their own right and only the order of the calls decides.
     let children = ["amd64", "arm64"].map(|platform| Image::tagged(platform).days_old(9.0));
@@ -118,9 +120,9 @@ async fn an_index_goes_before_what_it_names() {
     assert_eq!(aws.calls_of("ecr:BatchDeleteImage").len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_untagged_children_of_an_index_stay_with_it() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(1);
     let children = [Image::untagged().days_old(90.0), Image::untagged().days_old(90.0)];
     let index = Image::index_of(&children).and_tag("multi").days_old(90.0);
@@ -132,9 +134,9 @@ async fn the_untagged_children_of_an_index_stay_with_it() {
     assert_eq!(app.digests().len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn throttled_and_failing_calls_are_made_again() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs(&app.uri("v3"));
     aws.inject(Fault::error("ecr:BatchDeleteImage", 400, "ThrottlingException").times(1));

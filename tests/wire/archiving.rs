@@ -1,21 +1,18 @@
 //! Policies that move images to archive storage, and what becomes of them there.
 
-use crate::support::run;
 use ecr_cleanup::aws::Haste;
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::run::Limits;
 use ecr_cleanup_core::plan::ImageResult;
 use ecr_cleanup_core::report::Outcome;
-use ecr_cleanup_core::settings::Environment;
-use serde_json::{Value, json};
+use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws};
 
-use crate::policies::{archive, expire, gallery, merciless, one_rule, repository_of, unpulled};
-use crate::support::{push_multi_arch, run_on, set, stale_tags, with};
+use crate::policies::{archive, expire, gallery, merciless, one_rule, unpulled};
+use crate::support::{Limits, clients, decided, push_multi_arch, run_on, run_with, set, stale_tags, with};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_unpulled_is_archived_and_deleted_after_ninety_days_there() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let pulled = app.push(Image::tagged("pulled").days_old(400.0).pulled_days_ago(3.0));
     let unpulled = app.push(Image::tagged("unpulled").days_old(400.0).pulled_days_ago(61.0));
@@ -26,20 +23,11 @@ async fn what_is_unpulled_is_archived_and_deleted_after_ninety_days_there() {
     aws.cluster("prod").runs("nginx");
 
     let dry = run_on(&aws, gallery("archive-then-delete", true)).await;
-    let stale = repository_of(&dry)["stale"].as_array().unwrap().clone();
-    let planned: Vec<_> =
-        stale.iter().map(|image| (&image["imageTags"][0], &image["action"], &image["reason"])).collect();
-    assert!(planned.contains(&(
-        &json!("unpulled"),
-        &json!("archive"),
-        &json!("archived by rule 1 of policy 1 (archive what was not pulled for 60 days)")
-    )));
-    assert!(planned.contains(&(
-        &json!("long-in-archive"),
-        &Value::Null,
-        &json!("expired by rule 2 of policy 1 (delete after 90 days in the archive)")
-    )));
-    assert_eq!(repository_of(&dry)["keptBecause"], json!({ "pulledRecently": 2, "policy": 2 }));
+    insta::assert_snapshot!(decided(&dry), @"
+    us-west-2 app, policy 1: keeps 2 policy, 2 pulledRecently
+      long-in-archive stale: expired by rule 2 of policy 1 (delete after 90 days in the archive); planned
+      unpulled to be archived: archived by rule 1 of policy 1 (archive what was not pulled for 60 days); planned
+    ");
     assert_eq!(dry.totals.images_stale, 2);
     assert!(dry.totals.bytes_stale < dry.totals.bytes / 3, "archive storage is billed too");
 
@@ -51,9 +39,9 @@ async fn what_is_unpulled_is_archived_and_deleted_after_ninety_days_there() {
     assert_eq!(again.totals.images_stale, 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_index_is_archived_before_its_children_and_with_what_is_about_it() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let [_, _, index] = push_multi_arch(&app, "stale", 90.0);
     app.push(Image::tagged(&Image::tag_about(&index, ".sig")).days_old(1.0));
@@ -68,10 +56,10 @@ async fn an_index_is_archived_before_its_children_and_with_what_is_about_it() {
     assert!(aws.calls_of("ecr:BatchDeleteImage").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn archiving_fails_image_by_image_or_as_a_whole() {
     let policies = one_rule(&unpulled(28), &archive());
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     app.push_all(["v1", "v2", "v3"].map(|tag| Image::tagged(tag).days_old(90.0)));
     let [first, second] = ["v1", "v2"].map(|tag| app.digest_of(tag));
@@ -103,14 +91,14 @@ async fn archiving_fails_image_by_image_or_as_a_whole() {
     assert_eq!(stale_tags(&run_on(&aws, merciless(&policies, true)).await), set(["v1", "v2", "v4", "v5"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn where_deletes_are_denied_nothing_that_was_not_tried_is_told_as_failed() {
     let untagged = json!({ "tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 0 });
     let policies = json!([{ "repositories": ["*"], "rules": [
         { "rulePriority": 1, "selection": untagged, "action": expire() },
         { "rulePriority": 2, "selection": unpulled(28), "action": archive() },
     ] }]);
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     app.push_all([Image::untagged().days_old(90.0), Image::tagged("v1").days_old(90.0)]);
     aws.cluster("prod").runs("nginx");
@@ -126,10 +114,10 @@ async fn where_deletes_are_denied_nothing_that_was_not_tried_is_told_as_failed()
     assert_eq!((totals.images_failed, totals.images_not_attempted), (1, 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_changed_in_between_is_not_archived() {
     let policies = one_rule(&unpulled(28), &archive());
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let pulled = app.push(Image::tagged("pulled").days_old(90.0));
     app.push(Image::tagged("unpulled").days_old(90.0));
@@ -142,9 +130,9 @@ async fn what_changed_in_between_is_not_archived() {
     assert!(!app.archived().contains(&pulled));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_plan_that_archives_more_than_allowed_is_refused() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     app.push_all(["v1", "v2", "v3"].map(|tag| Image::tagged(tag).days_old(90.0)));
     aws.cluster("prod").runs("nginx");
@@ -153,9 +141,9 @@ async fn a_plan_that_archives_more_than_allowed_is_refused() {
     assert!(app.archived().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_restored_lately_is_about_to_be_pulled() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     app.push(Image::tagged("restored").days_old(400.0).restored_days_ago(3.0));
     app.push(Image::tagged("restored-long-ago").days_old(400.0).restored_days_ago(33.0));
@@ -164,9 +152,9 @@ async fn what_was_restored_lately_is_about_to_be_pulled() {
     assert_eq!(app.tags(), set(["restored", "v1", "v2"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn multi_arch_images_are_archived_whole_also_beside_archived_ones() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     for (tag, days) in [("first", 99.0), ("second", 88.0)] {
         push_multi_arch(&app, tag, days);
@@ -187,10 +175,10 @@ async fn multi_arch_images_are_archived_whole_also_beside_archived_ones() {
     assert_eq!(run_on(&aws, gallery("unpulled-archived", false)).await.totals.images_stale, 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_an_archived_index_may_name_is_never_deleted_and_not_archived_while_that_is_used() {
     for (action, used, expected) in [(expire(), false, 3), (archive(), true, 3), (archive(), false, 1)] {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
         let shared = Image::untagged().days_old(99.0);
         let archived = Image::index_of([&shared]).and_tag("archived").days_old(99.0).archived_days_ago(9.0);
@@ -207,21 +195,21 @@ async fn what_an_archived_index_may_name_is_never_deleted_and_not_archived_while
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn images_are_archived_at_a_bounded_pace() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     for name in ["app", "web"] {
         let images = (0..25).map(|build| Image::tagged(&format!("v{build}")).days_old(90.0));
         aws.repository(name).push_all(images);
     }
     aws.cluster("prod").runs("nginx");
-    let clients = crate::support::clients(&aws).await.with_haste(Haste::NONE);
+    let clients = clients(&aws).await.with_haste(Haste::NONE);
     let (event, limits) = (gallery("unpulled-archived", false), Limits::until(Deadline::unknown()));
-    let report = Box::pin(run(event, &Environment::new(), &clients, limits)).await.unwrap();
+    let report = run_with(&clients, event, limits).await.unwrap();
     assert_eq!(report.totals.images_archived, 50);
     let calls = aws.calls_of("ecr:UpdateImageStorageClass");
     for (asked, call) in (1_u32..).zip(&calls) {
-        // A burst of 20, and 20 a second; one more, since a call is counted when it arrives and not when it is made.
+        // A burst of 20, and 20 a second; one more, since timers count in milliseconds.
         let seconds = call.at.duration_since(calls[0].at).as_secs_f64();
         assert!(f64::from(asked) <= 20.0 + 20.0 * seconds + 1.0, "{asked} in {seconds} s");
     }

@@ -7,9 +7,9 @@ use simulated_aws::{Fault, SimulatedAws};
 use crate::policies::{any_count, expire, one_rule, repository_of};
 use crate::support::{push_multi_arch, run_on, set};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn images_in_use_that_ecrs_own_policy_would_take_are_at_risk() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(150);
     let rules = json!({ "rules": [{
         "rulePriority": 3, "description": "keep 100", "selection": any_count(100), "action": expire(),
@@ -41,9 +41,9 @@ async fn images_in_use_that_ecrs_own_policy_would_take_are_at_risk() {
     assert_eq!((report.totals.images_at_risk, aws.calls_of("ecr:GetLifecyclePolicy").len()), (0, 0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_audit_does_not_cry_wolf_for_the_children_of_an_index() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let [amd64, ..] = push_multi_arch(&app, "v1", 90.0);
     app.set_lifecycle_policy(&json!({ "rules": [{
@@ -61,9 +61,9 @@ async fn the_audit_does_not_cry_wolf_for_the_children_of_an_index() {
     assert_eq!(repository_of(&report)["atRisk"].as_array().unwrap().len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_policy_that_can_not_be_audited_is_a_warning_and_hinders_nothing() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let [app, web] = ["app", "web"].map(|name| aws.repository(name).daily_builds(3));
     aws.cluster("prod").runs(&app.uri("v3"));
     aws.cluster("prod").runs(&web.uri("v3"));
@@ -79,9 +79,9 @@ async fn a_policy_that_can_not_be_audited_is_a_warning_and_hinders_nothing() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_untagged_index_in_use_is_at_risk_without_reading_it() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let index = push_multi_arch(&app, "moved", 10.0)[2].clone();
     app.untag("moved");

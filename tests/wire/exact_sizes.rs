@@ -16,8 +16,8 @@ fn exact(dry_run: bool) -> Value {
 }
 
 /// An account whose reading of manifests leaves no trace.
-async fn account() -> SimulatedAws {
-    let aws = SimulatedAws::start().await;
+fn account() -> SimulatedAws {
+    let aws = SimulatedAws::in_memory();
     aws.place(ACCOUNT, REGION).exclude_pull_times_of(ROLE);
     aws
 }
@@ -45,9 +45,9 @@ fn warning(report: &Report, text: &str) -> bool {
     report.warnings.iter().any(|warning| warning.to_string().contains(text))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn layers_that_images_share_are_counted_once_and_those_that_stay_not_at_all() {
-    let aws = account().await;
+    let aws = account();
     push_builds(&aws, "app");
     let report = run_on(&aws, exact(true)).await;
     assert_eq!((report.outcome.as_str(), report.totals.images_stale), ("planned", 2));
@@ -60,9 +60,9 @@ async fn layers_that_images_share_are_counted_once_and_those_that_stay_not_at_al
     assert!(report.warnings.is_empty(), "{:?}", report.warnings);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_the_setting_no_manifest_is_read() {
-    let aws = account().await;
+    let aws = account();
     push_builds(&aws, "app");
     let report = run_on(&aws, merciless(true)).await;
     assert_eq!((of(&report, 0).exact, report.totals.exact_bytes_stale), (None, None));
@@ -70,12 +70,12 @@ async fn without_the_setting_no_manifest_is_read() {
     assert!(aws.calls_of("ecr:BatchGetImage").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_an_exclusion_nothing_is_read_and_the_command_is_told() {
     let command = "`aws ecr register-pull-time-update-exclusion --principal-arn \
                    arn:aws:iam::123456789012:role/ecr-cleanup --region us-west-2`";
     for denied in [false, true] {
-        let aws = if denied { account().await } else { SimulatedAws::start().await };
+        let aws = if denied { account() } else { SimulatedAws::in_memory() };
         push_builds(&aws, "app");
         push_builds(&aws, "web");
         if denied {
@@ -91,18 +91,18 @@ async fn without_an_exclusion_nothing_is_read_and_the_command_is_told() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_can_not_be_excluded_is_told_to_run_as_somebody_else() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     push_builds(&aws, "app");
     aws.set_caller("arn:aws:iam::123456789012:root");
     let report = run_on(&aws, exact(true)).await;
     assert!(warning(&report, "run as a role or user that can be registered"), "{:?}", report.warnings);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn reading_leaves_no_trace_that_would_keep_an_image() {
-    let aws = account().await;
+    let aws = account();
     let app = push_builds(&aws, "app");
     let event = |dry_run| with(exact(dry_run), &json!({ "keepPulledWithinDays": 30 }));
     let first = run_on(&aws, event(true)).await;
@@ -115,7 +115,7 @@ async fn reading_leaves_no_trace_that_would_keep_an_image() {
     assert_eq!(app.tags(), set(["v3"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_can_not_be_known_is_left_out_and_told() {
     for (why, told) in [
         ("refused", "KmsError"),
@@ -124,7 +124,7 @@ async fn what_can_not_be_known_is_left_out_and_told() {
         ("unnamed", "1 of its images have no digest"),
         ("schema 1", "is not that of an image"),
     ] {
-        let aws = account().await;
+        let aws = account();
         let app = push_builds(&aws, "app");
         push_builds(&aws, "web");
         match why {
@@ -149,9 +149,9 @@ async fn what_can_not_be_known_is_left_out_and_told() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_live_run_tells_what_it_freed_where_all_went() {
-    let aws = account().await;
+    let aws = account();
     push_builds(&aws, "app");
     push_builds(&aws, "web");
     let report = run_on(&aws, exact(false)).await;
@@ -161,7 +161,7 @@ async fn a_live_run_tells_what_it_freed_where_all_went() {
     assert_eq!(repositories[0]["exactBytesDeleted"], FREED);
     assert_eq!(json["totals"]["exactBytesDeleted"], 2 * FREED);
 
-    let aws = account().await;
+    let aws = account();
     let app = push_builds(&aws, "app");
     push_builds(&aws, "web");
     let failing = app.digest_of("v1");
@@ -173,9 +173,9 @@ async fn a_live_run_tells_what_it_freed_where_all_went() {
     assert_eq!(json["totals"]["exactBytesStale"], 2 * FREED, "what was planned");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_a_failed_image_shares_with_the_deleted_is_not_guessed() {
-    let aws = account().await;
+    let aws = account();
     let app = push_builds(&aws, "app");
     aws.inject(Fault::image_failures([(app.digest_of("v1").as_str(), "KmsError")]));
     let report = run_on(&aws, exact(false)).await;
@@ -184,9 +184,9 @@ async fn what_a_failed_image_shares_with_the_deleted_is_not_guessed() {
     assert_eq!((report.totals.exact_bytes_deleted, report.totals.exact_monthly_saving_usd), (None, None));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_goes_to_the_archive_frees_nothing_and_holds_its_layers() {
-    let aws = account().await;
+    let aws = account();
     push_builds(&aws, "app");
     let rule = |priority: u32, pattern: &str, action: Value| {
         json!({
@@ -206,9 +206,9 @@ async fn what_goes_to_the_archive_frees_nothing_and_holds_its_layers() {
     assert_eq!(report.totals.exact_bytes_stale, Some(1 + CONFIG_SIZE), "the tool is archived with v2");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_what_has_anything_to_delete_is_read_a_hundred_images_a_call() {
-    let aws = account().await;
+    let aws = account();
     let app = aws.repository("app").daily_builds(250);
     aws.repository("clean").push(Image::tagged("v1").days_old(1.0));
     aws.cluster("prod").runs(&app.uri("v250"));
@@ -221,9 +221,9 @@ async fn only_what_has_anything_to_delete_is_read_a_hundred_images_a_call() {
     assert_eq!((asked.len(), asked.iter().sum::<usize>()), (3, 250));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn of_a_multi_arch_image_its_platforms_are_counted() {
-    let aws = account().await;
+    let aws = account();
     let app = aws.repository("app");
     let platform = |layer| Image::of_layers(&[("shared", 1_000), (layer, 7)]).days_old(9.0);
     let (amd64, arm64, other) = (platform("amd64"), platform("arm64"), platform("other").and_tag("other"));
@@ -235,9 +235,9 @@ async fn of_a_multi_arch_image_its_platforms_are_counted() {
     assert_eq!(report.totals.exact_bytes_stale, Some(2 * (7 + CONFIG_SIZE)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn real_manifests_are_counted_as_they_say() {
-    let aws = account().await;
+    let aws = account();
     let sample = aws.repository("sample");
     crate::real_manifests::push_all(&sample);
     aws.cluster("prod").runs(&sample.uri_by_digest(&crate::real_manifests::digest_of("docker-multi")));

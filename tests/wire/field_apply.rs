@@ -17,13 +17,13 @@ fn results(report: &Report) -> BTreeMap<&'static str, usize> {
 }
 
 async fn six_builds() -> (SimulatedAws, simulated_aws::Repository) {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(6);
     aws.cluster("prod").runs(&app.uri("v6"));
     (aws, app)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn images_whose_delete_was_answered_too_late_count_as_deleted() {
     let (aws, app) = six_builds().await;
     aws.inject(Fault::lost_answer("ecr:BatchDeleteImage").times(1));
@@ -33,7 +33,7 @@ async fn images_whose_delete_was_answered_too_late_count_as_deleted() {
     assert_eq!(app.digests().len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn images_whose_delete_was_never_answered_are_looked_for_and_count_as_deleted() {
     let (aws, app) = six_builds().await;
     aws.inject(Fault::lost_answer("ecr:BatchDeleteImage"));
@@ -43,7 +43,7 @@ async fn images_whose_delete_was_never_answered_are_looked_for_and_count_as_dele
     assert_eq!(app.digests().len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn images_whose_delete_never_arrived_are_told_as_failed() {
     let (aws, app) = six_builds().await;
     aws.inject(Fault::error("ecr:BatchDeleteImage", 500, "ServerException"));
@@ -52,7 +52,7 @@ async fn images_whose_delete_never_arrived_are_told_as_failed() {
     assert_eq!((report.outcome, app.digests().len()), (Outcome::Partial, 6));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_image_that_somebody_else_deleted_is_told_as_gone() {
     let (aws, app) = six_builds().await;
     let gone = app.digest_of("v1");
@@ -61,7 +61,7 @@ async fn an_image_that_somebody_else_deleted_is_told_as_gone() {
     assert_eq!(results(&report), BTreeMap::from([("deleted", 4), ("gone", 1)]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_repository_that_the_role_may_not_delete_from_is_told_and_fails_nothing() {
     let (aws, app) = six_builds().await;
     let team = aws.repository("team/app").daily_builds(4);
@@ -76,7 +76,7 @@ async fn a_repository_that_the_role_may_not_delete_from_is_told_and_fails_nothin
     assert!(warning.message.contains("app in us-west-2"), "{warning}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn archiving_that_the_role_may_not_do_is_told_and_fails_nothing() {
     let (aws, _) = six_builds().await;
     aws.inject(Fault::denied("ecr:UpdateImageStorageClass"));

@@ -7,12 +7,7 @@ use ecr_cleanup_core::report::{Outcome, Report};
 use serde_json::json;
 use simulated_aws::{Fault, Image, SimulatedAws, Task};
 
-use crate::support::{json_of, merciless, push_multi_arch, run_on, set, stale_digests, with};
-
-/// What is counted as kept for a reason in the only repository.
-fn kept_because(report: &Report, reason: &str) -> u64 {
-    json_of(report)["regions"][0]["repositories"][0]["keptBecause"][reason].as_u64().unwrap_or_default()
-}
+use crate::support::{decided, merciless, push_multi_arch, run_on, set, stale_digests, with};
 
 /// A live run without mercy that meets no failure and no refusal.
 async fn clean(aws: &SimulatedAws) -> Report {
@@ -22,9 +17,9 @@ async fn clean(aws: &SimulatedAws) -> Report {
     report
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn children_of_a_kept_index_stay_while_junk_goes() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let kept = push_multi_arch(&app, "v1", 90.0);
     let junk = app.push(Image::untagged().days_old(90.0));
@@ -32,26 +27,34 @@ async fn children_of_a_kept_index_stay_while_junk_goes() {
     let report = clean(&aws).await;
     assert_eq!(stale_digests(&report), [junk].into());
     assert_eq!(app.digests(), kept.into());
-    assert_eq!((kept_because(&report, "inUse"), kept_because(&report, "childOfKept")), (1, 2));
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 2 childOfKept, 1 inUse
+      untagged stale: untagged; deleted
+      v1 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    ");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_running_child_keeps_its_index_and_its_siblings() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let kept = push_multi_arch(&app, "v1", 90.0);
     push_multi_arch(&app, "v2", 90.0);
     aws.cluster("prod").runs(&app.uri_by_digest(&kept[1]));
     let report = clean(&aws).await;
     assert_eq!(app.digests(), kept.into());
-    let reasons = ["inUse", "parentOfInUse", "childOfKept"].map(|reason| kept_because(&report, reason));
-    assert_eq!(reasons, [1, 1, 1]);
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 1 childOfKept, 1 inUse, 1 parentOfInUse
+      untagged only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+      untagged stale: named by the stale index sha256:...; deleted, 2 times
+      v2 stale: no tagged image is kept for its age; deleted
+    ");
     assert_eq!(report.totals.images_in_use, 1, "parents and children are not counted");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_shared_child_stays_and_the_stale_index_goes_with_its_own() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let [shared, own, of_kept] = [90.0; 3].map(|days| Image::untagged().days_old(days));
     let kept = Image::index_of([&shared, &of_kept]).and_tag("kept").days_old(90.0);
@@ -64,12 +67,12 @@ async fn a_shared_child_stays_and_the_stale_index_goes_with_its_own() {
     assert_eq!(app.digests().len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stale_index_goes_whole_in_one_run() {
     for list_of in
         [|children: &[Image]| Image::index_of(children), |children: &[Image]| Image::manifest_list_of(children)]
     {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
         let platforms = [1.0, 2.0].map(|days| Image::untagged().days_old(days).size(1 << 30));
         let index = list_of(&platforms).and_tag("v1").days_old(90.0);
@@ -85,9 +88,9 @@ async fn a_stale_index_goes_whole_in_one_run() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nested_indexes_stay_whole_or_go_whole_depth_by_depth() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let push_nested = |tag: &str| {
         let leaves = [90.0, 90.0].map(|days| Image::untagged().days_old(days));
@@ -113,9 +116,9 @@ async fn nested_indexes_stay_whole_or_go_whole_depth_by_depth() {
     assert_eq!(batches, [1, 2, 1]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_broken_manifest_keeps_what_it_may_name_and_nothing_else() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let media_type = "application/vnd.oci.image.index.v1+json";
     let broken =
@@ -130,7 +133,13 @@ async fn a_broken_manifest_keeps_what_it_may_name_and_nothing_else() {
     assert_eq!(app.tags(), set(["broken", "older"]));
     assert!(app.digests().contains(&untagged));
     assert!(other.digests().is_empty());
-    assert_eq!(kept_because(&report, "unreadable"), 3);
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 3 unreadable
+      younger stale: no tagged image is kept for its age; deleted
+    us-west-2 other: keeps nothing
+      untagged stale: named by the stale index sha256:...; deleted, 2 times
+      v1 stale: no tagged image is kept for its age; deleted
+    ");
     let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(
         warnings.iter().any(|warning| warning.contains(&broken) && warning.contains("not an index")),
@@ -138,9 +147,9 @@ async fn a_broken_manifest_keeps_what_it_may_name_and_nothing_else() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn denied_manifests_keep_what_they_may_name_in_their_repository_alone() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let kept = push_multi_arch(&app, "v1", 90.0);
     app.push(Image::tagged("younger").days_old(9.0));
@@ -152,19 +161,22 @@ async fn denied_manifests_keep_what_they_may_name_in_their_repository_alone() {
     assert_eq!(report.outcome, Outcome::Partial);
     assert_eq!(app.digests(), kept.into());
     assert!(other.digests().is_empty());
-    let told = &json_of(&report)["regions"][0]["repositories"][0];
-    assert_eq!(told["keptBecause"], json!({ "unreadable": 3 }));
-    assert_eq!(told["unfetchedManifests"]["indexes"], 1);
-    assert_eq!(told["unfetchedManifests"]["error"]["api"], "ecr:BatchGetImage");
-    assert_eq!(told["unfetchedManifests"]["error"]["code"], "AccessDeniedException");
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 3 unreadable
+    us-west-2 app: 1 indexes not read, AccessDeniedException at ecr:BatchGetImage: simulated: ecr:BatchGetImage answers AccessDeniedException
+      younger stale: no tagged image is kept for its age; deleted
+    us-west-2 other: keeps nothing
+      untagged stale: named by the stale index sha256:...; deleted, 2 times
+      v1 stale: no tagged image is kept for its age; deleted
+    ");
     let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.iter().any(|warning| warning.contains("grant ecr:BatchGetImage")), "{warnings:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_manifest_that_ecr_withholds_does_not_hide_the_others() {
     for (code, outcome) in [("KmsError", Outcome::Partial), ("ImageNotFound", Outcome::Completed)] {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
         let withheld = push_multi_arch(&app, "v1", 90.0);
         let read = push_multi_arch(&app, "v2", 10.0);
@@ -178,9 +190,9 @@ async fn one_manifest_that_ecr_withholds_does_not_hide_the_others() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_an_answer_leaves_out_is_not_taken_for_childless() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let kept = push_multi_arch(&app, "v1", 90.0);
     aws.cluster("prod").runs(&app.uri_by_digest(&kept[0]));
@@ -189,9 +201,9 @@ async fn what_an_answer_leaves_out_is_not_taken_for_childless() {
     assert_eq!((report.outcome, app.digests()), (Outcome::Partial, kept.into()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_archived_index_keeps_its_children() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let kept = push_multi_arch(&app, "v1", 90.0);
     app.archive(&kept[2]);
@@ -201,9 +213,9 @@ async fn an_archived_index_keeps_its_children() {
     assert_eq!(app.digests(), kept.into());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_about_an_image_follows_it_both_ways() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     for (tag, days) in [("kept", 400.0), ("stale", 300.0)] {
         let [amd64, _, index] = push_multi_arch(&app, tag, days);
@@ -223,12 +235,22 @@ async fn what_is_about_an_image_follows_it_both_ways() {
     assert_eq!(app.digests().len(), 10);
     let about_kept = |tag: &&String| tag.contains(&Image::tag_about(&app.digest_of("kept"), ""));
     assert_eq!(app.tags().iter().filter(about_kept).count(), 4);
-    assert_eq!(kept_because(&report, "referrerOfKept") + kept_because(&report, "childOfKept"), 9);
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 3 childOfKept, 1 inUse, 6 referrerOfKept
+      kept only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+      sha256-... stale: about the stale image sha256:...; deleted
+      sha256-....att stale: about the stale image sha256:...; deleted
+      sha256-....sbom stale: about the stale image sha256:...; deleted
+      sha256-....sig stale: about the stale image sha256:...; deleted
+      stale stale: no tagged image is kept for its age; deleted
+      untagged stale: about the stale image sha256:...; deleted, 3 times
+      untagged stale: named by the stale index sha256:...; deleted, 2 times
+    ");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn signatures_are_not_releases() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(10);
     for build in 1..=10 {
         let signature = Image::tag_about(&app.digest_of(&format!("v{build}")), ".sig");
@@ -245,9 +267,9 @@ async fn signatures_are_not_releases() {
     assert!(expected.iter().all(|signature| signatures.contains(signature)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_protected_tag_holds_the_image_with_all_its_tags() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     app.push(Image::tagged("latest").and_tag("sha-abc").days_old(900.0));
     app.push(Image::tagged("not-latest-really").days_old(1.0));
@@ -256,9 +278,9 @@ async fn one_protected_tag_holds_the_image_with_all_its_tags() {
     assert_eq!(app.tags(), set(["latest", "sha-abc"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_tagged_child_stays_with_its_index_and_is_judged_for_itself_without_it() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     for tag in ["kept", "stale"] {
         let child = Image::tagged(&format!("{tag}-amd64")).days_old(90.0);
@@ -274,9 +296,9 @@ async fn a_tagged_child_stays_with_its_index_and_is_judged_for_itself_without_it
     assert_eq!(app.tags(), set(["kept", "kept-amd64", "used", "used-amd64"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_about_an_image_that_is_not_there_is_kept_or_counts_as_untagged() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let elsewhere = Image::untagged();
     let by_tag = Image::tag_about(elsewhere.digest(), ".sig");
@@ -289,9 +311,9 @@ async fn what_is_about_an_image_that_is_not_there_is_kept_or_counts_as_untagged(
     assert!(app.digests().contains(&young));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn newer_builds_never_evict_what_runs() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let running = push_multi_arch(&app, "v1", 400.0);
     for build in 0..150 {
@@ -304,9 +326,9 @@ async fn newer_builds_never_evict_what_runs() {
     assert_eq!(app.tags().len(), 101);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn manifests_are_read_only_where_the_decision_needs_them() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let kept = aws.repository("kept");
     push_multi_arch(&kept, "v1", 9.0);
     let plain = aws.repository("plain").daily_builds(9);
@@ -321,9 +343,9 @@ async fn manifests_are_read_only_where_the_decision_needs_them() {
     assert_eq!(aws.calls_of("ecr:ListPullTimeUpdateExclusions").len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_copied_signature_is_about_what_its_tag_names_too() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     // Its manifest names the image that it was copied with: one that goes, and one that is not here.
     for (subject, used) in [(app.digest_of("v1"), "v2"), (Image::untagged().digest().to_owned(), "v2")] {
@@ -335,9 +357,9 @@ async fn a_copied_signature_is_about_what_its_tag_names_too() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_that_is_about_another_by_some_tags_displaces_no_release() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     let signature = Image::tag_about(&app.digest_of("v1"), ".sig");
     app.push(Image::tagged("signature-latest").and_tag(&signature).days_old(0.5));
@@ -346,12 +368,12 @@ async fn one_that_is_about_another_by_some_tags_displaces_no_release() {
     assert_eq!(app.tags(), set(["v3", "signature-latest", signature.as_str()]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_what_a_use_alone_holds_is_told_so() {
     let held = |report: &Report| -> BTreeSet<String> {
         report.plan.decided().flat_map(|decided| &decided.held).map(|image| image.image_digest.to_string()).collect()
     };
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let [old, young] = [("old", 400.0), ("young", 1.0)].map(|(tag, days)| {
         let platform = Image::untagged().days_old(days);

@@ -1,4 +1,5 @@
-//! The function against the simulated account: the unchanged SDK, on the wire.
+//! The function against the simulated account: the unchanged SDK in memory, and on the wire where a process of its own
+//! or the wire itself is what counts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
 
@@ -7,11 +8,13 @@ mod archiving;
 mod audit;
 mod binary;
 mod deadline;
+mod decisions;
 mod exact_sizes;
 mod field_apply;
 mod fuzzing;
 mod graph;
 mod main_job;
+mod on_the_wire;
 mod parts;
 mod permissions;
 mod policies;

@@ -6,11 +6,11 @@ use ecr_cleanup_core::report::Outcome;
 use serde_json::{Value, json};
 use simulated_aws::{Fault, Image, SimulatedAws};
 
-use crate::support::{json_of, merciless, run_on, set, stale_digests, stale_tags, try_run, with};
+use crate::support::{before_now, decided, merciless, run_on, set, stale_digests, stale_tags, try_run, with};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn deletes_exactly_what_the_dry_run_listed_and_then_finds_nothing() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(10);
     app.push(Image::untagged().days_old(40.0));
     app.push(Image::untagged().days_old(2.0));
@@ -37,9 +37,9 @@ async fn deletes_exactly_what_the_dry_run_listed_and_then_finds_nothing() {
     assert_eq!((again.outcome, again.totals.images_stale), (Outcome::Completed, 0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn writes_nothing_without_an_explicit_false() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(200);
     aws.cluster("prod").runs(&app.uri("v1"));
     for event in [
@@ -64,9 +64,9 @@ async fn writes_nothing_without_an_explicit_false() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn reads_full_pages_to_the_last_one() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2_001);
     for number in 0..1_000 {
         _ = aws.repository(&format!("empty-{number}"));
@@ -105,9 +105,9 @@ async fn reads_full_pages_to_the_last_one() {
     assert_eq!(aws.calls().len(), 2 + 1_003 + 1 + 2 + 1 + 1 + 1 + others.len(), "and no call besides");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn reads_repositories_and_regions_at_once_within_bounds() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     for region in ["us-west-2", "eu-west-1"] {
         for number in 0..40 {
             aws.region(region).repository(&format!("app-{number}")).push(Image::tagged("v1"));
@@ -122,9 +122,9 @@ async fn reads_repositories_and_regions_at_once_within_bounds() {
     assert!(first_region_ends > 40, "the regions take turns, none waits for the other");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failing_repository_or_region_stops_no_other() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     let secret = aws.repository("secret").daily_builds(3);
     let europe = aws.region("eu-west-1").repository("app").daily_builds(3);
@@ -136,19 +136,19 @@ async fn a_failing_repository_or_region_stops_no_other() {
     assert_eq!(report.outcome, Outcome::Partial);
     assert_eq!(app.tags(), set(["v3"]));
     assert_eq!((secret.tags().len(), europe.tags().len()), (3, 3));
-    let json = json_of(&report);
-    assert_eq!(json["regions"][0]["region"], "eu-west-1");
-    assert_eq!(json["regions"][0]["error"]["api"], "ecr:DescribeRepositories");
-    let unread = &json["regions"][1]["repositories"][1];
-    assert_eq!(unread["repositoryName"], "secret");
-    assert_eq!(unread["error"]["api"], "ecr:DescribeImages");
-    assert_eq!(unread["error"]["code"], "AccessDeniedException");
-    assert!(unread["error"]["message"].is_string() && unread.get("stale").is_none());
+    insta::assert_snapshot!(decided(&report), @"
+    eu-west-1: AccessDeniedException at ecr:DescribeRepositories: simulated: ecr:DescribeRepositories answers AccessDeniedException
+    us-west-2 app: keeps 1 inUse
+      v1 stale: no tagged image is kept for its age; deleted
+      v2 stale: no tagged image is kept for its age; deleted
+      v3 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    us-west-2 secret: AccessDeniedException at ecr:DescribeImages: simulated: ecr:DescribeImages answers AccessDeniedException
+    ");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_listing_that_breaks_off_is_not_taken_for_complete() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2_100);
     aws.cluster("prod").runs(&app.uri("v2100"));
     aws.inject(Fault::repeated_token("ecr:DescribeImages").after(1));
@@ -157,9 +157,9 @@ async fn a_listing_that_breaks_off_is_not_taken_for_complete() {
     assert_eq!(app.digests().len(), 2_100);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_repository_deleted_in_between_is_none() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     aws.cluster("prod").runs(&app.uri("v2"));
     _ = aws.repository("short-lived");
@@ -170,9 +170,9 @@ async fn a_repository_deleted_in_between_is_none() {
     assert_eq!(app.tags(), set(["v2"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn archived_and_activating_images_are_left_alone() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     for status in ["ARCHIVED", "ACTIVATING", "FROZEN"] {
         app.push(Image::tagged(status).days_old(900.0).status(status));
@@ -183,25 +183,29 @@ async fn archived_and_activating_images_are_left_alone() {
     assert_eq!(app.tags(), set(["ARCHIVED", "ACTIVATING", "FROZEN", "v2"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_ecr_does_not_tell_keeps_an_image() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     app.push(Image::tagged("no-push-time").days_old(900.0).without("imagePushedAt"));
     app.push(Image::tagged("no-digest").days_old(900.0).without("imageDigest"));
     aws.cluster("prod").runs(&app.uri("v2"));
     let report = run_on(&aws, merciless(false)).await;
     assert_eq!(app.tags(), set(["no-push-time", "no-digest", "v2"]));
-    assert_eq!(json_of(&report)["regions"][0]["repositories"][0]["keptBecause"]["unknown"], 2);
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 1 inUse, 2 unknown
+      v1 stale: no tagged image is kept for its age; deleted
+      v2 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    ");
     assert_eq!((report.totals.images, report.totals.images_kept), (4, 3));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_delayed_retry_is_no_more_eager_than_the_run_it_repeats() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(10);
     aws.cluster("prod").runs(&app.uri("v10"));
-    let sent_at = (chrono::Utc::now() - chrono::TimeDelta::hours(5 * 24 - 12)).to_rfc3339();
+    let sent_at = before_now(&aws, Duration::from_hours(5 * 24 - 12));
     let event = json!({ "detail-type": "Scheduled Event", "source": "aws.scheduler", "time": sent_at,
                         "detail": with(merciless(false), &json!({ "imagesToKeep": 2 })) });
     let report = run_on(&aws, event).await;
@@ -214,9 +218,9 @@ async fn a_delayed_retry_is_no_more_eager_than_the_run_it_repeats() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn only_the_named_regions_and_repositories_are_cleaned() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     let base = aws.repository("base/debian").daily_builds(2);
     let web = aws.repository("web").daily_builds(2);
@@ -232,9 +236,9 @@ async fn only_the_named_regions_and_repositories_are_cleaned() {
     assert!(aws.calls_of("ecr:DescribeRepositories").iter().all(|call| call.region == "us-west-2"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_enabled_regions_are_cleaned_and_no_disabled_one_is_asked() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let mut repositories = Vec::new();
     for number in 1..=60 {
         repositories.push(aws.region(&format!("test-west-{number}")).repository("app").daily_builds(1));
@@ -247,9 +251,9 @@ async fn all_enabled_regions_are_cleaned_and_no_disabled_one_is_asked() {
     assert!(aws.calls().iter().all(|call| call.region != "ap-east-1"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_accounts_registry_is_not_ours() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let ours = aws.repository("app").daily_builds(2);
     let theirs = aws.place("999999999999", "us-west-2").repository("app").daily_builds(2);
     aws.cluster("prod").runs(&theirs.uri("v1"));
@@ -259,9 +263,9 @@ async fn another_accounts_registry_is_not_ours() {
     assert_eq!(theirs.tags().len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_plan_larger_than_allowed_is_refused_whole() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(6);
     aws.cluster("prod").runs(&app.uri("v6"));
     let limited = |limit: u32| with(merciless(false), &json!({ "maxDeletions": limit }));
@@ -272,9 +276,9 @@ async fn a_plan_larger_than_allowed_is_refused_whole() {
     assert_eq!(app.tags(), set(["v6"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_empty_account_is_clean() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let report = try_run(&aws, json!({ "dryRun": false })).await.unwrap();
     assert_eq!((report.outcome, report.totals.images), (Outcome::Completed, 0));
 }

@@ -36,7 +36,7 @@ async fn run_in_parts(aws: &SimulatedAws, event: Value) -> Report {
 
 /// Something of everything that a part may have to tell another.
 async fn found() -> SimulatedAws {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let place = aws.place(ACCOUNT, REGION);
     let app = aws.repository("app").daily_builds(6);
     app.set_lifecycle_policy(&json!({ "rules": [{
@@ -64,7 +64,7 @@ async fn found() -> SimulatedAws {
     aws
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_reports_the_same_whether_its_parts_share_a_process_or_pass_files_on() {
     let aws = found().await;
     let event = with(merciless(true), &json!({ "inUseImages": ["nginx:1"] }));
@@ -82,7 +82,7 @@ async fn a_run_reports_the_same_whether_its_parts_share_a_process_or_pass_files_
     assert_eq!(aws.repository("app").tags(), set(["multi-used", "v1", "v2"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_could_not_be_read_is_passed_on_as_what_it_is() {
     let aws = found().await;
     aws.inject(Fault::denied("ecs:ListTasks"));

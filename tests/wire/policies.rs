@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use ecr_cleanup_core::report::{Outcome, Report};
 use serde_json::{Value, json};
 use simulated_aws::{Image, Repository, SimulatedAws};
 
-use crate::support::{json_of, push_multi_arch, run_on, set, with};
+use crate::support::{before_now, decided, json_of, push_multi_arch, run_on, set, with};
 
 /// A policy of the gallery in `events/policies`, as it is there.
 pub(crate) fn gallery(name: &str, dry_run: bool) -> Value {
@@ -45,9 +46,9 @@ pub(crate) fn repository_of(report: &Report) -> Value {
     json_of(report)["regions"][0]["repositories"][0].clone()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn five_snapshots_ten_others_and_latest_stay() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     for build in 1..=20 {
         app.push(Image::tagged(&format!("1.{build}-SNAPSHOT")).days_old(f64::from(30 - build)));
@@ -67,7 +68,7 @@ async fn five_snapshots_ten_others_and_latest_stay() {
     assert_eq!(app.digests().len(), 5 + 10 + 2 + 2 + 1, "the children of 1.21 are untagged, and stay with it");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_gallery_does_what_the_readme_says() {
     type Push = fn(&Repository);
     let cases: [(&str, Push, &[&str]); 4] = [
@@ -112,7 +113,7 @@ async fn the_gallery_does_what_the_readme_says() {
         ),
     ];
     for (name, push, left) in cases {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
         push(&app);
         aws.cluster("prod").runs("nginx");
@@ -130,13 +131,13 @@ async fn the_gallery_does_what_the_readme_says() {
     assert_eq!(files.len(), 8, "a policy without a case here");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_readmes_example_is_one_that_works() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let (_, example) = readme.split_once("\n    { \"policies\"").expect("the README has an example");
     let (example, _) = example.split_once("\n\n").unwrap();
     let event: Value = serde_json::from_str(&format!("{{ \"policies\"{example}")).unwrap();
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let web = aws.repository("web/shop");
     web.push_all((1..=7).map(|build| Image::tagged(&format!("{build}-SNAPSHOT")).days_old(99.0 - f64::from(build))));
     web.push(Image::tagged("1.0").days_old(61.0));
@@ -148,7 +149,7 @@ async fn the_readmes_example_is_one_that_works() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_runs_never_expires_under_any_policy() {
     let policies = [
         one_rule(&any_count(0), &expire()),
@@ -162,7 +163,7 @@ async fn what_runs_never_expires_under_any_policy() {
         json!([{ "repositories": ["*"], "rules": "ecr" }]),
     ];
     for policies in policies {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
         let by_tag = push_multi_arch(&app, "by-tag", 900.0);
         let by_child = push_multi_arch(&app, "by-child", 900.0);
@@ -184,7 +185,7 @@ async fn what_runs_never_expires_under_any_policy() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_protection_is_on_top_of_a_policy() {
     let policies = one_rule(&any_count(0), &expire());
     for (more, kept) in [
@@ -195,11 +196,11 @@ async fn each_protection_is_on_top_of_a_policy() {
         (json!({ "keepPulledWithinDays": 30 }), set(["v2"])),
         (json!({ "keepPushedWithinDays": 1 }), set(["v3"])),
     ] {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app").daily_builds(3);
         app.pull(&app.digest_of("v2"));
         aws.cluster("prod").runs("nginx");
-        let sent_at = (chrono::Utc::now() - chrono::TimeDelta::seconds(60)).to_rfc3339();
+        let sent_at = before_now(&aws, Duration::from_mins(1));
         let detail = with(merciless(&policies, false), &more);
         let event = json!({ "detail-type": "x", "source": "x", "time": sent_at, "detail": detail });
         run_on(&aws, event).await;
@@ -207,9 +208,9 @@ async fn each_protection_is_on_top_of_a_policy() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_first_policy_that_matches_applies_and_none_leaves_a_repository_alone() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let [app, web, tools] = ["app", "web", "tools"].map(|name| aws.repository(name).daily_builds(5));
     aws.cluster("prod").runs("nginx");
     let rules = |number| one_rule(&any_count(number), &expire())[0]["rules"].clone();
@@ -219,17 +220,24 @@ async fn the_first_policy_that_matches_applies_and_none_leaves_a_repository_alon
     ]);
     let report = run_on(&aws, merciless(&policies, false)).await;
     assert_eq!([&app, &web, &tools].map(|repository| repository.tags().len()), [1, 2, 5]);
-    let repositories = json_of(&report)["regions"][0]["repositories"].clone();
-    assert_eq!(repositories[1]["keptBecause"], json!({ "policy": 5 }), "tools");
-    let applied = [0, 1, 2].map(|repository: usize| repositories[repository]["policy"].clone());
-    assert_eq!(applied, [json!(1), Value::Null, json!(2)]);
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app, policy 1: keeps 1 policy
+      v1 stale: expired by rule 1 of policy 1; deleted
+      v2 stale: expired by rule 1 of policy 1; deleted
+      v3 stale: expired by rule 1 of policy 1; deleted
+      v4 stale: expired by rule 1 of policy 1; deleted
+    us-west-2 tools, policy null: keeps 5 policy
+    us-west-2 web, policy 2: keeps 2 policy
+      v1 stale: expired by rule 1 of policy 2; deleted
+      v2 stale: expired by rule 1 of policy 2; deleted
+      v3 stale: expired by rule 1 of policy 2; deleted
+    ");
     assert!(report.warnings.is_empty() || !report.warnings.iter().any(|it| it.to_string().contains("no repository")));
-    assert_eq!(repositories[2]["stale"][0]["reason"], "expired by rule 1 of policy 2");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_repositorys_own_policy_is_carried_out_with_usage() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let [app, without, broken] = ["app", "without", "broken"].map(|name| aws.repository(name).daily_builds(5));
     let rules = one_rule(&any_count(2), &expire())[0]["rules"].clone();
     app.set_lifecycle_policy(&json!({ "rules": rules }));
@@ -239,17 +247,21 @@ async fn a_repositorys_own_policy_is_carried_out_with_usage() {
     assert_eq!(report.outcome, Outcome::Partial);
     assert_eq!(app.tags(), set(["v1", "v4", "v5"]));
     assert_eq!((without.tags().len(), broken.tags().len()), (5, 5));
-    let repositories = json_of(&report)["regions"][0]["repositories"].clone();
-    assert_eq!(repositories[0]["stale"][0]["reason"], "expired by rule 1 of the repository's own lifecycle policy");
-    let error = repositories[1]["error"].to_string();
-    assert!(error.contains("ecr:GetLifecyclePolicy") && error.contains("rules[0].action"), "{error}");
-    assert_eq!(repositories[2]["keptBecause"], json!({ "policy": 5 }));
+    insta::assert_snapshot!(decided(&report), @r#"
+    us-west-2 app, policy "ecr": keeps 1 inUse, 2 policy
+      v1 at risk: rule 1, ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+      v1 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+      v2 stale: expired by rule 1 of the repository's own lifecycle policy; deleted
+      v3 stale: expired by rule 1 of the repository's own lifecycle policy; deleted
+    us-west-2 broken: UnexpectedResponse at ecr:GetLifecyclePolicy: `lifecyclePolicyText.rules[0].action` can't be left out; accepted: { "type": "expire" } or { "type": "transition", "targetStorageClass": "archive" }
+    us-west-2 without, policy null: keeps 5 policy
+    "#);
     assert_eq!(aws.calls_of("ecr:GetLifecyclePolicy").len(), 3, "also read for the audit, once");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_policy_or_a_selection_that_matches_nothing_is_told() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     _ = aws.repository("web").daily_builds(1);
     aws.cluster("prod").runs("nginx");
     let rules = one_rule(&any_count(1), &expire())[0]["rules"].clone();

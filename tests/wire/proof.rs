@@ -1,8 +1,10 @@
 //! Nothing in use is ever deleted, whatever fails, whatever moves, and whenever the time is up.
 //!
 //! Each case is a run over a world that is the same every time, but for the one thing that goes wrong. What a failure
-//! prints names the case, and the command that repeats it alone.
+//! prints names the case, and the command that repeats it alone. `make test` looks at a share of the cases, `make prove`
+//! at all of them.
 
+mod cases;
 mod deadline;
 mod extremes;
 mod moving;

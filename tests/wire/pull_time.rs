@@ -19,10 +19,10 @@ fn daily(dry_run: bool) -> serde_json::Value {
     with(merciless(dry_run), &json!({ "keepPulledWithinDays": 30 }))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn two_dry_runs_see_the_same_plan_and_a_live_run_deletes_it() {
     for is_excluded in [true, false] {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
         push_index(&app, "stale", 40.0, 40.0);
         push_index(&app, "pulled", 40.0, 3.0);
@@ -42,12 +42,12 @@ async fn two_dry_runs_see_the_same_plan_and_a_live_run_deletes_it() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pull_of_an_index_counts_only_where_it_can_not_be_ours() {
     for (excluded, expected) in
         [(None, set([])), (Some(ROLE), set(["pulled"])), (Some("arn:aws:iam::123456789012:role/other"), set([]))]
     {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
         push_index(&app, "pulled", 3.0, 40.0);
         app.push(Image::tagged("junk").days_old(90.0));
@@ -60,9 +60,9 @@ async fn a_pull_of_an_index_counts_only_where_it_can_not_be_ours() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_warning_gives_the_command_that_registers_the_exclusion() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     push_index(&app, "v1", 40.0, 40.0);
     aws.cluster("prod").runs("nginx");
@@ -90,9 +90,9 @@ async fn a_warning_gives_the_command_that_registers_the_exclusion() {
     assert!(!warns(&run_on(&aws, daily(true)).await, "pulls"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_is_not_registered_hears_that_the_function_takes_their_reading_for_pulls() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     push_index(&app, "v1", 40.0, 40.0);
     aws.place(ACCOUNT, REGION).exclude_pull_times_of(ROLE);
@@ -108,9 +108,9 @@ async fn who_is_not_registered_hears_that_the_function_takes_their_reading_for_p
     assert_eq!(run_on(&aws, daily(true)).await.totals.images_stale, 0, "and after ann has looked");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn where_it_can_not_be_told_pulls_of_indexes_do_not_count() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     push_index(&app, "index-pulled", 3.0, 40.0);
     push_index(&app, "child-pulled", 40.0, 3.0);
@@ -122,9 +122,9 @@ async fn where_it_can_not_be_told_pulls_of_indexes_do_not_count() {
     assert_eq!(app.tags(), set(["child-pulled"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_exclusion_is_found_on_any_page_and_looked_up_once_a_region() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let place = aws.place(ACCOUNT, REGION);
     (0..1_500).for_each(|number| place.exclude_pull_times_of(&format!("arn:aws:iam::123456789012:role/a-{number:04}")));
     place.exclude_pull_times_of(ROLE);

@@ -75,7 +75,7 @@ const BUILDKIT: [&str; 7] = [
     "buildkit-referrers",
 ];
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_family_stays_or_goes_whole() {
     for (used, family) in [
         ("multi-arm64", &MULTI[..11]),
@@ -83,7 +83,7 @@ async fn each_family_stays_or_goes_whole() {
         ("buildkit-amd64", &BUILDKIT[..]),
         ("docker-multi", &DOCKER[..]),
     ] {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let sample = aws.repository("sample");
         push_all(&sample);
         aws.cluster("prod").runs(&sample.uri_by_digest(&digest_of(used)));
@@ -95,9 +95,9 @@ async fn each_family_stays_or_goes_whole() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn none_of_what_hangs_on_an_image_takes_its_place() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let sample = aws.repository("sample");
     push_all(&sample);
     aws.cluster("prod").runs("nginx");

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use ecr_cleanup::deadline::Deadline;
 use ecr_cleanup::discovery::FreshnessLimits;
-use ecr_cleanup::run::Limits;
 use ecr_cleanup_core::plan::{ImageResult, SkipReason, StaleImage};
 use ecr_cleanup_core::report::{Outcome, Report};
 use simulated_aws::{ACCOUNT, Call, Fault, Image, REGION, Repository, SimulatedAws, Task};
 
-use crate::support::{json_of, merciless, run_on, run_within, set};
+use crate::support::{Limits, decided, merciless, run_on, run_within, set};
 
 /// Three images v1 to v3 of which none is used; something happens to them after the plan.
 async fn changed_in_between(change: impl Fn(&Repository) + Send + Sync + 'static) -> (Repository, Report) {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs("nginx");
     happens_after_the_plan(&aws, &app, change);
@@ -40,7 +39,7 @@ fn is_by_ids(call: &Call) -> bool {
     call.request["imageIds"].is_array()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_image_that_changed_survives_while_its_batch_goes() {
     type Change = fn(&Repository);
     let changes: [(&str, Change, SkipReason); 6] = [
@@ -61,17 +60,20 @@ async fn an_image_that_changed_survives_while_its_batch_goes() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_skipped_image_is_in_the_report_with_why() {
     let (_, report) = changed_in_between(|app| app.retag("v2", "prod")).await;
-    let stale = json_of(&report)["regions"][0]["repositories"][0]["stale"].clone();
-    let skipped = stale.as_array().unwrap().iter().find(|image| image["result"] == "skipped").unwrap();
-    assert_eq!(skipped["skippedBecause"], "its tags have changed");
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps nothing
+      v1 stale: no tagged image is kept for its age; deleted
+      v2 stale: no tagged image is kept for its age; skipped, its tags have changed
+      v3 stale: no tagged image is kept for its age; deleted
+    ");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn images_that_are_gone_are_dropped_by_name_and_the_rest_goes() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(100);
     aws.cluster("prod").runs("nginx");
     happens_after_the_plan(&aws, &app, |app| {
@@ -88,9 +90,9 @@ async fn images_that_are_gone_are_dropped_by_name_and_the_rest_goes() {
     assert_eq!(deletes[0].request["imageIds"].as_array().unwrap().len(), 98, "what is gone is not asked to go");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_of_which_most_is_gone_comes_to_an_end() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(100);
     aws.cluster("prod").runs("nginx");
     happens_after_the_plan(&aws, &app, |app| {
@@ -105,9 +107,9 @@ async fn a_batch_of_which_most_is_gone_comes_to_an_end() {
     assert_eq!(report.plan.stale().filter(|image| image.result == ImageResult::Gone).count(), 60);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn images_that_are_gone_are_found_where_ecr_does_not_name_them() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(100);
     aws.cluster("prod").runs("nginx");
     let gone = app.digest_of("v70");
@@ -119,9 +121,9 @@ async fn images_that_are_gone_are_found_where_ecr_does_not_name_them() {
     assert!(described <= 15, "by halves, not one by one: {described}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_ecr_does_not_describe_again_stays() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs("nginx");
     let left_out = app.digest_of("v2");
@@ -131,9 +133,9 @@ async fn what_ecr_does_not_describe_again_stays() {
     assert_eq!(*result_of(&report, tagged("v2")), ImageResult::Skipped(SkipReason::NotDescribed));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_repository_that_can_not_be_described_again_stays_and_stops_no_other() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let [app, other] = ["app", "other"].map(|name| aws.repository(name).daily_builds(150));
     aws.cluster("prod").runs("nginx");
     aws.inject(Fault::denied("ecr:DescribeImages").for_repository("app").mentioning("imageIds"));
@@ -159,9 +161,9 @@ fn push_family(app: &Repository) -> [String; 3] {
     digests
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_index_whose_child_was_pulled_or_used_in_between_stays_whole() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let [amd64, _, index] = push_family(&app);
     aws.cluster("prod").runs("nginx");
@@ -175,7 +177,7 @@ async fn an_index_whose_child_was_pulled_or_used_in_between_stays_whole() {
     assert_eq!((app.tags(), app.digests().len()), (set(["v1"]), 4));
 
     // Usage that is read again before the batch shows a task that runs the child.
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let [_, arm64, index] = push_family(&app);
     let task = aws.cluster("prod").start(Task::of(&app.uri_by_digest(&arm64)));
@@ -188,10 +190,10 @@ async fn an_index_whose_child_was_pulled_or_used_in_between_stays_whole() {
     assert_eq!((app.tags(), app.digests().len()), (set(["v1"]), 4));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_index_that_was_pulled_in_between_stays_whole_where_pulls_of_indexes_count() {
     for is_excluded in [true, false] {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
         let [_, _, index] = push_family(&app);
         aws.cluster("prod").runs("nginx");
@@ -206,9 +208,9 @@ async fn an_index_that_was_pulled_in_between_stays_whole_where_pulls_of_indexes_
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_child_that_was_tagged_in_between_stays_and_its_index_goes() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let [amd64, ..] = push_family(&app);
     aws.cluster("prod").runs("nginx");
@@ -219,9 +221,9 @@ async fn a_child_that_was_tagged_in_between_stays_and_its_index_goes() {
     assert_eq!(app.digests(), [amd64].into());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_ecr_refuses_to_delete_keeps_what_follows_it() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let [_, _, index] = push_family(&app);
     aws.cluster("prod").runs("nginx");
@@ -231,9 +233,9 @@ async fn what_ecr_refuses_to_delete_keeps_what_follows_it() {
     assert_eq!((app.tags(), app.digests().len()), (set(["v1"]), 4));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_child_that_a_new_index_names_is_kept_by_ecr() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let child = Image::untagged().days_old(90.0);
     let index = Image::index_of([&child]).and_tag("v1").days_old(90.0);
@@ -247,9 +249,9 @@ async fn a_child_that_a_new_index_names_is_kept_by_ecr() {
     assert_eq!((app.tags(), app.digests().len()), (set(["v2"]), 2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_image_is_described_once_more_in_full_calls() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let plain = aws.repository("plain").daily_builds(250);
     let multi = aws.repository("multi");
     for build in 0..100 {
@@ -272,9 +274,9 @@ async fn each_image_is_described_once_more_in_full_calls() {
     assert_eq!(calls("ecr:BatchGetImage", "multi"), [100]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_described_too_long_ago_is_described_again() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let [amd64, arm64, index] = push_family(&app);
     aws.cluster("prod").runs("nginx");

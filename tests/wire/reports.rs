@@ -12,7 +12,7 @@ use crate::support::{json_of, merciless, push_multi_arch, run_on, with};
 
 /// Something of everything: multi-arch images, what a policy archives, what fails, what is at risk, and what can't be read.
 async fn eventful(dry_run: bool) -> Report {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
     let app = aws.repository("app").daily_builds(7);
     push_multi_arch(&app, "multi", 9.0);
@@ -49,7 +49,7 @@ async fn eventful(dry_run: bool) -> Report {
     run_on(&aws, event).await
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn from_a_run_and_from_its_json_a_report_is_seen_alike() {
     for dry_run in [true, false] {
         let report = eventful(dry_run).await;
@@ -70,7 +70,7 @@ async fn from_a_run_and_from_its_json_a_report_is_seen_alike() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_page_carries_all_that_the_report_has() {
     let report = eventful(true).await;
     let page = html(&report);
@@ -90,9 +90,9 @@ async fn a_page_carries_all_that_the_report_has() {
     assert!(repository["alsoInUse"][0]["heldBy"].as_str().unwrap().contains("ECS task"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn in_use_counts_what_an_index_names() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     push_multi_arch(&app, "multi", 9.0);
     aws.cluster("prod").runs(&app.uri("multi"));

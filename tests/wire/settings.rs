@@ -1,15 +1,14 @@
 //! Bad input makes no call.
 
-use ecr_cleanup::run::RunError;
 use ecr_cleanup_core::settings::KEYS;
 use serde_json::json;
 use simulated_aws::{Fault, REGION, SimulatedAws};
 
-use crate::support::try_run;
+use crate::support::{RunError, try_run};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn bad_input_is_refused_by_its_key_before_any_call() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     for (event, named) in [
         (json!([]), "event"),
         (json!({ "dryRun": "maybe" }), "dryRun"),
@@ -30,9 +29,9 @@ async fn bad_input_is_refused_by_its_key_before_any_call() {
     assert_eq!(aws.calls().len(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_regions_nothing_can_start() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     aws.inject(Fault::denied("account:ListRegions"));
     match try_run(&aws, json!({})).await {
         Err(error @ RunError::RegionsUnavailable(_)) => {
@@ -43,18 +42,18 @@ async fn without_regions_nothing_can_start() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_empty_list_of_regions_is_not_an_account_without_workloads() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     aws.disable_region(REGION);
     assert!(matches!(try_run(&aws, json!({})).await, Err(RunError::RegionsUnavailable(_))));
     let report = try_run(&aws, json!({ "region": REGION, "dryRun": false })).await.unwrap();
     assert_eq!(report.outcome.as_str(), "refused");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_an_account_nothing_can_start() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     aws.inject(Fault::error("sts:GetCallerIdentity", 403, "ExpiredToken"));
     match try_run(&aws, json!({ "region": "us-west-2" })).await {
         Err(error @ RunError::AccountUnknown(_)) => {

@@ -2,35 +2,65 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sts::config::Credentials;
+use aws_smithy_async::rt::sleep::TokioSleep;
 use ecr_cleanup::aws::{Aws, Haste};
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::run::{Finished, Limits, Request, RunError};
 use ecr_cleanup_core::report::Report;
 use ecr_cleanup_core::settings::Environment;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Image, REGION, Repository, SimulatedAws, access_key_of};
 
+use crate::decisions::decisions;
+use ecr_cleanup::run::{Finished, Request, run};
+pub use ecr_cleanup::run::{Limits, RunError};
+
 /// The SDK's clients, with credentials of the simulated account.
 pub async fn clients(aws: &SimulatedAws) -> Aws {
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .endpoint_url(aws.url())
-        .region(Region::new(REGION))
-        .credentials_provider(Credentials::new(access_key_of(ACCOUNT), "secret", None, None, "test"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .load()
-        .await;
-    // The pace has tests of its own; the others need not wait.
-    Aws::new(config).with_haste(Haste::times(NonZeroU32::new(1_000).unwrap()))
+    clients_in(aws, REGION).await
 }
 
-/// One run on this event, as the function makes it.
-pub async fn run(event: Value, environment: &Environment, aws: &Aws, limits: Limits) -> Result<Report, RunError> {
-    let request = Request::parse(event, environment, limits)?;
-    let Finished { report, explained: _ } = ecr_cleanup::run::run(&request, aws).await?;
+/// The same in another region: over the wire where the account has one, and otherwise without it and in its time.
+pub async fn clients_in(aws: &SimulatedAws, region: &str) -> Aws {
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(aws.url())
+        .region(Region::new(region.to_owned()))
+        .credentials_provider(Credentials::new(access_key_of(ACCOUNT), "secret", None, None, "test"));
+    let config = if aws.is_on_the_wire() {
+        config.http_client(aws_smithy_http_client::Builder::new().build_http())
+    } else {
+        config.http_client(aws.http_client()).time_source(aws.time_source()).sleep_impl(TokioSleep::new())
+    };
+    // The pace has tests of its own; the others need not wait.
+    Aws::new(config.load().await).with_haste(Haste::times(NonZeroU32::new(1_000).unwrap()))
+}
+
+/// A region that no other world has: the SDK counts the failures of all clients of a region together.
+pub fn region_of_its_own(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// One run with these clients, on this event, within these limits.
+pub async fn run_with(clients: &Aws, event: Value, limits: Limits) -> Result<Report, RunError> {
+    let request = Request::parse(event, &Environment::new(), limits)?;
+    let Finished { report, explained: _ } = Box::pin(run(&request, clients)).await?;
     Ok(report)
+}
+
+/// The deadline that Lambda would send now.
+pub fn deadline_in(aws: &SimulatedAws, left: Duration) -> Deadline {
+    let at = aws.now().duration_since(UNIX_EPOCH).unwrap() + left;
+    Deadline::from_lambda(u64::try_from(at.as_millis()).unwrap(), aws.now())
+}
+
+/// When that was, as events tell times.
+pub fn before_now(aws: &SimulatedAws, ago: Duration) -> String {
+    chrono::DateTime::<chrono::Utc>::from(aws.now() - ago).to_rfc3339()
 }
 
 /// One run on this event.
@@ -45,8 +75,7 @@ pub async fn run_until(aws: &SimulatedAws, event: Value, deadline: Deadline) -> 
 
 /// One run on this event within these limits.
 pub async fn run_within(aws: &SimulatedAws, event: Value, limits: Limits) -> Result<Report, RunError> {
-    let clients = clients(aws).await;
-    Box::pin(run(event, &Environment::new(), &clients, limits)).await
+    run_with(&clients(aws).await, event, limits).await
 }
 
 /// One run that starts.
@@ -87,6 +116,23 @@ pub fn json_of(report: &Report) -> Value {
     serde_json::from_str(&report.to_json().unwrap()).unwrap()
 }
 
+/// What a run decided, as [`decisions`] tells it.
+pub fn decided(report: &Report) -> String {
+    decisions(&json_of(report))
+}
+
+/// Takes these keys out of a report, wherever they stand.
+pub fn forget(told: &mut Value, keys: &[&str]) {
+    match told {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !keys.contains(&name.as_str()));
+            fields.values_mut().for_each(|value| forget(value, keys));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| forget(item, keys)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// An index with two untagged children; the digests, its own last.
 pub fn push_multi_arch(repository: &Repository, tag: &str, days: f64) -> [String; 3] {
     let platforms = [Image::untagged().days_old(days), Image::untagged().days_old(days)];
@@ -97,7 +143,7 @@ pub fn push_multi_arch(repository: &Repository, tag: &str, days: f64) -> [String
 
 /// An account in which one old image is used in exactly one way and the rest is junk.
 pub async fn survivors(hold: impl AsyncFnOnce(&SimulatedAws, &Repository)) -> (BTreeSet<String>, Report) {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     app.push(Image::tagged("used").days_old(900.0));
     for junk in ["junk-1", "junk-2"] {
@@ -110,7 +156,7 @@ pub async fn survivors(hold: impl AsyncFnOnce(&SimulatedAws, &Repository)) -> (B
 
 macro_rules! keeps_what_is_used {
     ($($behaviour:ident: $hold:expr;)*) => {$(
-        #[tokio::test]
+        #[tokio::test(start_paused = true)]
         async fn $behaviour() {
             let (tags, report) = crate::support::survivors($hold).await;
             assert_eq!(report.outcome, ecr_cleanup_core::report::Outcome::Completed);

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, CONFIG_SIZE, Fault, Image, REGION, SimulatedAws, Task, access_key_of};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
@@ -67,10 +68,13 @@ pub async fn ecr_cleanup(aws: &SimulatedAws, arguments: &[&str]) -> Ran {
     finish(command(aws, arguments)).await
 }
 
-/// A file of this test's own.
+/// A file in a folder of this test's own, which goes with the thread that the test runs on: neither another test nor
+/// another run of the same one meets it.
 pub fn file(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    path.to_str().unwrap().to_owned()
+    thread_local! {
+        static FOLDER: TempDir = tempfile::Builder::new().prefix("test-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    }
+    FOLDER.with(|folder| folder.path().join(name).to_str().unwrap().to_owned())
 }
 
 /// Compares with a snapshot, in which what differs from run to run has a name.
@@ -82,7 +86,7 @@ macro_rules! assert_shown {
             (r"sha256:[0-9a-f]{12}", "sha256:[12 digits]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[time]"),
             (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "[time]"),
-            (r"(/[^ `:]+)+/target/tmp/", ""),
+            (r"(/[^ `:]+)+/target/tmp/test-\w+/", ""),
         ] }, { insta::assert_snapshot!(shown) });
     };
 }

@@ -61,7 +61,7 @@ keeps_what_is_used! {
     };
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_moved_tag_keeps_the_image_that_runs_and_the_one_it_names_now() {
     let (tags, report) = survivors(async |aws, app| {
         let old = app.digest_of("used");
@@ -73,7 +73,7 @@ async fn a_moved_tag_keeps_the_image_that_runs_and_the_one_it_names_now() {
     assert_eq!((report.totals.images_in_use, report.totals.images_deleted), (2, 2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_task_that_names_no_tag_runs_latest() {
     let (tags, _) = survivors(async |aws, app| {
         app.push(Image::tagged("latest").days_old(900.0));
@@ -83,9 +83,9 @@ async fn a_task_that_names_no_tag_runs_latest() {
     assert_eq!(tags, set(["latest"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn many_tasks_are_described_a_hundred_at_a_time_running_and_stopped_together() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     for number in 0..150 {
         aws.cluster("prod").runs(&format!("nginx:{number}"));
         aws.cluster("prod").start(Task::of("redis").stopped());
@@ -101,10 +101,10 @@ async fn many_tasks_are_described_a_hundred_at_a_time_running_and_stopped_togeth
 /// In each of these a live run deletes nothing anywhere, and a dry run says why in the same words.
 macro_rules! deletes_nothing {
     ($($behaviour:ident: $told:expr, $spoil:expr;)*) => {$(
-        #[tokio::test]
+        #[tokio::test(start_paused = true)]
         async fn $behaviour() {
             let spoil: fn(&SimulatedAws) = $spoil;
-            let aws = SimulatedAws::start().await;
+            let aws = SimulatedAws::in_memory();
             let app = aws.repository("app").daily_builds(3);
             let europe = aws.region("eu-west-1").repository("app").daily_builds(3);
             aws.region("eu-west-1").cluster("prod").runs(&europe.uri("v1"));
@@ -227,9 +227,9 @@ deletes_nothing! {
         |aws| _ = aws.cluster("prod").runs("123456789012.dkr.ecr.us-west-2.amazonaws.com/${APP}:v1");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_unreadable_reference_keeps_its_repository_whole_and_no_other() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     let web = aws.repository("web").daily_builds(3);
     aws.cluster("prod").runs(&web.uri("v3"));
@@ -242,9 +242,9 @@ async fn an_unreadable_reference_keeps_its_repository_whole_and_no_other() {
     assert!(warning.as_ref().is_some_and(|warning| warning.contains("ECS task arn:")), "{:?}", report.warnings);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn usage_regions_limit_where_is_looked_and_default_what_is_cleaned() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     let europe = aws.region("eu-west-1").repository("app").daily_builds(3);
     aws.cluster("prod").runs(&app.uri("v3"));
@@ -256,9 +256,9 @@ async fn usage_regions_limit_where_is_looked_and_default_what_is_cleaned() {
     assert!(aws.calls().iter().all(|call| call.region == "us-west-2"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_cleaned_and_not_looked_in_is_told() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     _ = aws.region("eu-west-1");
     let told = |report: &Report| {
         report
@@ -271,9 +271,9 @@ async fn what_is_cleaned_and_not_looked_in_is_told() {
     assert!(!told(&run_on(&aws, json!({ "region": "eu-west-1" })).await));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_in_which_nothing_refers_to_the_registry_says_so() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs("nginx");
     let says_so =
@@ -283,9 +283,9 @@ async fn a_run_in_which_nothing_refers_to_the_registry_says_so() {
     assert!(!says_so(&run_on(&aws, json!({})).await));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_digest_in_use_holds_its_copies_in_every_repository() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(1);
     let image = Image::tagged("v1").days_old(400.0);
     aws.cluster("prod").runs(&app.uri_by_digest(image.digest()));

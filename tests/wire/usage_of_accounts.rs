@@ -7,7 +7,7 @@ use ecr_cleanup_core::report::{Outcome, Report};
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, REGION, Repository, Service, SimulatedAws};
 
-use crate::support::{json_of, merciless, run_on, set, with};
+use crate::support::{decided, json_of, merciless, run_on, set, with};
 
 const OTHER: &str = "999999999999";
 
@@ -21,16 +21,16 @@ fn lets_pull(account: &str) -> Value {
         "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"] } })
 }
 
-async fn account_with_builds() -> (SimulatedAws, Repository) {
-    let aws = SimulatedAws::start().await;
+fn account_with_builds() -> (SimulatedAws, Repository) {
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs(&app.uri("v3"));
     (aws, app)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_another_account_runs_stays() {
-    let (aws, app) = account_with_builds().await;
+    let (aws, app) = account_with_builds();
     let role = aws.role(OTHER);
     aws.place(OTHER, "us-west-2").cluster("prod").runs(&app.uri("v1"));
     _ = aws.region("eu-west-1");
@@ -47,9 +47,9 @@ async fn what_another_account_runs_stays() {
     assert!(listings.iter().any(|call| call.account == OTHER), "with the regions of that account");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_role_that_refuses_is_told_with_its_code_and_nothing_goes() {
-    let (aws, app) = account_with_builds().await;
+    let (aws, app) = account_with_builds();
     let role = format!("arn:aws:iam::{OTHER}:role/not-there");
     let report = run_on(&aws, with_role(false, &role)).await;
     let Outcome::Refused(refusal @ Refusal::UsageIncomplete { .. }) = report.outcome else {
@@ -62,10 +62,10 @@ async fn a_role_that_refuses_is_told_with_its_code_and_nothing_goes() {
     assert_eq!(app.tags().len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_fails_in_another_account_alone_stops_all_deletes() {
     for fault in [Fault::denied("ecs:ListServices"), Fault::denied("account:ListRegions"), Fault::denied("lambda:*")] {
-        let (aws, app) = account_with_builds().await;
+        let (aws, app) = account_with_builds();
         let role = aws.role(OTHER);
         aws.place(OTHER, "us-west-2").cluster("prod").create(Service::external());
         aws.inject(fault.clone().in_account(OTHER));
@@ -79,9 +79,9 @@ async fn what_fails_in_another_account_alone_stops_all_deletes() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_roles_credentials_are_renewed_on_the_way() {
-    let (aws, app) = account_with_builds().await;
+    let (aws, app) = account_with_builds();
     // Within its last seconds a credential counts as expired already, so each call asks for new ones.
     let role = aws.role_for(OTHER, Duration::from_secs(2));
     aws.place(OTHER, "us-west-2").cluster("prod").runs(&app.uri("v1"));
@@ -91,7 +91,7 @@ async fn a_roles_credentials_are_renewed_on_the_way() {
 }
 
 async fn shared_with(policy: Value, settings: &Value) -> (usize, Report) {
-    let (aws, app) = account_with_builds().await;
+    let (aws, app) = account_with_builds();
     let own = aws.repository("own").daily_builds(3);
     own.set_policy(&lets_pull(ACCOUNT));
     let role = aws.role(OTHER);
@@ -105,18 +105,24 @@ async fn shared_with(policy: Value, settings: &Value) -> (usize, Report) {
     (app.tags().len(), report)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_repository_shared_with_an_account_that_is_not_read_is_kept_whole() {
     let (left, report) = shared_with(lets_pull(OTHER), &json!({})).await;
     assert_eq!((left, &report.outcome), (3, &Outcome::Completed));
-    let repository = &json_of(&report)["regions"][0]["repositories"][0];
-    assert_eq!(repository["keptBecause"], json!({ "inUse": 1, "sharedElsewhere": 2 }));
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 1 inUse, 2 sharedElsewhere
+      v3 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    us-west-2 own: keeps nothing
+      v1 stale: no tagged image is kept for its age; deleted
+      v2 stale: no tagged image is kept for its age; deleted
+      v3 stale: no tagged image is kept for its age; deleted
+    ");
     let warned =
         |warning: &str| warning.contains("repository app in us-west-2") && warning.contains("account 999999999999");
     assert!(report.warnings.iter().any(|warning| warned(&warning.to_string())), "{:?}", report.warnings);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn it_is_cleaned_when_that_account_is_read_or_accepted() {
     let everyone = json!({ "Statement": [{ "Effect": "Allow", "Principal": "*", "Action": "ecr:*" }] });
     for (policy, settings, expected) in [
@@ -131,25 +137,25 @@ async fn it_is_cleaned_when_that_account_is_read_or_accepted() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_registry_policy_shares_every_repository() {
     for (policy, left) in [(lets_pull(OTHER), 3), (lets_pull(ACCOUNT), 1)] {
-        let (aws, app) = account_with_builds().await;
+        let (aws, app) = account_with_builds();
         let web = aws.repository("web").daily_builds(1);
         aws.place(ACCOUNT, REGION).set_registry_policy(&policy);
         run_on(&aws, merciless(false)).await;
         assert_eq!((app.tags().len(), web.tags().len()), (left, usize::from(left > 1)), "{policy}");
         assert_eq!(aws.calls_of("ecr:GetRegistryPolicy").len(), 1, "once a region");
     }
-    let (aws, app) = account_with_builds().await;
+    let (aws, app) = account_with_builds();
     aws.inject(Fault::denied("ecr:GetRegistryPolicy"));
     assert_eq!(run_on(&aws, merciless(false)).await.outcome, Outcome::Partial);
     assert_eq!(app.tags().len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_region_closed_to_one_account_alone_is_not_advised_to_be_left_out() {
-    let (aws, app) = account_with_builds().await;
+    let (aws, app) = account_with_builds();
     _ = aws.region("eu-west-1");
     let role = aws.role(OTHER);
     for operations in ["ecs:*", "lambda:*"] {
@@ -161,13 +167,13 @@ async fn a_region_closed_to_one_account_alone_is_not_advised_to_be_left_out() {
     assert_eq!(app.tags().len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_policy_that_can_not_be_read_keeps_its_repository_and_no_other() {
     for (spoil, code) in [
         (Some(Fault::denied("ecr:GetRepositoryPolicy").for_repository("app")), "AccessDeniedException"),
         (None, "UnexpectedResponse"),
     ] {
-        let (aws, app) = account_with_builds().await;
+        let (aws, app) = account_with_builds();
         let web = aws.repository("web").daily_builds(3);
         match spoil {
             Some(fault) => aws.inject(fault),
@@ -176,14 +182,14 @@ async fn a_policy_that_can_not_be_read_keeps_its_repository_and_no_other() {
         let report = run_on(&aws, merciless(false)).await;
         assert_eq!(report.outcome, Outcome::Partial);
         assert_eq!((app.tags().len(), web.tags().len()), (3, 0));
-        let error = &json_of(&report)["regions"][0]["repositories"][0]["error"];
-        assert_eq!((&error["api"], &error["code"]), (&json!("ecr:GetRepositoryPolicy"), &json!(code)));
+        let told = format!("us-west-2 app: {code} at ecr:GetRepositoryPolicy: ");
+        assert!(decided(&report).starts_with(&told), "{}", decided(&report));
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn policies_are_asked_for_only_where_something_is_stale() {
-    let (aws, _) = account_with_builds().await;
+    let (aws, _) = account_with_builds();
     for number in 0..20 {
         _ = aws.repository(&format!("empty-{number}"));
     }
@@ -191,11 +197,11 @@ async fn policies_are_asked_for_only_where_something_is_stale() {
     assert_eq!(aws.calls_of("ecr:GetRepositoryPolicy").len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_role_that_asks_for_an_external_id_is_given_it() {
     for (given, outcome) in [(Some("registry-cleaning"), "completed"), (Some("another"), "refused"), (None, "refused")]
     {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app").daily_builds(2);
         let role = aws.role("999999999999");
         aws.ask_for_external_id(&role, "registry-cleaning");

@@ -59,7 +59,7 @@ keeps_what_is_used! {
     };
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn by_the_digest_that_a_function_resolved_after_the_tag_moved() {
     let (tags, _) = survivors(async |aws, app| {
         let digest = app.digest_of("used");
@@ -72,9 +72,9 @@ async fn by_the_digest_that_a_function_resolved_after_the_tag_moved() {
     assert_eq!(tags, set(["still-here"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn zip_functions_are_not_asked_for_anything() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     aws.place(ACCOUNT, REGION).zip_function("zipped");
     run_on(&aws, merciless(true)).await;
     let of_lambda: Vec<String> = aws
@@ -86,10 +86,10 @@ async fn zip_functions_are_not_asked_for_anything() {
     assert_eq!(of_lambda, ["lambda:ListFunctions"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn as_many_published_versions_count_as_are_asked_for() {
     for (keep, expected) in [(0, set(["latest"])), (2, set(["latest", "v2", "v3"]))] {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app").daily_builds(3);
         app.push(Image::tagged("latest").days_old(9.0));
         let function = aws.place(ACCOUNT, REGION).function("resize", &app.uri("latest"), None);
@@ -101,9 +101,9 @@ async fn as_many_published_versions_count_as_are_asked_for() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_the_settings_name_is_in_use() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     app.push(Image::tagged("v0").days_old(9.0));
     // Reports name images without their registry, and people copy from them.

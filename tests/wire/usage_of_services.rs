@@ -117,7 +117,7 @@ keeps_what_is_used! {
     };
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn by_the_digest_that_a_service_revision_pinned_after_the_tag_moved() {
     let (tags, _) = survivors(async |aws, app| {
         let digest = move_tag(app);
@@ -129,7 +129,7 @@ async fn by_the_digest_that_a_service_revision_pinned_after_the_tag_moved() {
     assert_eq!(tags, set(["still-here"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn by_the_rollback_target_of_a_deployment_under_way() {
     for status in ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_IN_PROGRESS", "A_STATUS_TO_COME"] {
         let (tags, _) = survivors(async |aws, app| {
@@ -145,7 +145,7 @@ async fn by_the_rollback_target_of_a_deployment_under_way() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn by_the_rollback_target_of_a_deployment_that_has_to_be_looked_up() {
     let (tags, _) = survivors(async |aws, app| {
         let digest = move_tag(app);
@@ -164,7 +164,7 @@ async fn by_the_rollback_target_of_a_deployment_that_has_to_be_looked_up() {
     assert_eq!(tags, set(["still-here"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn by_a_deployment_under_way_beside_a_current_one_that_is_done() {
     let (tags, _) = survivors(async |aws, app| {
         let digest = move_tag(app);
@@ -181,7 +181,7 @@ async fn by_a_deployment_under_way_beside_a_current_one_that_is_done() {
     assert_eq!(tags, set(["still-here"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deployment_that_is_done_holds_its_source_no_more() {
     let (tags, _) = survivors(async |aws, app| {
         let place = aws.place(ACCOUNT, REGION);
@@ -194,10 +194,10 @@ async fn a_deployment_that_is_done_holds_its_source_no_more() {
     assert_eq!(tags, set(["junk-1"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn as_many_revisions_of_a_family_count_as_are_asked_for() {
     for (keep, expected) in [(0, set([])), (1, set(["v3"])), (2, set(["v2", "v3"])), (9, set(["v1", "v2", "v3"]))] {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app").daily_builds(3);
         for tag in ["v1", "v2", "v3"] {
             aws.place(ACCOUNT, REGION).register("nightly", &[&app.uri(tag)]);
@@ -207,9 +207,9 @@ async fn as_many_revisions_of_a_family_count_as_are_asked_for() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn no_task_definition_is_described_in_vain_and_none_twice() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     let place = aws.place(ACCOUNT, REGION);
     let of_tasks = place.register("of-tasks", &[&app.uri("v1")]);
@@ -232,7 +232,7 @@ async fn no_task_definition_is_described_in_vain_and_none_twice() {
     assert_eq!(aws.calls_of("ecs:ListServiceDeployments").len(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_region_that_does_not_know_daemons_has_none() {
     let (tags, report) = survivors(async |aws, app| {
         aws.cluster("prod").runs(&app.uri("used"));
@@ -243,9 +243,9 @@ async fn a_region_that_does_not_know_daemons_has_none() {
     assert_eq!(tags, set(["used"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_listing_asks_for_its_largest_page() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let place = aws.place(ACCOUNT, REGION);
     let definition = place.register("web", &["nginx"]);
     let cluster = aws.cluster("prod");

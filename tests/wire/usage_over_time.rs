@@ -5,15 +5,13 @@ use std::time::Duration;
 use ecr_cleanup::aws::{Haste, Pace};
 use ecr_cleanup::deadline::Deadline;
 use ecr_cleanup::discovery::FreshnessLimits;
-use ecr_cleanup::run::Limits;
 use ecr_cleanup::sources::quotas;
 use ecr_cleanup_core::plan::{ImageResult, Refusal, SkipReason};
 use ecr_cleanup_core::report::Outcome;
-use ecr_cleanup_core::settings::Environment;
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Service, SimulatedAws, Task};
 
-use crate::support::{json_of, merciless, run_on, run_within, set};
+use crate::support::{Limits, clients, decided, json_of, merciless, run_on, run_with, run_within, set};
 
 /// Usage that is always too old, so that it is discovered again before every batch.
 fn always_stale() -> Limits {
@@ -21,9 +19,9 @@ fn always_stale() -> Limits {
     Limits { freshness, ..Limits::until(Deadline::unknown()) }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn usage_that_is_too_old_is_discovered_again_before_each_batch() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(250);
     aws.cluster("prod").runs(&app.uri("v250"));
     let report = run_within(&aws, merciless(false), always_stale()).await.unwrap();
@@ -38,9 +36,9 @@ async fn usage_that_is_too_old_is_discovered_again_before_each_batch() {
     assert_eq!(aws.calls_of("ecs:ListClusters").len(), 1, "what is fresh is not asked for again");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_image_that_comes_into_use_after_the_plan_survives_while_its_batch_goes() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs(&app.uri("v3"));
     // The second discovery sees the task that the first did not.
@@ -51,19 +49,17 @@ async fn an_image_that_comes_into_use_after_the_plan_survives_while_its_batch_go
     assert_eq!((report.totals.images_skipped, report.totals.images_deleted), (1, 1));
     let skipped = report.plan.stale().find(|image| *image.image_tags == [Box::from("v1")]).unwrap();
     assert_eq!(skipped.result, ImageResult::Skipped(SkipReason::NowInUse));
-    let listed = json_of(&report)["regions"][0]["repositories"][0]["stale"].clone();
-    assert!(
-        listed
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|image| image["skippedBecause"] == "a workload uses it now, or an image that it names")
-    );
+    insta::assert_snapshot!(decided(&report), @"
+    us-west-2 app: keeps 1 inUse
+      v1 stale: no tagged image is kept for its age; skipped, a workload uses it now, or an image that it names
+      v2 stale: no tagged image is kept for its age; deleted
+      v3 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
+    ");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_about_an_image_that_came_into_use_stays_with_it() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs(&app.uri("v3"));
     let about = |image: &str| Image::untagged().about(image).days_old(9.0);
@@ -80,9 +76,9 @@ async fn what_is_about_an_image_that_came_into_use_stays_with_it() {
     assert!(app.digests().contains(&signature) && app.digests().contains(&signature_of_signature));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_task_that_stops_while_tasks_are_listed_is_not_missed() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     let cluster = aws.cluster("prod");
     let task = cluster.start(Task::of(&app.uri("v1")));
@@ -93,9 +89,9 @@ async fn a_task_that_stops_while_tasks_are_listed_is_not_missed() {
     assert_eq!(app.tags(), set(["v1"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(250);
     aws.cluster("prod").runs(&app.uri("v250"));
     // Denied from the third time on: the first plans, the second lets the first batch go.
@@ -113,9 +109,9 @@ async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
     assert!(listed.contains("\"notAttemptedBecause\":\"what is in use was not known in full any more\""));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_delete_is_cut_off_before_the_usage_it_goes_by_is_too_old() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(150);
     aws.cluster("prod").runs(&app.uri("v150"));
     aws.inject(Fault::no_answer("ecr:BatchDeleteImage"));
@@ -129,9 +125,9 @@ async fn a_delete_is_cut_off_before_the_usage_it_goes_by_is_too_old() {
     assert_eq!(report.plan.stale().filter(|image| cut_off(&image.result)).count(), 100);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_never_changes_is_read_once_a_run() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(250);
     let place = aws.place(ACCOUNT, REGION);
     let definition = place.register("web", &[&app.uri("v250")]);
@@ -153,9 +149,9 @@ async fn what_never_changes_is_read_once_a_run() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_quota_is_asked_at_no_more_than_its_share() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let place = aws.place(ACCOUNT, REGION);
     for number in 0..40 {
         let definition = place.register(&format!("family-{number}"), &["nginx"]);
@@ -165,9 +161,8 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
             _ = place.function(&format!("function-{number}"), "nginx", None);
         }
     }
-    let clients = crate::support::clients(&aws).await.with_haste(Haste::NONE);
-    let limits = Limits::until(Deadline::unknown());
-    Box::pin(crate::support::run(json!({}), &Environment::new(), &clients, limits)).await.unwrap();
+    let clients = clients(&aws).await.with_haste(Haste::NONE);
+    run_with(&clients, json!({}), Limits::until(Deadline::unknown())).await.unwrap();
 
     // The operations of each bucket by what stands in their names, its burst and its refill a second.
     for (operations, burst, refill) in [
@@ -183,21 +178,17 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
             for last in first..calls.len() {
                 let stretch = calls[last].at.duration_since(calls[first].at).as_secs_f64();
                 let asked = u32::try_from(last - first + 1).unwrap();
-                // A call is counted when it arrives and not when it is made, which on a busy machine is a while later.
-                assert!(
-                    f64::from(asked) <= burst + refill * (stretch + 0.4) + 1.0,
-                    "{operations:?}: {asked} in {stretch} s"
-                );
+                assert!(f64::from(asked) <= burst + refill * stretch + 1.0, "{operations:?}: {asked} in {stretch} s");
             }
         }
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ten_thousand_families_are_discovered_twice_within_a_run() {
     // A tenth of them; the calls grow in proportion.
     const SCALE: f64 = 10.0;
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     aws.cluster("prod").runs(&app.uri("v2"));
     let place = aws.place(ACCOUNT, REGION);

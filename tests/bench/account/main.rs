@@ -10,11 +10,12 @@ mod sdk;
 mod worlds;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use process::Used;
 use serde_json::{Value, json};
 use simulated_aws::{Function, SimulatedAws};
+use tokio::time::Instant;
 
 const MEBIBYTE: u64 = 1 << 20;
 

@@ -11,7 +11,19 @@ use hyper::body::{Bytes, Frame, SizeHint};
 pub(crate) struct Body {
     announced: u64,
     rest: Bytes,
-    breaks_off: bool,
+    end: End,
+}
+
+/// What comes after the last byte that is sent.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum End {
+    /// Nothing.
+    #[default]
+    Proper,
+    /// The connection is closed, once what was sent has left.
+    BreaksOff,
+    /// It is closed now.
+    Broken,
 }
 
 /// The connection is closed without an answer, or before its end.
@@ -20,12 +32,12 @@ pub(crate) struct Dropped;
 
 impl Body {
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { announced: bytes.len() as u64, rest: bytes, breaks_off: false }
+        Self { announced: bytes.len() as u64, rest: bytes, end: End::Proper }
     }
 
     /// The same, of which only the first half is sent.
     pub(crate) fn truncated(self) -> Self {
-        Self { rest: self.rest.slice(..self.rest.len() / 2), breaks_off: true, ..self }
+        Self { rest: self.rest.slice(..self.rest.len() / 2), end: End::BreaksOff, ..self }
     }
 }
 
@@ -33,12 +45,21 @@ impl hyper::body::Body for Body {
     type Data = Bytes;
     type Error = Dropped;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
         if !self.rest.is_empty() {
             let rest = std::mem::take(&mut self.rest);
             return Poll::Ready(Some(Ok(Frame::data(rest))));
         }
-        Poll::Ready(std::mem::take(&mut self.breaks_off).then_some(Err(Dropped)))
+        match std::mem::replace(&mut self.end, End::Proper) {
+            End::Proper => Poll::Ready(None),
+            // The server writes out what it has when there is no more for now, and drops it when there is an error.
+            End::BreaksOff => {
+                self.end = End::Broken;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            End::Broken => Poll::Ready(Some(Err(Dropped))),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {

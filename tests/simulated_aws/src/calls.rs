@@ -1,9 +1,8 @@
 //! Every call that was made: the evidence of what the function really did.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
-
 use serde_json::Value;
+use std::collections::BTreeMap;
+use tokio::time::Instant;
 
 /// A call as it came in, and how it was answered.
 #[derive(Clone, Debug)]

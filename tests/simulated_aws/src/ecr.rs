@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::fault::Effect;
 use crate::page::{Limits, listing, page};
 use crate::request::{Request, ServiceError};
-use crate::world::{Region, StoredImage, now};
+use crate::world::{Region, StoredImage};
 
 const INVALID: &str = "InvalidParameterException";
 const PAGES: Limits = Limits { default: 100, max: 1_000, error: INVALID };
@@ -20,13 +20,14 @@ pub(crate) fn answer(
     request: &Request,
     caller: &str,
     fault: Option<&Effect>,
+    now: f64,
 ) -> Result<Value, ServiceError> {
     match request.action.as_str() {
         "DescribeRepositories" => describe_repositories(region, request),
         "DescribeImages" => describe_images(images(region, request)?, request),
         "BatchGetImage" => {
             let is_excluded = region.pull_time_update_exclusions.iter().any(|arn| names(arn, caller));
-            batch_get_image(images(region, request)?, request, is_excluded, fault)
+            batch_get_image(images(region, request)?, request, (!is_excluded).then_some(now), fault)
         }
         "ListPullTimeUpdateExclusions" => {
             let excluded: Vec<String> = region.pull_time_update_exclusions.iter().cloned().collect();
@@ -34,7 +35,7 @@ pub(crate) fn answer(
             Ok(listing("pullTimeUpdateExclusions", excluded, next))
         }
         "GetLifecyclePolicy" => get_lifecycle_policy(region, request),
-        "UpdateImageStorageClass" => update_image_storage_class(images(region, request)?, request),
+        "UpdateImageStorageClass" => update_image_storage_class(images(region, request)?, request, now),
         "GetRegistryPolicy" => get_registry_policy(region, request),
         "GetRepositoryPolicy" => get_repository_policy(region, request),
         "BatchDeleteImage" => batch_delete_image(images(region, request)?, request, fault),
@@ -88,7 +89,7 @@ fn get_lifecycle_policy(region: &mut Region, request: &Request) -> Result<Value,
 }
 
 /// Moves one image to archive storage. A child of an index that is not archived stays where it is.
-fn update_image_storage_class(images: &mut Images, request: &Request) -> Result<Value, ServiceError> {
+fn update_image_storage_class(images: &mut Images, request: &Request, now: f64) -> Result<Value, ServiceError> {
     if request.body["targetStorageClass"] != "ARCHIVE" {
         return Err(ServiceError::new(400, "ValidationException", "only ARCHIVE is simulated"));
     }
@@ -103,7 +104,7 @@ fn update_image_storage_class(images: &mut Images, request: &Request) -> Result<
         return Err(ServiceError::new(400, "ImageStorageClassUpdateNotSupportedException", message));
     }
     if let Some(stored) = images.get_mut(&digest) {
-        stored.archive();
+        stored.archive(now);
     }
     let name = &request.body["repositoryName"];
     Ok(json!({ "registryId": request.account, "repositoryName": name, "imageId": id, "imageStatus": "ARCHIVED" }))
@@ -149,7 +150,7 @@ fn digest_of(images: &Images, id: &Value) -> Option<String> {
 fn batch_get_image(
     images: &mut Images,
     request: &Request,
-    is_excluded: bool,
+    pulled_at: Option<f64>,
     fault: Option<&Effect>,
 ) -> Result<Value, ServiceError> {
     let accepted = request.body["acceptedMediaTypes"].as_array().cloned().unwrap_or_default();
@@ -189,9 +190,7 @@ fn batch_get_image(
                 tell(json!({ "imageDigest": image.digest }));
             }
             image.tags.iter().for_each(|tag| tell(json!({ "imageDigest": image.digest, "imageTag": tag })));
-            if !is_excluded {
-                stored.pulled_at = Some(now());
-            }
+            stored.pulled_at = pulled_at.or(stored.pulled_at);
         }
     }
     Ok(json!({ "images": found, "failures": failures }))

@@ -1,5 +1,6 @@
-//! A simulated AWS account on loopback: the real wire protocols of ECR, ECS, STS, Account Management and the Lambda
-//! Runtime API, answered from memory.
+//! A simulated AWS account: the real wire protocols of ECR, ECS, STS, Account Management and the Lambda Runtime API,
+//! answered from memory; on loopback for whoever has a socket, or without one, as an HTTP client of the SDK and in time
+//! that a test may pause.
 //!
 //! It is the oracle of the tests, so it is as strict as AWS: page limits and their small defaults, batch limits,
 //! tokens that fit their request, and deletion as ECR does it. The AWS SDK and the function talk to it unchanged.
@@ -24,6 +25,7 @@
 mod account;
 mod body;
 mod calls;
+mod clock;
 mod ecr;
 mod ecs;
 mod ecs_services;
@@ -31,6 +33,7 @@ mod fault;
 mod function;
 mod functions;
 mod image;
+mod memory;
 mod page;
 mod quota;
 mod repository;

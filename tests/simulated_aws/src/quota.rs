@@ -1,7 +1,8 @@
 //! Quotas as AWS publishes them: a bucket of tokens for each region of each account, which fills again at a steady rate.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::calls::Call;
 

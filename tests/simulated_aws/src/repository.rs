@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::image::{Image, SECONDS_PER_DAY};
-use crate::world::{Place, StoredImage, now};
+use crate::world::{Place, StoredImage};
 
 /// A repository.
 #[derive(Clone)]
@@ -16,18 +16,20 @@ impl Repository {
     /// Pushes an image as `docker push` does: a tag that it brings leaves the image that had it.
     pub fn push(&self, image: Image) -> String {
         let digest = image.digest.clone();
+        let now = self.now();
         self.update(|images| {
             for stored in images.values_mut() {
                 stored.image.tags.retain(|tag| !image.tags.contains(tag));
             }
-            store(images, image);
+            store(images, image, now);
         });
         digest
     }
 
     /// Pushes many images, none of whose tags exists yet.
     pub fn push_all(&self, new: impl IntoIterator<Item = Image>) {
-        self.update(|images| new.into_iter().for_each(|image| store(images, image)));
+        let now = self.now();
+        self.update(|images| new.into_iter().for_each(|image| store(images, image, now)));
     }
 
     /// Pushes images `v1`, the oldest, to `v<count>`, a day old, one for every day.
@@ -102,18 +104,21 @@ impl Repository {
 
     /// Pulls an image, as somebody else does.
     pub fn pull(&self, digest: &str) {
-        self.update(|images| images.get_mut(digest).expect("the image exists").pulled_at = Some(now()));
+        let now = self.now();
+        self.update(|images| images.get_mut(digest).expect("the image exists").pulled_at = Some(now));
     }
 
     /// Pushes the image that has this tag once more, as a rebuild of the same content does.
     pub fn push_again(&self, tag: &str) {
         let digest = self.digest_of(tag);
-        self.update(|images| images.get_mut(&digest).expect("the image exists").pushed_at = now());
+        let now = self.now();
+        self.update(|images| images.get_mut(&digest).expect("the image exists").pushed_at = now);
     }
 
     /// Moves an image to archive storage, as somebody else does.
     pub fn archive(&self, digest: &str) {
-        self.update(|images| images.get_mut(digest).expect("the image exists").archive());
+        let now = self.now();
+        self.update(|images| images.get_mut(digest).expect("the image exists").archive(now));
     }
 
     /// Sets the lifecycle policy. Nobody carries it out.
@@ -145,13 +150,16 @@ impl Repository {
         self.place.update(|region| _ = region.repositories.remove(&self.name));
     }
 
+    fn now(&self) -> f64 {
+        self.place.world.clock.seconds()
+    }
+
     fn update<T>(&self, change: impl FnOnce(&mut BTreeMap<String, StoredImage>) -> T) -> T {
         self.place.update(|region| change(region.repositories.entry(self.name.clone()).or_default()))
     }
 }
 
-fn store(images: &mut BTreeMap<String, StoredImage>, mut image: Image) {
-    let now = now();
+fn store(images: &mut BTreeMap<String, StoredImage>, mut image: Image, now: f64) {
     let pushed_at = now - image.age_in_days * SECONDS_PER_DAY;
     let ago = |days: Option<f64>| days.map(|days| now - days * SECONDS_PER_DAY);
     let pulled_at = ago(image.pulled_days_ago);

@@ -1,10 +1,12 @@
 //! The HTTP server: signature, fault and latency, then the service's answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use http_body_util::BodyExt;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -13,10 +15,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::body::{Body, Dropped};
 use crate::calls::Call;
+use crate::clock::Clock;
 use crate::fault::{Carried, Effect, Fault};
+use crate::memory::Memory;
 use crate::page::PAGING;
 use crate::quota::Quota;
 use crate::repository::Repository;
@@ -24,15 +29,22 @@ use crate::request::{Request, ServiceError};
 use crate::world::{Cluster, Place, Shared};
 use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, sts};
 
-/// AWS, running on loopback until it is dropped.
+/// What nobody resolves: requests to it never leave the process.
+const URL_IN_MEMORY: &str = "http://aws.simulated";
+/// How long an answer takes in memory, so that what is asked at once is under way at once, as on the wire. No second of
+/// it is waited for where the time is paused.
+const LATENCY_IN_MEMORY: Duration = Duration::from_millis(1);
+
+/// AWS, until it is dropped: on loopback, or in memory.
 pub struct SimulatedAws {
     world: Shared,
     url: String,
-    server: JoinHandle<()>,
+    /// What listens on loopback.
+    server: Option<JoinHandle<()>>,
 }
 
 impl SimulatedAws {
-    /// Starts with one account in which one region is enabled, and nothing in it.
+    /// Starts on loopback, with one account in which one region is enabled, and nothing in it.
     pub async fn start() -> Self {
         Self::start_on(0).await
     }
@@ -41,10 +53,49 @@ impl SimulatedAws {
     pub async fn start_on(port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port on loopback");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
-        let world = Shared::new();
+        let mut aws = Self::without_a_wire(Clock::OfTheMachine);
+        aws.url = url;
+        aws.server = Some(tokio::spawn(serve(listener, aws.world.clone())));
+        aws
+    }
+
+    /// The same without a wire: whoever asks it does so through [`Self::http_client`], and its time is the runtime's, which
+    /// a test may pause.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let aws = Self::without_a_wire(Clock::of_the_runtime());
+        aws.set_latency(LATENCY_IN_MEMORY);
+        aws
+    }
+
+    fn without_a_wire(clock: Clock) -> Self {
+        let world = Shared::new(clock);
         world.lock().region_statuses.insert(REGION.to_owned(), "ENABLED_BY_DEFAULT");
-        let server = tokio::spawn(serve(listener, world.clone()));
-        Self { world, url, server }
+        Self { world, url: URL_IN_MEMORY.to_owned(), server: None }
+    }
+
+    /// Whether it listens on loopback.
+    #[must_use]
+    pub fn is_on_the_wire(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// What the SDK is to ask through, without a wire.
+    #[must_use]
+    pub fn http_client(&self) -> SharedHttpClient {
+        SharedHttpClient::new(Memory(self.world.clone()))
+    }
+
+    /// The clock that this account goes by, for whoever is to go by it too.
+    #[must_use]
+    pub fn time_source(&self) -> SharedTimeSource {
+        SharedTimeSource::new(self.world.clock)
+    }
+
+    /// What that clock says.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.world.clock.now()
     }
 
     /// What `AWS_ENDPOINT_URL` is to be.
@@ -128,7 +179,12 @@ impl SimulatedAws {
 
     /// How long every answer takes from now on.
     pub fn set_latency(&self, latency: Duration) {
-        self.world.lock().latency = latency;
+        self.set_latency_of(move |_| latency);
+    }
+
+    /// The same, of each call its own.
+    pub fn set_latency_of(&self, latency: impl Fn(&Call) -> Duration + Send + Sync + 'static) {
+        self.world.lock().latency = Some(Arc::new(latency));
     }
 
     /// Every call so far.
@@ -159,7 +215,7 @@ impl SimulatedAws {
 
 impl Drop for SimulatedAws {
     fn drop(&mut self) {
-        self.server.abort();
+        self.server.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -175,7 +231,11 @@ async fn serve(listener: TcpListener, world: Shared) {
     }
 }
 
-async fn respond(http: HttpRequest<Incoming>, world: &Shared) -> Result<Response<Body>, Dropped> {
+/// Answers a request, however it came here.
+pub(crate) async fn respond<B>(http: HttpRequest<B>, world: &Shared) -> Result<Response<Body>, Dropped>
+where
+    B: hyper::body::Body<Data = Bytes>,
+{
     let (parts, body) = http.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
@@ -201,8 +261,9 @@ async fn answer(mut request: Request, world: &Shared) -> Result<Response<Body>, 
         let effect = world.faults.iter_mut().find_map(|fault| fault.strikes(&request).then(|| fault.effect.clone()));
         let throttled = || Effect::error(400, "ThrottlingException", "Rate exceeded");
         let is_too_much = world.quotas.iter_mut().any(|quota| !quota.admits(&call));
-        (place, world.latency, effect.or(is_too_much.then(throttled)), world.before_every_call.clone())
+        (place, world.latency.clone(), effect.or(is_too_much.then(throttled)), world.before_every_call.clone())
     };
+    let latency = latency.map_or(Duration::ZERO, |latency| latency(&call));
     let delay = match effect {
         Some(Effect::Slow(delay) | Effect::Before(delay, _)) => latency + delay,
         _ => latency,
@@ -258,6 +319,7 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
     if matches!(effect, Some(Effect::ExpiredToken)) && token.is_some() {
         return Err(ServiceError::new(400, "InvalidParameterException", "the token has expired"));
     }
+    let clock = world.clock;
     let mut world = world.lock();
     let enabled = world.region_statuses.get(&request.region).is_some_and(|status| status.starts_with("ENABLED"));
     let global = matches!(request.service.as_str(), "account" | "sts");
@@ -267,11 +329,11 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
     }
     let key = (request.account.clone(), request.region.clone());
     let mut value = match request.service.as_str() {
-        "sts" => return sts::answer(&world, request).map(Answer::Xml),
+        "sts" => return sts::answer(&world, request, clock.now()).map(Answer::Xml),
         "account" => account::answer(&world.region_statuses, request)?,
         "ecr" => {
             let caller = sts::caller(world.caller.as_deref(), request);
-            ecr::answer(world.regions.entry(key).or_default(), request, &caller, effect)?
+            ecr::answer(world.regions.entry(key).or_default(), request, &caller, effect, clock.seconds())?
         }
         "ecs" => ecs::answer(world.regions.entry(key).or_default(), request)?,
         "lambda" => functions::answer(world.regions.entry(key).or_default(), request)?,

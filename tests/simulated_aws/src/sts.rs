@@ -1,6 +1,8 @@
 //! STS: <https://docs.aws.amazon.com/STS/latest/APIReference/>. It answers in XML.
 
-use chrono::{SecondsFormat, Utc};
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::access_key_of;
 use crate::request::{Request, ServiceError};
@@ -11,7 +13,7 @@ pub(crate) fn caller(set: Option<&str>, request: &Request) -> String {
     set.map_or_else(|| format!("arn:aws:sts::{}:assumed-role/ecr-cleanup/run", request.account), str::to_owned)
 }
 
-pub(crate) fn answer(world: &World, request: &Request) -> Result<String, ServiceError> {
+pub(crate) fn answer(world: &World, request: &Request, now: SystemTime) -> Result<String, ServiceError> {
     match request.action.as_str() {
         "GetCallerIdentity" => Ok(format!(
             "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
@@ -20,12 +22,12 @@ pub(crate) fn answer(world: &World, request: &Request) -> Result<String, Service
             caller(world.caller.as_deref(), request),
             request.account
         )),
-        "AssumeRole" => assume_role(world, request),
+        "AssumeRole" => assume_role(world, request, now),
         action => Err(ServiceError::new(400, "InvalidAction", action)),
     }
 }
 
-fn assume_role(world: &World, request: &Request) -> Result<String, ServiceError> {
+fn assume_role(world: &World, request: &Request, now: SystemTime) -> Result<String, ServiceError> {
     let role = request.text("RoleArn", "ValidationError")?;
     let session = request.text("RoleSessionName", "ValidationError")?;
     let is_trusted = world.external_ids.get(role).is_none_or(|id| request.body["ExternalId"] == id.as_str());
@@ -44,7 +46,7 @@ fn assume_role(world: &World, request: &Request) -> Result<String, ServiceError>
          <AssumedRoleUser><AssumedRoleId>AROASIM:{session}</AssumedRoleId><Arn>{role}/{session}</Arn></AssumedRoleUser>\
          </AssumeRoleResult></AssumeRoleResponse>",
         access_key_of(account),
-        (Utc::now() + *lifetime).to_rfc3339_opts(SecondsFormat::Secs, true),
+        DateTime::<Utc>::from(now + *lifetime).to_rfc3339_opts(SecondsFormat::Secs, true),
     ))
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::calls::{Call, Calls};
+use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::functions::StoredFunction;
 use crate::image::Image;
@@ -15,9 +16,15 @@ use crate::services::{Daemon, Service, ServiceDeployment, ServiceRevision, TaskD
 /// Something that happens to the account at a call.
 pub(crate) type Happens = Arc<Mutex<dyn FnMut(&Call) + Send>>;
 
+/// How long the answer to a call takes.
+pub(crate) type Latency = Arc<dyn Fn(&Call) -> Duration + Send + Sync>;
+
 /// Everything that exists, shared by the server and the handles.
 #[derive(Clone)]
-pub(crate) struct Shared(Arc<Mutex<World>>);
+pub(crate) struct Shared {
+    world: Arc<Mutex<World>>,
+    pub(crate) clock: Clock,
+}
 
 #[derive(Default)]
 pub(crate) struct World {
@@ -27,7 +34,8 @@ pub(crate) struct World {
     pub(crate) calls: Calls,
     pub(crate) faults: Vec<Fault>,
     pub(crate) quotas: Vec<Quota>,
-    pub(crate) latency: Duration,
+    /// How long each answer takes.
+    pub(crate) latency: Option<Latency>,
     /// What happens before every call is answered.
     pub(crate) before_every_call: Option<Happens>,
     /// Who calls, where a test has said so.
@@ -79,9 +87,9 @@ pub(crate) struct StoredImage {
 
 impl StoredImage {
     /// Moves it to archive storage.
-    pub(crate) fn archive(&mut self) {
+    pub(crate) fn archive(&mut self, now: f64) {
         self.image.status = Some("ARCHIVED".to_owned());
-        self.archived_at = Some(now());
+        self.archived_at = Some(now);
     }
 }
 
@@ -90,12 +98,12 @@ pub(crate) struct StoredTask {
 }
 
 impl Shared {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(World::default())))
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { world: Arc::default(), clock }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -321,8 +329,4 @@ impl Task {
 pub(crate) fn family_and_revision(arn: &str) -> Option<(&str, u64)> {
     let (family, revision) = arn.rsplit('/').next()?.rsplit_once(':')?;
     Some((family, revision.parse().ok()?))
-}
-
-pub(crate) fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

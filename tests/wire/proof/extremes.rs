@@ -1,23 +1,17 @@
 //! The largest and the busiest that the published quotas allow, at a scale that a test has time for. `make bench` has
 //! the rest: a million images, and 100,000 in one repository.
 
-use std::num::NonZeroU32;
-
-use crate::support::run;
 use ecr_cleanup::aws::Haste;
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::run::Limits;
 use ecr_cleanup_core::report::{Outcome, RESPONSE_BYTES};
-use ecr_cleanup_core::settings::Environment;
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Image, REGION, Service, SimulatedAws};
 
-use super::world::{clients_in, region_of_its_own};
-use crate::support::{merciless, run_on, set};
+use crate::support::{Limits, clients_in, merciless, region_of_its_own, run_on, run_with, set};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn images_with_a_thousand_long_tags_are_judged_by_every_tag_and_fit_into_the_response() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let tag = |image: u32, number: u32| format!("{image:02}-{number:04}-{}", "x".repeat(128 - 8));
     // More than the response holds: 60 images of 128,000 bytes of tags.
@@ -36,9 +30,9 @@ async fn images_with_a_thousand_long_tags_are_judged_by_every_tag_and_fit_into_t
     assert_eq!(response["totals"]["imagesDeleted"], 59);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_thousand_clusters_are_all_read() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     for number in 0..1_000 {
         let cluster = aws.cluster(&format!("cluster-{number}"));
@@ -54,11 +48,9 @@ async fn a_thousand_clusters_are_all_read() {
 
 /// Three quarters of the rates and half the bursts are the function's share, so where other clients leave it four fifths
 /// and three fifths it is hardly ever throttled.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_others_leave_of_the_quotas_is_enough() {
-    // Five times as fast as AWS, and the function five times as hasty, so that the test is short.
-    const FASTER: u32 = 5;
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let region = region_of_its_own("sim-quota");
     let place = aws.region(&region);
     aws.disable_region(REGION);
@@ -69,7 +61,7 @@ async fn what_others_leave_of_the_quotas_is_enough() {
         let definition = place.register(&format!("family-{number}"), &[&app.uri("v3"), &format!("nginx:{number}")]);
         cluster.create(Service::of(&definition).deployment(&definition, "IN_PROGRESS"));
     }
-    let left = |burst: u32, per_second: u32| (burst * FASTER * 3 / 5, per_second * FASTER * 4 / 5);
+    let left = |burst: u32, per_second: u32| (burst * 3 / 5, per_second * 4 / 5);
     for (operations, (burst, per_second)) in [
         (&["ecs:ListClusters"][..], left(50, 20)),
         (&["ecs:ListTasks", "ecs:DescribeTasks", "ecs:ListServices", "ecs:DescribeServices"], left(100, 20)),
@@ -78,11 +70,8 @@ async fn what_others_leave_of_the_quotas_is_enough() {
     ] {
         aws.set_quota(operations, burst, per_second);
     }
-    let haste = Haste::times(NonZeroU32::new(FASTER).unwrap());
-    let clients = clients_in(&aws, &region).await.with_haste(haste);
-    let environment = Environment::new();
-    let report = run(json!({}), &environment, &clients, Limits::until(Deadline::unknown()));
-    let report = Box::pin(report).await.unwrap();
+    let clients = clients_in(&aws, &region).await.with_haste(Haste::NONE);
+    let report = run_with(&clients, json!({}), Limits::until(Deadline::unknown())).await.unwrap();
     assert!(report.usage.complete, "{:?}", report.warnings);
     assert_eq!(report.usage.accounts.iter().map(ToString::to_string).collect::<Vec<_>>(), [ACCOUNT]);
     let calls = aws.calls();

@@ -11,21 +11,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ecr_cleanup::discovery::FreshnessLimits;
-use ecr_cleanup::run::Limits;
 use ecr_cleanup_core::plan::ImageResult;
 use ecr_cleanup_core::report::{Outcome, Report};
-use ecr_cleanup_core::settings::Environment;
 use fastrand::Rng;
-use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use simulated_aws::{Call, Image, Place, Repository, Service, SimulatedAws, Task};
 
-use super::world::{clients_in, deadline_in};
+use super::cases::{chosen, each, number_in};
+use crate::support::{Limits, clients_in, deadline_in, region_of_its_own, run_with};
 
-/// Worlds that a test run looks at, unless `WORLDS` says otherwise.
+/// Worlds that there are, unless `WORLDS` says otherwise.
 const WORLDS: u64 = 1_000;
-/// Worlds at a time.
-const AT_ONCE: usize = 4;
+/// An everyday test run looks at one of so many.
+const SHARE: usize = 8;
 
 /// What a workload names.
 #[derive(Clone, Debug)]
@@ -236,11 +234,7 @@ impl Moving {
         let text = format!("{} {}", call.operation, call.request);
         let made = ledger.made.entry(text.clone()).or_default();
         *made += 1;
-        let mut hasher = DefaultHasher::new();
-        (self.seed, *made).hash(&mut hasher);
-        // Regions are numbered by the process, and a seed is to mean the same in every one.
-        text.replace(&call.region, "").hash(&mut hasher);
-        let mut rng = Rng::with_seed(hasher.finish());
+        let mut rng = Rng::with_seed(lot_of(self.seed, *made, call));
         let what = match rng.u8(..100) {
             0..12 => {
                 let tag = format!("n{}", ledger.calls);
@@ -303,6 +297,15 @@ impl Moving {
     }
 }
 
+/// The lot of a call that is made for this time in this world. It does not depend on the order in which others come.
+fn lot_of(seed: u64, made: u32, call: &Call) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (seed, made).hash(&mut hasher);
+    // Regions are numbered by the process, and a seed is to mean the same in every one.
+    format!("{} {}", call.operation, call.request).replace(&call.region, "").hash(&mut hasher);
+    hasher.finish()
+}
+
 fn digests_of(call: &Call) -> Vec<String> {
     let ids = call.request["imageIds"].as_array().into_iter().flatten();
     ids.filter_map(|id| id["imageDigest"].as_str()).map(str::to_owned).collect()
@@ -321,13 +324,15 @@ fn settings(seed: u64) -> Value {
 type End = Result<(usize, usize), String>;
 
 async fn run_in(seed: u64) -> End {
-    let aws = SimulatedAws::start().await;
-    let region = super::world::region_of_its_own("sim-moving");
+    let aws = SimulatedAws::in_memory();
+    let region = region_of_its_own("sim-moving");
     aws.disable_region(simulated_aws::REGION);
     let place = aws.region(&region);
     let world = Moving { app: place.repository("app"), place, seed };
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     world.found(&mut ledger.lock().unwrap());
+    // Answers overtake each other, in each world differently.
+    aws.set_latency_of(move |call| Duration::from_millis(1 + lot_of(seed, 0, call) % 20));
     let moved = Arc::clone(&ledger);
     aws.before_every_call(move |call| world.happen(&mut moved.lock().unwrap(), call));
 
@@ -337,10 +342,9 @@ async fn run_in(seed: u64) -> End {
         // Usage is read again before each batch, which makes the window smaller.
         _ => FreshnessLimits { max_age: Duration::ZERO, ..FreshnessLimits::CONTRACT },
     };
-    let limits = Limits { freshness, ..Limits::until(deadline_in(Duration::from_mins(15))) };
-    let environment = Environment::new();
-    let run = crate::support::run(settings(seed), &environment, &clients, limits);
-    let report = Box::pin(run).await.map_err(|error| format!("it does not start: {error}"))?;
+    let limits = Limits { freshness, ..Limits::until(deadline_in(&aws, Duration::from_mins(15))) };
+    let report =
+        run_with(&clients, settings(seed), limits).await.map_err(|error| format!("it does not start: {error}"))?;
     let ledger = ledger.lock().unwrap();
     let broken = ledger.broken.first().cloned().or_else(|| untold(&report, &ledger));
     match broken {
@@ -367,31 +371,20 @@ fn untold(report: &Report, ledger: &Ledger) -> Option<String> {
     unsent.or_else(|| untold.map(|digest| format!("{digest} was deleted, and is not told so")))
 }
 
-#[tokio::test]
-async fn nothing_that_was_in_use_when_usage_was_read_is_deleted_however_the_world_moves() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("WORLD_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("WORLDS").unwrap_or(WORLDS),
-    };
-    let ends: Vec<(u64, End)> = stream::iter(seeds.clone())
-        .map(async |seed| (seed, run_in(seed).await))
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+#[test]
+fn nothing_that_was_in_use_when_usage_was_read_is_deleted_however_the_world_moves() {
+    let only = number_in("PROOF_CASE").map(|seed| seed + 1);
+    let seeds = 0..number_in("WORLDS").or(only).unwrap_or(WORLDS);
+    let worlds = chosen("moving", seeds, SHARE);
+    let ends = each(&worlds, async |world| run_in(world.of).await);
     let (mut deleted, mut lost, mut broken) = (0, 0, Vec::new());
-    for (seed, end) in ends {
+    for (world, end) in worlds.iter().zip(ends) {
         match end {
             Ok((of_world, in_window)) => (deleted, lost) = (deleted + of_world, lost + in_window),
-            Err(error) => broken.push(format!(
-                "seed {seed}: {error}\n  repeat with: WORLD_SEED={seed} cargo test --test wire proof::moving -- --nocapture"
-            )),
+            Err(error) => broken.push(format!("seed {}: {error}\n  repeat with: {}", world.of, world.repeat_with)),
         }
     }
-    println!(
-        "{} worlds: {deleted} images deleted, {lost} of them used only since usage was last read",
-        seeds.end - seeds.start
-    );
+    println!("{} worlds: {deleted} images deleted, {lost} of them used only since usage was last read", worlds.len());
     assert!(broken.is_empty(), "{} worlds:\n{}", broken.len(), broken.join("\n"));
-    assert!(deleted > 0 || seeds.end - seeds.start == 1, "no world had anything to delete");
+    assert!(deleted > 0 || worlds.len() == 1, "no world had anything to delete");
 }

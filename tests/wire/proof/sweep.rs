@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ecr_cleanup::run::RunError;
 use ecr_cleanup_core::plan::ImageResult;
 use ecr_cleanup_core::report::{Outcome, Report};
-use futures::stream::{self, StreamExt};
 use serde_json::Value;
 use simulated_aws::{Call, Fault};
 
+use super::cases::{alone, chosen, each};
 use super::world::{Location, World};
-use crate::support::json_of;
+use crate::support::{RunError, forget, json_of};
 
-/// Runs at a time: many only wait for an answer that does not come.
-const AT_ONCE: usize = 12;
+/// An everyday test run looks at one of so many cases.
+const SHARE: usize = 8;
 
 /// What a fault may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,21 +53,9 @@ async fn end_of(world: &World) -> End {
     End { left: world.images(), report, told }
 }
 
-/// Takes these keys out of a report, wherever they stand.
-fn forget(told: &mut Value, keys: &[&str]) {
-    match told {
-        Value::Object(fields) => {
-            fields.retain(|name, _| !keys.contains(&name.as_str()));
-            fields.values_mut().for_each(|value| forget(value, keys));
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| forget(item, keys)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
 /// Every call of a run in which nothing goes wrong, each once.
 async fn calls_of_a_run() -> (World, Vec<Call>, End, BTreeSet<Location>) {
-    let world = World::found().await;
+    let world = World::found();
     let before = world.images();
     let end = end_of(&world).await;
     let calls: BTreeMap<_, _> = world
@@ -82,7 +69,7 @@ async fn calls_of_a_run() -> (World, Vec<Call>, End, BTreeSet<Location>) {
     (world, calls.into_values().collect(), end, before)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_world_of_the_sweep_has_something_of_everything() {
     let (world, calls, end, before) = calls_of_a_run().await;
     let report = end.report.unwrap();
@@ -101,9 +88,9 @@ fn is_fine(code: &str) -> bool {
 
 macro_rules! survives {
     ($($fault:ident: $make:expr, $expected:ident;)*) => {$(
-        #[tokio::test]
-        async fn $fault() {
-            sweep(stringify!($fault), $make, Expected::$expected, |world| world).await;
+        #[test]
+        fn $fault() {
+            sweep(stringify!($fault), $make, Expected::$expected);
         }
     )*};
 }
@@ -123,42 +110,33 @@ survives! {
     repeated_tokens: Fault::repeated_token, Told;
     duplicated_pages: Fault::duplicated_page, Nothing;
     empty_pages: Fault::empty_page, Nothing;
-}
-
-#[tokio::test]
-async fn silence() {
-    sweep("silence", Fault::no_answer, Expected::NothingOnce, World::with_little_patience).await;
+    silence: Fault::no_answer, NothingOnce;
 }
 
 /// Runs once for every call, with this fault befalling it once, and once more with it befalling it for good.
-async fn sweep(name: &str, fault: fn(&str) -> Fault, expected: Expected, prepare: fn(World) -> World) {
-    let (of_calls, calls, undisturbed, before) = calls_of_a_run().await;
-    // `SWEEP=17` runs the seventeenth case alone.
-    let only: Option<usize> = std::env::var("SWEEP").ok().and_then(|case| case.parse().ok());
-    let cases = calls.iter().flat_map(|call| [(call, Lasts::Once), (call, Lasts::ForGood)]).enumerate();
-    let cases = cases.filter(|(case, _)| only.is_none_or(|only| only == *case));
-    let (of_calls, undisturbed, before) = (&of_calls, &undisturbed, &before);
-    let failures: Vec<String> = stream::iter(cases)
-        .map(async |(case, (call, lasts))| {
-            let world = prepare(World::found().await);
-            let fault = fault(&call.operation).of_call(&world.own(call, of_calls));
-            world.aws.inject(match lasts {
-                Lasts::Once => fault.times(1),
-                Lasts::ForGood => fault,
-            });
-            let end = end_of(&world).await;
-            let broken = broken_promise(&world, call, lasts, expected, &end, undisturbed, before)?;
-            Some(format!(
-                "{broken}\n  {name} {lasts:?} of {} in {}: {}\n  repeat with: SWEEP={case} cargo test --test wire proof::sweep::{name}",
-                call.operation,
-                of_calls.neutral(&call.region),
-                of_calls.neutral(&call.request.to_string()),
-            ))
-        })
-        .buffer_unordered(AT_ONCE)
-        .filter_map(async |failure| failure)
-        .collect()
-        .await;
+fn sweep(name: &str, fault: fn(&str) -> Fault, expected: Expected) {
+    let (of_calls, calls, undisturbed, before) = alone(calls_of_a_run());
+    let cases = calls.iter().flat_map(|call| [(call, Lasts::Once), (call, Lasts::ForGood)]);
+    let cases = chosen(&format!("sweep::{name}"), cases, SHARE);
+    let failures = each(&cases, async |case| {
+        let (call, lasts) = case.of;
+        let world = World::found();
+        let fault = fault(&call.operation).of_call(&world.own(call, &of_calls));
+        world.aws.inject(match lasts {
+            Lasts::Once => fault.times(1),
+            Lasts::ForGood => fault,
+        });
+        let end = end_of(&world).await;
+        let broken = broken_promise(&world, call, lasts, expected, &end, &undisturbed, &before)?;
+        Some(format!(
+            "{broken}\n  {name} {lasts:?} of {} in {}: {}\n  repeat with: {}",
+            call.operation,
+            of_calls.neutral(&call.region),
+            of_calls.neutral(&call.request.to_string()),
+            case.repeat_with,
+        ))
+    });
+    let failures: Vec<String> = failures.into_iter().flatten().collect();
     assert!(failures.is_empty(), "{} cases:\n{}", failures.len(), failures.join("\n"));
 }
 

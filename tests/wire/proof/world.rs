@@ -1,27 +1,16 @@
 //! The world of the sweeps: small, and with something of everything, so that a run makes about a hundred calls.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::support::run;
-use aws_config::BehaviorVersion;
-use aws_sdk_sts::config::Credentials;
-use ecr_cleanup::aws::{Aws, Haste, Patience};
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup::run::{Limits, RunError};
 use ecr_cleanup_core::report::Report;
-use ecr_cleanup_core::settings::Environment;
 use serde_json::{Value, json};
-use simulated_aws::{ACCOUNT, Call, Image, Place, Repository, Service, SimulatedAws, Task, access_key_of};
+use simulated_aws::{Call, Image, Place, Repository, Service, SimulatedAws, Task};
+
+use crate::support::{Limits, RunError, clients_in, deadline_in, region_of_its_own, run_with};
 
 const OTHER_ACCOUNT: &str = "210987654321";
-/// With a simulated account, which answers when it comes to it: the machine may be busy.
-const PATIENCE: Patience =
-    Patience { first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(4), ..Patience::WITH_AWS };
-/// With answers that never come.
-const LITTLE_PATIENCE: Patience = Patience { attempt: Duration::from_secs(1), ..PATIENCE };
 
 /// An image in its place: region, repository, digest.
 pub type Location = (String, String, String);
@@ -31,20 +20,21 @@ pub struct World {
     pub aws: SimulatedAws,
     regions: [String; 2],
     role: String,
-    patience: Patience,
     /// What a run leaves when nothing goes wrong.
     pub stays: BTreeSet<Location>,
+    /// Signatures that are known by their tags, and what they are about.
+    signatures: Vec<(Location, Location)>,
 }
 
 impl World {
     /// Founds it.
-    pub async fn found() -> Self {
+    pub fn found() -> Self {
         let regions = ["sim-east", "sim-west"].map(region_of_its_own);
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         aws.disable_region(simulated_aws::REGION);
         let role = aws.role(OTHER_ACCOUNT);
         let [east, west] = [aws.region(&regions[0]), aws.region(&regions[1])];
-        let mut world = Self { aws, regions, role, patience: PATIENCE, stays: BTreeSet::new() };
+        let mut world = Self { aws, regions, role, stays: BTreeSet::new(), signatures: Vec::new() };
         world.found_east(&east);
         world.found_west(&west, &east);
         world
@@ -58,20 +48,15 @@ impl World {
         })
     }
 
-    /// Waits only briefly for answers.
-    pub fn with_little_patience(self) -> Self {
-        Self { patience: LITTLE_PATIENCE, ..self }
-    }
-
     /// Runs with as much time as Lambda gives.
     pub async fn run(&self) -> Result<Report, RunError> {
-        self.run_until(deadline_in(Duration::from_mins(15))).await
+        self.run_until(deadline_in(&self.aws, Duration::from_mins(15))).await
     }
 
     /// Runs until this deadline.
     pub async fn run_until(&self, deadline: Deadline) -> Result<Report, RunError> {
-        let clients = clients_in(&self.aws, &self.regions[0]).await.with_patience(self.patience);
-        Box::pin(run(self.settings(), &Environment::new(), &clients, Limits::until(deadline))).await
+        let clients = clients_in(&self.aws, &self.regions[0]).await;
+        run_with(&clients, self.settings(), Limits::until(deadline)).await
     }
 
     /// Every image that exists.
@@ -85,6 +70,12 @@ impl World {
             }
         }
         images
+    }
+
+    /// The signatures among these images whose subject is not among them.
+    pub fn orphaned_signatures(&self, images: &BTreeSet<Location>) -> BTreeSet<Location> {
+        let orphans = self.signatures.iter().filter(|(_, subject)| !images.contains(subject));
+        orphans.map(|(signature, _)| signature).filter(|signature| images.contains(signature)).cloned().collect()
     }
 
     /// A text that speaks of this world's regions, as another world's would speak of its own.
@@ -132,6 +123,8 @@ impl World {
         let api = east.repository("api");
         for build in 1..=4 {
             let digests = push_multi_arch(&api, build);
+            let [.., index, signature] = digests.clone().map(|it| ("sim-east".to_owned(), "api".to_owned(), it));
+            self.signatures.push((signature, index));
             if build != 2 {
                 self.stay_by_digest(&api, "api", digests);
             }
@@ -208,32 +201,6 @@ impl World {
         let region = ["sim-east", "sim-west"].into_iter().find(|region| registry.contains(region)).unwrap();
         self.stays.extend(digests.map(|digest| (region.to_owned(), name.to_owned(), digest)));
     }
-}
-
-/// A region that no other world has: the SDK counts the failures of all clients of a region together.
-pub fn region_of_its_own(name: &str) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// The SDK's clients in a region.
-pub async fn clients_in(aws: &SimulatedAws, region: &str) -> Aws {
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .endpoint_url(aws.url())
-        .region(aws_config::Region::new(region.to_owned()))
-        .credentials_provider(Credentials::new(access_key_of(ACCOUNT), "secret", None, None, "test"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .load()
-        .await;
-    let haste = Haste::times(NonZeroU32::new(1_000).unwrap());
-    Aws::new(config).with_haste(haste).with_patience(PATIENCE)
-}
-
-/// A deadline as Lambda sends it.
-pub fn deadline_in(left: Duration) -> Deadline {
-    let now = SystemTime::now();
-    let at = now.duration_since(UNIX_EPOCH).unwrap() + left;
-    Deadline::from_lambda(u64::try_from(at.as_millis()).unwrap(), now)
 }
 
 fn platform(build: u32, architecture: &str) -> Image {

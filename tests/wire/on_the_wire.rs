@@ -1,0 +1,135 @@
+//! A few cases on the wire: the unchanged SDK with its own HTTP client, on a socket. All the others of the library are in
+//! memory, where nothing is waited for; what they rest on is compared here with what happens on the wire.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use ecr_cleanup::aws::{Haste, Patience};
+use ecr_cleanup::deadline::Deadline;
+use ecr_cleanup_core::report::Outcome;
+use futures::future::join_all;
+use serde_json::{Value, json};
+use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws, Task};
+
+use crate::support::{
+    Limits, RunError, clients_in, forget, json_of, merciless, region_of_its_own, run_on, run_with, set, stale_digests,
+    stale_tags,
+};
+
+/// So little that a test has time for silence. A busy machine that takes longer only asks again.
+const LITTLE_PATIENCE: Patience = Patience {
+    attempt: Duration::from_secs(1),
+    operation: Duration::from_secs(3),
+    first_pause: Duration::from_millis(1),
+    longest_pause: Duration::from_millis(4),
+};
+
+#[tokio::test]
+async fn deletes_exactly_what_the_dry_run_listed_and_then_finds_nothing() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(10);
+    app.push(Image::untagged().days_old(40.0));
+    app.push(Image::untagged().days_old(2.0));
+    let web = aws.repository("team/web").daily_builds(3);
+    web.push(Image::tagged("latest").days_old(400.0));
+    web.push(Image::tagged("old").days_old(400.0).pulled_days_ago(3.0));
+    aws.cluster("prod").runs(&app.uri("v2"));
+    let before = (app.digests(), web.digests());
+
+    let dry = run_on(&aws, json!({ "imagesToKeep": 3 })).await;
+    assert_eq!(dry.outcome, Outcome::Planned);
+    assert_eq!(stale_tags(&dry), set(["v1", "v3", "v4", "v5", "v6", "v7"]));
+    assert_eq!((app.digests(), web.digests()), before, "a dry run deletes nothing");
+
+    let live = run_on(&aws, json!({ "imagesToKeep": 3, "dryRun": false })).await;
+    assert_eq!(live.outcome, Outcome::Completed);
+    assert_eq!(stale_digests(&live), stale_digests(&dry));
+    assert_eq!(live.totals.images_deleted, 7);
+    assert_eq!(app.digests(), before.0.difference(&stale_digests(&dry)).cloned().collect());
+    assert_eq!(app.tags(), set(["v2", "v8", "v9", "v10"]));
+    assert_eq!(web.digests(), before.1);
+
+    let again = run_on(&aws, json!({ "imagesToKeep": 3, "dryRun": false })).await;
+    assert_eq!((again.outcome, again.totals.images_stale), (Outcome::Completed, 0));
+}
+
+#[tokio::test]
+async fn usage_and_images_are_read_to_their_last_page() {
+    let aws = SimulatedAws::start().await;
+    let (app, place) = (aws.repository("app").daily_builds(1_101), aws.place(ACCOUNT, REGION));
+    for number in 0..100 {
+        aws.cluster(&format!("cluster-{number:03}")).runs("nginx");
+        place.register(&format!("family-{number:03}"), &["nginx"]);
+    }
+    let last = aws.cluster("z-last");
+    for _ in 0..100 {
+        last.start(Task::of("nginx"));
+    }
+    last.runs(&app.uri("v1"));
+    place.register("z-last", &[&app.uri("v2")]);
+    (0..50).for_each(|number| _ = place.function(&format!("function-{number:02}"), "nginx", None));
+    _ = place.function("z-last", &app.uri("v3"), None);
+    let report = run_on(&aws, merciless(false)).await;
+    assert_eq!((report.outcome, report.totals.images_deleted), (Outcome::Completed, 1_098));
+    assert_eq!(app.tags(), set(["v1", "v2", "v3"]));
+}
+
+/// What a run came to, told without what differs from one account to another.
+#[derive(Debug, PartialEq)]
+struct End {
+    left: BTreeSet<String>,
+    told: Result<Value, String>,
+}
+
+/// A run in an account where one image is used, and where this fault befalls it.
+async fn run_under(aws: SimulatedAws, fault: Fault) -> End {
+    // The SDK counts the failures of all clients of a region together.
+    let region = region_of_its_own("sim-wire");
+    aws.disable_region(REGION);
+    let place = aws.region(&region);
+    let app = place.repository("app");
+    for build in 1..=4 {
+        let image = Image::built_from(&format!("build-{build}")).and_tag(&format!("v{build}"));
+        app.push(image.days_old(f64::from(9 - build)));
+    }
+    place.cluster("prod").runs(&app.uri("v1"));
+    aws.inject(fault);
+    let clients = clients_in(&aws, &region).await.with_patience(LITTLE_PATIENCE);
+    let clients = clients.with_haste(Haste::times(NonZeroU32::MAX));
+    let report = run_with(&clients, merciless(false), Limits::until(Deadline::unknown())).await;
+    let told = report.map_err(|error: RunError| error.to_string().replace(&region, REGION)).map(|report| {
+        let mut told: Value = serde_json::from_str(&json_of(&report).to_string().replace(&region, REGION)).unwrap();
+        // Of the messages, the codes tell.
+        forget(&mut told, &["startedAt", "finishedAt", "imagePushedAt", "message", "failureReason", "warnings"]);
+        told
+    });
+    End { left: app.tags(), told }
+}
+
+#[tokio::test]
+async fn what_goes_wrong_with_a_connection_looks_alike_on_the_wire_and_in_memory() {
+    let mut cases = Vec::new();
+    for (name, fault) in [
+        ("a closed connection", Fault::reset as fn(&str) -> Fault),
+        ("a lost answer", Fault::lost_answer),
+        ("a truncated answer", Fault::truncated),
+        ("garbage", Fault::garbage),
+        ("silence", Fault::no_answer),
+    ] {
+        for operation in ["ecr:DescribeImages", "ecr:BatchDeleteImage", "ecs:ListTasks"] {
+            cases.push((name, operation, "once", fault(operation).times(1)));
+            cases.push((name, operation, "for good", fault(operation)));
+        }
+    }
+    join_all(cases.into_iter().map(async |(name, operation, lasts, fault)| {
+        let on_the_wire = run_under(SimulatedAws::start().await, fault.clone()).await;
+        let in_memory = run_under(SimulatedAws::in_memory(), fault).await;
+        assert_eq!(on_the_wire, in_memory, "{name} at {operation}, {lasts}");
+        let told = on_the_wire.told.unwrap();
+        let is_fine = lasts == "once" && name != "garbage";
+        assert_eq!(told["outcome"] == "completed", is_fine, "{name} at {operation}, {lasts}: {told}");
+        assert!(on_the_wire.left.contains("v1"));
+    }))
+    .await;
+}

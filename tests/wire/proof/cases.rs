@@ -1,0 +1,99 @@
+//! The cases of a proof: which of them a test run looks at, and each of them in a world and a time of its own.
+//!
+//! `PROOF=whole` looks at all. Without it a share of them is chosen by a seed, which is printed; `PROOF_SEED` chooses the
+//! same again. `PROOF_CASE` is the number of one case, which then runs alone.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use fastrand::Rng;
+
+/// Cases at a time: as many as there are cores where this is tested.
+const THREADS: usize = 2;
+
+/// A case by its number, and what repeats it alone.
+#[derive(Clone, Debug)]
+pub struct Case<T> {
+    pub number: usize,
+    pub of: T,
+    pub repeat_with: String,
+}
+
+/// The cases of one test that this run looks at: all, or of every so many in a row one. `test` is the path of its function
+/// below `proof`.
+pub fn chosen<T>(test: &str, cases: impl IntoIterator<Item = T>, one_of: usize) -> Vec<Case<T>> {
+    let case = |(number, of)| {
+        let repeat_with =
+            format!("PROOF_CASE={number} cargo test --features second-opinions --test wire proof::{test}");
+        Case { number, of, repeat_with }
+    };
+    let mut cases: Vec<Case<T>> = cases.into_iter().enumerate().map(case).collect();
+    if let Some(only) = number_in("PROOF_CASE") {
+        cases.retain(|case| case.number as u64 == only);
+        assert!(!cases.is_empty(), "{test} has no case {only}");
+    } else if !is_whole() {
+        let mut hasher = DefaultHasher::new();
+        (seed(), test).hash(&mut hasher);
+        let mut rng = Rng::with_seed(hasher.finish());
+        let taken: Vec<usize> = (0..cases.len()).step_by(one_of).map(|first| first + rng.usize(..one_of)).collect();
+        cases.retain(|case| taken.contains(&case.number));
+    }
+    cases
+}
+
+/// Whether everything is looked at that there is.
+pub fn is_whole() -> bool {
+    std::env::var("PROOF").is_ok_and(|extent| extent == "whole")
+}
+
+/// A number that the environment gives.
+pub fn number_in(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}
+
+/// What chooses the share of this run.
+fn seed() -> u64 {
+    static SEED: OnceLock<u64> = OnceLock::new();
+    *SEED.get_or_init(|| {
+        let seed = number_in("PROOF_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
+        // Not `println!`, which is shown only where a test fails.
+        _ = writeln!(
+            std::io::stderr(),
+            "the share of the proof is chosen by PROOF_SEED={seed}; `make prove` has all of it"
+        );
+        seed
+    })
+}
+
+/// Runs each case, and returns what they came to in their order.
+///
+/// Time goes on only when everybody waits. Where many worlds share a runtime, that depends on what the others do; so each
+/// has its own, and with it the same chance every time: what the SDK draws lots for is drawn from the case's number.
+pub fn each<C: Sync, T: Send>(cases: &[Case<C>], run: impl AsyncFn(&Case<C>) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let ends = Mutex::new(Vec::new());
+    std::thread::scope(|threads| {
+        for _ in 0..THREADS.min(cases.len()) {
+            threads.spawn(|| {
+                while let Some((place, case)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|it| Some((it, cases.get(it)?)))
+                {
+                    fastrand::seed(case.number as u64);
+                    let end = alone(run(case));
+                    ends.lock().unwrap_or_else(PoisonError::into_inner).push((place, end));
+                }
+            });
+        }
+    });
+    let mut ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ends.sort_by_key(|(place, _)| *place);
+    ends.into_iter().map(|(_, end)| end).collect()
+}
+
+/// Runs this in a time of its own.
+pub fn alone<T>(run: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(run)
+}
