@@ -4,7 +4,7 @@
 //! prints names the case, and the command that repeats it alone. `make test` looks at a share of the cases, `make prove`
 //! at all of them.
 
-mod cases;
+pub mod cases;
 mod deadline;
 mod extremes;
 mod moving;
