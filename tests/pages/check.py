@@ -331,6 +331,28 @@ def check_crowd(page):
     print(f"100,000 images: opened in {page.took:.1f} s, found and sorted in {time.monotonic() - begun:.1f} s")
 
 
+def write_many_repositories(folder):
+    """The company's report with more repositories than a browser takes arguments, and than ECR gives a region."""
+    text = (folder / "company.json").read_text()
+    page = (folder / "company.html").read_text()
+    escaped = lambda json: json.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    assert escaped(text) in page
+    report = json.loads(text)
+    repositories = report["regions"][0]["repositories"]
+    clean = dict(repositories[0], stale=[], imagesStale=0, bytesStale=0, onlyInUse=[], atRisk=[])
+    repositories += [dict(clean, repositoryName=f"team-{number}/service") for number in range(130_000)]
+    many = json.dumps(report, separators=(",", ":"))
+    (folder / "many.json").write_text(many)
+    (folder / "many.html").write_text(page.replace(escaped(text), escaped(many)))
+
+
+def check_many_repositories(page):
+    assert len(page.repositories) > 130_000
+    page.find("repositories", "team-129999/")
+    assert page.status("repositories").startswith("1 of 130,"), page.status("repositories")
+    print(f"130,000 repositories: opened in {page.took:.1f} s")
+
+
 def main(folder):
     options = Options()
     options.binary_location = shutil.which("chromium") or sys.exit("there is no chromium")
@@ -367,6 +389,8 @@ def main(folder):
         page.picture("live")
         check_refused(Page(browser, folder, "refused"))
         check_crowd(Page(browser, folder, "crowd"))
+        write_many_repositories(folder)
+        check_many_repositories(Page(browser, folder, "many"))
     finally:
         browser.quit()
         profile.cleanup()

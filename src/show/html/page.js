@@ -43,7 +43,8 @@ for (const { region, repositories: listed, error } of report.regions) {
     }
   }
 }
-const largest = Math.max(1, ...repositories.map((repository) => repository.bytes));
+// Not by spreading them as arguments, of which a browser takes fewer than an account may have repositories.
+const largest = repositories.reduce((most, repository) => Math.max(most, repository.bytes), 1);
 
 // A bar of what is in use, kept for other reasons, to be archived, stale and deleted.
 const SEGMENTS = [
