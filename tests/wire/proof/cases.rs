@@ -21,8 +21,8 @@ pub struct Case<T> {
     pub repeat_with: String,
 }
 
-/// The cases of one test that this run looks at: all, or of every so many in a row one. `test` is the path of its function
-/// below `proof`.
+/// The cases of one test that this run looks at: all of them, or one from every so many in a row. `test` is the path of its
+/// function below `proof`.
 pub fn chosen<T>(test: &str, cases: impl IntoIterator<Item = T>, one_of: usize) -> Vec<Case<T>> {
     let case = |(number, of)| {
         let repeat_with =
@@ -37,14 +37,15 @@ pub fn chosen<T>(test: &str, cases: impl IntoIterator<Item = T>, one_of: usize) 
         let mut hasher = DefaultHasher::new();
         (seed(), test).hash(&mut hasher);
         let mut rng = Rng::with_seed(hasher.finish());
-        let taken: Vec<usize> = (0..cases.len()).step_by(one_of).map(|first| first + rng.usize(..one_of)).collect();
+        let one_from = |first: usize| rng.usize(first..cases.len().min(first + one_of));
+        let taken: Vec<usize> = (0..cases.len()).step_by(one_of).map(one_from).collect();
         cases.retain(|case| taken.contains(&case.number));
     }
     cases
 }
 
 /// Whether everything is looked at that there is.
-pub fn is_whole() -> bool {
+fn is_whole() -> bool {
     std::env::var("PROOF").is_ok_and(|extent| extent == "whole")
 }
 
