@@ -102,7 +102,7 @@ impl Places {
         }
         found_everywhere.add_settings(own, &scope.in_use_images);
         let accounts = accounts.iter().map(|account| account.account.clone()).collect();
-        Reading { usage: Arc::new(found_everywhere.conclude(accounts)), completed_at: clock.now() }
+        Reading { usage: Arc::new(found_everywhere.conclude(own, accounts)), completed_at: clock.now() }
     }
 }
 
@@ -148,9 +148,10 @@ impl Gathered {
         }
     }
 
-    fn conclude(self, accounts: BTreeSet<AccountId>) -> Usage {
+    fn conclude(self, own: &AccountId, accounts: BTreeSet<AccountId>) -> Usage {
         let Self { usage, mut causes, regions, closed, open } = self;
-        causes.extend(usage.unlocated().iter().cloned().map(Cause::Unlocated));
+        // A registry that is not cleaned is no concern of this run.
+        causes.extend(usage.unlocated(own).cloned().map(Cause::Unlocated));
         // Leaving regions out helps only where each is closed to every account, and nothing else is wrong.
         let in_closed_region =
             |cause: &Cause| matches!(cause, Cause::Source { place, .. } if closed.contains(&place.region));
