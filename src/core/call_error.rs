@@ -41,13 +41,13 @@ pub enum Missing {
     LifecyclePolicy,
     /// An image.
     Image,
-    /// An ECS cluster.
-    Cluster,
-    /// An ECS daemon.
-    Daemon,
-    /// A Lambda function, or a version of one.
-    Function,
 }
+
+/// The codes by which the services that run images say that what a call names, or what that belongs to, is not there.
+const GONE: [&str; 4] =
+    ["ClusterNotFoundException", "ServiceNotFoundException", "DaemonNotFoundException", "ResourceNotFoundException"];
+/// The codes of ECS for anything that is wrong with a request, be it that what it names was deleted.
+const DOUBTFUL: [&str; 2] = ["ClientException", "InvalidParameterException"];
 
 impl Missing {
     fn code(self) -> &'static str {
@@ -57,9 +57,6 @@ impl Missing {
             Self::RegistryPolicy => "RegistryPolicyNotFoundException",
             Self::LifecyclePolicy => "LifecyclePolicyNotFoundException",
             Self::Image => "ImageNotFoundException",
-            Self::Cluster => "ClusterNotFoundException",
-            Self::Daemon => "DaemonNotFoundException",
-            Self::Function => "ResourceNotFoundException",
         }
     }
 }
@@ -110,6 +107,20 @@ impl CallError {
     #[must_use]
     pub fn is_missing(&self, what: Missing) -> bool {
         self.code == what.code()
+    }
+
+    /// Whether what was listed, or what it belongs to, went away before it was asked about: then it uses nothing. Which of
+    /// the codes a call answers with depends on how much of it went.
+    #[must_use]
+    pub fn says_gone(&self) -> bool {
+        GONE.contains(&self.code.as_str())
+    }
+
+    /// Whether a call that has no code of its own for what is not there may mean that. Then whatever named it is asked
+    /// once more.
+    #[must_use]
+    pub fn may_say_gone(&self) -> bool {
+        self.says_gone() || DOUBTFUL.contains(&self.code.as_str())
     }
 
     /// Whether the service does not know the operation, so that nothing of its kind can exist there.

@@ -1,7 +1,7 @@
-//! An image as a workload names it: `registry/repository`, `:tag`, `@sha256:…`, or both.
+//! An image as a workload names it: `registry/repository`, `:tag`, `@sha256:…`, or both; or a digest alone.
 //!
-//! What looks like an ECR reference and does not parse is an error with as much of the repository's name as can be
-//! told, never a foreign image: reading it wrongly could delete what it names.
+//! What looks like an ECR reference and does not parse is an error with as much of the registry and the repository as can
+//! be told, never a foreign image: reading it wrongly could delete what it names.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -52,9 +52,22 @@ pub struct ForeignReference {
 pub struct UnreadableReference {
     /// What the workload names.
     pub reference: String,
-    /// The repository, where it can still be told.
-    pub repository_name: Option<RepositoryName>,
+    /// The account whose registry it names, where it can still be told.
+    pub registry_id: Option<AccountId>,
+    /// What it may name there.
+    pub reach: Reach,
     problem: Cow<'static, str>,
+}
+
+/// What of a registry a reference may name that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Reach {
+    /// Nothing, since no repository can have such a name.
+    Nothing,
+    /// Any image of this repository.
+    Repository(RepositoryName),
+    /// Any image.
+    Everything,
 }
 
 impl EcrReference {
@@ -80,24 +93,36 @@ impl ImageReference {
     }
 }
 
+impl UnreadableReference {
+    /// The repository, where it can still be told.
+    #[must_use]
+    pub fn repository_name(&self) -> Option<&RepositoryName> {
+        match &self.reach {
+            Reach::Repository(name) => Some(name),
+            Reach::Nothing | Reach::Everything => None,
+        }
+    }
+}
+
 impl FromStr for ImageReference {
     type Err = UnreadableReference;
 
     fn from_str(text: &str) -> Result<Self, UnreadableReference> {
-        let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
-        let (host, path) = after_scheme.split_once('/').unwrap_or((after_scheme, ""));
-        if !looks_like_ecr(host) {
-            return Ok(Self::Foreign(foreign(text)));
+        // `docker-pullable://` and its like say how an image came to where it is, not which it is.
+        let image = text.split_once("://").map_or(text, |(_, image)| image);
+        if let Ok(digest) = image.parse() {
+            return Ok(Self::Foreign(ForeignReference { name_and_tag: Box::default(), image_digest: Some(digest) }));
         }
+        let Some((host, path)) = split_ecr(image) else {
+            return Ok(Self::Foreign(foreign(text)));
+        };
         let named = NamedImage::split(path);
         let unreadable = |problem: &'static str| UnreadableReference {
             reference: text.to_owned(),
-            repository_name: named.repository.parse().ok(),
+            registry_id: account_of(host),
+            reach: reach_of(named.repository),
             problem: problem.into(),
         };
-        if after_scheme.len() != text.len() {
-            return Err(unreadable("an image has no scheme"));
-        }
         let (registry_id, region) = parse_host(host)
             .ok_or_else(|| unreadable("the host is not <account>.dkr.ecr.<region>.<suffix> or one of its forms"))?;
         let repository_name = named.repository.parse().map_err(|_| unreadable("the repository's name is not valid"))?;
@@ -131,9 +156,10 @@ impl fmt::Display for ImageReference {
             }
             Self::Foreign(reference) => f.write_str(&reference.name_and_tag)?,
         }
-        match self.image_digest() {
-            Some(digest) => write!(f, "@{digest}"),
-            None => Ok(()),
+        match (self, self.image_digest()) {
+            (Self::Foreign(reference), Some(digest)) if reference.name_and_tag.is_empty() => write!(f, "{digest}"),
+            (Self::Ecr(_) | Self::Foreign(_), Some(digest)) => write!(f, "@{digest}"),
+            (Self::Ecr(_) | Self::Foreign(_), None) => Ok(()),
         }
     }
 }
@@ -159,18 +185,36 @@ impl<'a> NamedImage<'a> {
     }
 }
 
-/// Whether a registry's host is meant to be an ECR private registry, well-formed or not.
-fn looks_like_ecr(host: &str) -> bool {
-    let host = host.to_ascii_lowercase();
-    host.contains("dkr.ecr") || host.contains("dkr-ecr")
+/// How containerd's resolver for ECR begins its references; an ARN follows.
+/// See <https://github.com/awslabs/amazon-ecr-containerd-resolver>.
+const CONTAINERD: &str = "ecr.aws/arn:";
+/// What stands between registry and name in an ARN.
+const REPOSITORY: &str = ":repository/";
+
+/// Splits what is meant to be an image of an ECR private registry, well-formed or not, into registry and path.
+fn split_ecr(image: &str) -> Option<(&str, &str)> {
+    if image.starts_with(CONTAINERD) {
+        let end = image.find(REPOSITORY).map(|start| start + REPOSITORY.len() - 1);
+        return Some(end.map_or((image, ""), |end| (&image[..end], &image[end + 1..])));
+    }
+    let (host, path) = image.split_once('/').unwrap_or((image, ""));
+    let lower = host.to_ascii_lowercase();
+    (lower.contains("dkr.ecr") || lower.contains("dkr-ecr")).then_some((host, path))
 }
 
-/// Account and region of a private registry's host, in any partition:
-/// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, its FIPS form `dkr.ecr-fips`, and the dual-stack forms `dkr-ecr` and
-/// `dkr-ecr-fips` under `on.aws`. Partitions differ in the suffix alone, and new ones come, so any suffix will do.
+/// Account and region of a private registry, in any partition: `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, its FIPS form
+/// `dkr.ecr-fips`, the dual-stack forms `dkr-ecr` and `dkr-ecr-fips` under `on.aws`, and containerd's
+/// `ecr.aws/arn:PARTITION:ecr:REGION:ACCOUNT:repository`. Partitions differ in the suffix alone, and new ones come, so
+/// any suffix will do.
 ///
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html>.
 fn parse_host(host: &str) -> Option<(AccountId, Region)> {
+    if let Some(arn) = host.strip_prefix(CONTAINERD) {
+        let [_partition, "ecr", region, account, "repository"] = arn.split(':').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        return Some((account.parse().ok()?, region.parse().ok()?));
+    }
     let (account, rest) = host.split_once('.')?;
     let rest =
         ["dkr.ecr.", "dkr.ecr-fips.", "dkr-ecr.", "dkr-ecr-fips."].iter().find_map(|form| rest.strip_prefix(form))?;
@@ -180,6 +224,24 @@ fn parse_host(host: &str) -> Option<(AccountId, Region)> {
     };
     suffix.split('.').all(label).then_some(())?;
     Some((account.parse().ok()?, region.parse().ok()?))
+}
+
+/// The account of a registry, whatever else is wrong with its host.
+fn account_of(host: &str) -> Option<AccountId> {
+    match host.strip_prefix(CONTAINERD) {
+        Some(arn) => arn.split(':').nth(3)?.parse().ok(),
+        None => host.split('.').next()?.parse().ok(),
+    }
+}
+
+/// What a path may name whose reference can't be read. A placeholder may stand for anything, but a name with capitals can't
+/// be a repository's: neither ECR nor any client would take it.
+fn reach_of(repository: &str) -> Reach {
+    match (repository.parse(), repository.to_ascii_lowercase().parse::<RepositoryName>()) {
+        (Ok(name), _) => Reach::Repository(name),
+        (Err(_), Ok(_)) => Reach::Nothing,
+        (Err(_), Err(_)) => Reach::Everything,
+    }
 }
 
 /// A digest that is no SHA-256 can't be that of an ECR image, so it stays part of the name.
@@ -235,34 +297,87 @@ mod tests {
             ("123456789012.dkr.ecr.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
             ("123456789012.dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"),
             ("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+            ("ecr.aws/arn:aws:ecr:us-west-2:123456789012:repository", "us-west-2"),
+            ("ecr.aws/arn:aws-cn:ecr:cn-north-1:123456789012:repository", "cn-north-1"),
         ] {
             let reference = ecr(&format!("{host}/app:v1"));
+            assert_eq!(ImageReference::Ecr(reference.clone()).to_string(), format!("{host}/app:v1"));
             assert_eq!(reference.registry_id.as_str(), "123456789012", "{host}");
             assert_eq!(reference.region.as_str(), region, "{host}");
         }
     }
 
     #[test]
-    fn what_looks_like_ecr_and_does_not_parse_tells_its_repository_where_it_can() {
+    fn containerds_references_have_tags_and_digests_too() {
+        let (arn, digest) = ("ecr.aws/arn:aws:ecr:us-west-2:123456789012:repository", format!("sha256:{HEX}"));
+        for (text, tag, has_digest) in [
+            (format!("{arn}/team/app:v1"), Some("v1"), false),
+            (format!("{arn}/team/app@{digest}"), None, true),
+            (format!("{arn}/team/app:v1@{digest}"), Some("v1"), true),
+            (format!("{arn}/team/app"), Some("latest"), false),
+        ] {
+            let reference = ecr(&text);
+            assert_eq!(reference.repository_name.as_str(), "team/app", "{text}");
+            assert_eq!((reference.used_tag(), reference.image_digest.is_some()), (tag, has_digest), "{text}");
+            assert_eq!(ImageReference::Ecr(reference).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_scheme_says_nothing_of_the_image() {
+        let image = format!("123456789012.dkr.ecr.us-west-2.amazonaws.com/app@sha256:{HEX}");
+        for scheme in ["docker-pullable", "docker", "https", "containerd"] {
+            assert_eq!(ecr(&format!("{scheme}://{image}")), ecr(&image), "{scheme}");
+        }
+        let foreign: ImageReference = format!("docker-pullable://nginx@sha256:{HEX}").parse().unwrap();
+        assert!(foreign.image_digest().is_some());
+    }
+
+    #[test]
+    fn a_digest_alone_is_a_digest() {
+        let digest = format!("sha256:{HEX}");
+        for text in [digest.clone(), format!("docker://{digest}")] {
+            let reference: ImageReference = text.parse().unwrap();
+            assert!(matches!(reference, ImageReference::Foreign(_)), "{text}");
+            assert_eq!(reference.image_digest(), digest.parse().ok(), "{text}");
+            assert_eq!(reference.to_string(), digest);
+        }
+        // These are no digests, so they hold nothing.
+        for text in [format!("sha256:{}", &HEX[1..]), format!("sha256:{}", HEX.to_uppercase()), format!("sha1:{HEX}")] {
+            assert_eq!(text.parse::<ImageReference>().unwrap().image_digest(), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_ecr_and_does_not_parse_tells_what_it_may_name() {
         let host = "123456789012.dkr.ecr.us-west-2.amazonaws.com";
-        for (text, repository) in [
-            (format!("{host}/app:bad tag"), Some("app")),
-            (format!("{host}/app:"), Some("app")),
-            (format!("{host}/app@sha512:{HEX}{HEX}"), Some("app")),
-            (format!("{host}/app@sha256:{}", &HEX[1..]), Some("app")),
-            (format!("{host}/app:v1:v2"), Some("app")),
-            (format!("{host}:443/app:v1"), Some("app")),
-            (format!("https://{host}/app:v1"), Some("app")),
-            ("12345.dkr.ecr.us-west-2.amazonaws.com/team/app:v1".to_owned(), Some("team/app")),
-            ("123456789012.dkr.ecr.amazonaws.com/app".to_owned(), Some("app")),
-            ("123456789012.DKR.ECR.us-west-2.amazonaws.com/app".to_owned(), Some("app")),
-            (format!("{host}/App:v1"), None),
-            (format!("{host}/"), None),
-            (host.to_owned(), None),
-            (format!("{host}/${{REPOSITORY}}:v1"), None),
+        let (ours, repository) = (Some("123456789012"), |name: &str| Reach::Repository(name.parse().unwrap()));
+        for (text, account, reach) in [
+            (format!("{host}/app:bad tag"), ours, repository("app")),
+            (format!("{host}/app:"), ours, repository("app")),
+            (format!("{host}/app:${{TAG}}"), ours, repository("app")),
+            (format!("{host}/app@sha512:{HEX}{HEX}"), ours, repository("app")),
+            (format!("{host}/app@sha256:{}", &HEX[1..]), ours, repository("app")),
+            (format!("{host}/app:v1:v2"), ours, repository("app")),
+            (format!("{host}:443/app:v1"), ours, repository("app")),
+            (format!("docker://{host}:443/app:v1"), ours, repository("app")),
+            ("12345.dkr.ecr.us-west-2.amazonaws.com/team/app:v1".to_owned(), None, repository("team/app")),
+            ("${ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/app:v1".to_owned(), None, repository("app")),
+            ("123456789012.dkr.ecr.amazonaws.com/app".to_owned(), ours, repository("app")),
+            ("123456789012.DKR.ECR.us-west-2.amazonaws.com/app".to_owned(), ours, repository("app")),
+            ("ecr.aws/arn:aws:ecr:us-west-2:123456789012:repository/app:${TAG}".to_owned(), ours, repository("app")),
+            ("ecr.aws/arn:aws:ecr::123456789012:repository/app:v1".to_owned(), ours, repository("app")),
+            ("ecr.aws/arn:aws:ecr:us-west-2:123456789012:app".to_owned(), ours, Reach::Everything),
+            (format!("{host}/App:v1"), ours, Reach::Nothing),
+            (format!("{host}/team/APP@sha256:{HEX}"), ours, Reach::Nothing),
+            (format!("{host}/"), ours, Reach::Everything),
+            (host.to_owned(), ours, Reach::Everything),
+            (format!("{host}/${{REPOSITORY}}:v1"), ours, Reach::Everything),
+            (format!("{host}/Team/${{REPOSITORY}}:v1"), ours, Reach::Everything),
         ] {
             let error = text.parse::<ImageReference>().unwrap_err();
-            assert_eq!(error.repository_name.as_ref().map(RepositoryName::as_str), repository, "{text}");
+            assert_eq!(error.registry_id.as_ref().map(AccountId::as_str), account, "{text}");
+            assert_eq!(error.reach, reach, "{text}");
             assert!(error.to_string().contains(&text), "{error}");
         }
     }
@@ -296,7 +411,8 @@ mod tests {
             ],
         ) {
             if let Ok(reference) = text.parse::<ImageReference>() {
-                prop_assert_eq!(reference.to_string(), text);
+                prop_assert_eq!(&reference.to_string(), &text);
+                prop_assert_eq!(reference.clone(), reference.to_string().parse().unwrap());
             }
         }
     }

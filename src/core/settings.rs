@@ -44,8 +44,8 @@ pub const DEFAULT_KEEP_PULLED_WITHIN_DAYS: u32 = 30;
 pub const DEFAULT_KEEP_PUSHED_WITHIN_DAYS: u32 = 0;
 /// Schedules and one-off runs start from the newest revision unless somebody pinned another.
 pub const DEFAULT_TASK_DEFINITIONS_TO_KEEP: u32 = 1;
-/// The version that the next alias will route to.
-pub const DEFAULT_LAMBDA_VERSIONS_TO_KEEP: u32 = 1;
+/// All: a version can be called by its number, and be pinned by a durable execution, without anything that names it.
+pub const DEFAULT_LAMBDA_VERSIONS_TO_KEEP: Option<u32> = None;
 /// ECR's price of standard storage in USD. See <https://aws.amazon.com/ecr/pricing/>.
 pub const DEFAULT_PRICE_PER_GB_MONTH: f64 = 0.10;
 
@@ -165,9 +165,7 @@ impl Settings {
                     task_definitions: given
                         .integer(&TASK_DEFINITIONS_TO_KEEP)?
                         .unwrap_or(DEFAULT_TASK_DEFINITIONS_TO_KEEP),
-                    lambda_versions: given
-                        .integer(&LAMBDA_VERSIONS_TO_KEEP)?
-                        .unwrap_or(DEFAULT_LAMBDA_VERSIONS_TO_KEEP),
+                    lambda_versions: given.integer_or_all(&LAMBDA_VERSIONS_TO_KEEP, DEFAULT_LAMBDA_VERSIONS_TO_KEEP)?,
                 },
             },
             accept_unseen_accounts: given.accounts(&ACCEPT_UNSEEN_ACCOUNTS)?,

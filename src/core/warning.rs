@@ -54,6 +54,8 @@ pub enum WarningCode {
     IndexPullsIgnored,
     /// The same, since it can't be told.
     IndexPullsUnknown,
+    /// A workload names what no repository can be called, so that it uses nothing.
+    NamesNothing,
     /// No repository is selected.
     NoRepository,
     /// Lifecycle policies could not be read, so they were not held against what is in use.

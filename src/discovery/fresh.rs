@@ -15,7 +15,8 @@ use crate::progress::Silent;
 /// How old usage may be.
 #[derive(Clone, Copy, Debug)]
 pub struct FreshnessLimits {
-    /// Nothing is deleted on what was known longer ago than this.
+    /// Nothing is deleted on what was asked for longer ago than this, unless reading it takes more than half as long:
+    /// then the limit is twice the reading.
     pub max_age: Duration,
     /// How long a delete may take with all its retries. It is over before usage is too old.
     pub delete_timeout: Duration,
@@ -38,7 +39,14 @@ pub struct FreshUsage<'a> {
     places: &'a Places,
     limits: FreshnessLimits,
     deadline: Deadline,
-    latest: Mutex<Reading>,
+    latest: Mutex<Latest>,
+}
+
+/// A reading, and how old it may become.
+#[derive(Debug)]
+struct Latest {
+    reading: Reading,
+    age_limit: Duration,
 }
 
 /// Why usage is not known any more.
@@ -53,10 +61,12 @@ pub enum NotFresh {
 }
 
 impl<'a> FreshUsage<'a> {
-    /// Begins with what was discovered before.
+    /// Begins with what was discovered before. That took as long as it did since it read what never changes as well, so
+    /// its age has no other limit.
     #[must_use]
     pub fn new(places: &'a Places, first: Reading, limits: FreshnessLimits, deadline: Deadline) -> Self {
-        Self { places, limits, deadline, latest: Mutex::new(first) }
+        let latest = Latest { reading: first, age_limit: limits.max_age };
+        Self { places, limits, deadline, latest: Mutex::new(latest) }
     }
 
     /// The clock that ages are told by.
@@ -80,7 +90,12 @@ impl<'a> FreshUsage<'a> {
     /// What was known last.
     #[must_use]
     pub fn into_latest(self) -> Arc<Usage> {
-        self.latest.into_inner().usage
+        self.latest.into_inner().reading.usage
+    }
+
+    /// How old usage may be by now, which depends on how long it takes to read.
+    pub async fn age_limit(&self) -> Duration {
+        self.latest.lock().await.age_limit
     }
 
     /// What is in use, young enough for a delete.
@@ -89,21 +104,31 @@ impl<'a> FreshUsage<'a> {
     /// When it can't be read in full, or there is no time for that.
     pub async fn now(&self) -> Result<Arc<Usage>, NotFresh> {
         let mut latest = self.latest.lock().await;
-        if self.clock().age_of(latest.completed_at) + self.limits.delete_timeout > self.limits.max_age {
+        if self.clock().age_of(latest.reading.begun_at) + self.limits.delete_timeout > latest.age_limit {
             self.deadline.allows_more()?;
             let renewed = self.places.read(self.deadline, &Silent).await;
+            let age_limit = self.limits.for_reading_of(renewed.took);
             tracing::info!(
                 references = renewed.usage.known().references().len(),
                 complete = renewed.usage.complete().is_ok(),
+                seconds = renewed.took.as_secs(),
+                age_limit_seconds = age_limit.as_secs(),
                 "usage discovered again"
             );
             self.deadline.allows_more()?;
-            *latest = renewed;
+            *latest = Latest { reading: renewed, age_limit };
         }
-        match latest.usage.complete() {
+        match latest.reading.usage.complete() {
             Err(incomplete) => Err(incomplete.clone().into()),
-            Ok(_) => Ok(Arc::clone(&latest.usage)),
+            Ok(_) => Ok(Arc::clone(&latest.reading.usage)),
         }
+    }
+}
+
+impl FreshnessLimits {
+    /// How old usage may be that took this long to read, nothing but what changes.
+    fn for_reading_of(self, took: Duration) -> Duration {
+        self.max_age.max(took * 2)
     }
 }
 
@@ -116,5 +141,13 @@ mod tests {
         let FreshnessLimits { max_age, delete_timeout, image_max_age: _ } = FreshnessLimits::CONTRACT;
         assert_eq!(max_age.as_secs(), 300);
         assert!(delete_timeout < max_age);
+    }
+
+    #[test]
+    fn what_takes_long_to_read_may_be_twice_as_old() {
+        for (took, age) in [(0, 300), (60, 300), (150, 300), (151, 302), (400, 800)] {
+            let age_limit = FreshnessLimits::CONTRACT.for_reading_of(Duration::from_secs(took));
+            assert_eq!(age_limit.as_secs(), age, "{took} s");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ecr_cleanup_core::account::{AccountId, Place, Region, RoleArn};
 use ecr_cleanup_core::call_error::CallError;
@@ -39,13 +40,15 @@ struct AccountPlaces {
     places: Vec<PlaceReader>,
 }
 
-/// What was found, and when.
+/// What was found, and how old that is.
 #[derive(Clone, Debug)]
 pub struct Reading {
     /// What is in use.
     pub usage: Arc<Usage>,
-    /// When the last answer came.
-    pub completed_at: Instant,
+    /// When the first question was asked. What started since may have been listed already, or not.
+    pub begun_at: Instant,
+    /// How long it took from there to the last answer.
+    pub took: Duration,
 }
 
 impl Places {
@@ -78,6 +81,7 @@ impl Places {
     /// Finds what every workload uses.
     pub async fn read(&self, deadline: Deadline, progress: &dyn Progress) -> Reading {
         let Self { clock, scope, own, accounts, unavailable } = self;
+        let begun_at = clock.now();
         progress.tell(News::ReadingUsage { regions: accounts.iter().map(|account| account.places.len()).sum() });
         let places = accounts.iter().flat_map(|account| &account.places);
         let mut found: Vec<(&Place, Findings)> = stream::iter(places)
@@ -102,7 +106,8 @@ impl Places {
         }
         found_everywhere.add_settings(own, &scope.in_use_images);
         let accounts = accounts.iter().map(|account| account.account.clone()).collect();
-        Reading { usage: Arc::new(found_everywhere.conclude(accounts)), completed_at: clock.now() }
+        let usage = Arc::new(found_everywhere.conclude(own, accounts));
+        Reading { usage, begun_at, took: clock.age_of(begun_at) }
     }
 }
 
@@ -148,9 +153,10 @@ impl Gathered {
         }
     }
 
-    fn conclude(self, accounts: BTreeSet<AccountId>) -> Usage {
+    fn conclude(self, own: &AccountId, accounts: BTreeSet<AccountId>) -> Usage {
         let Self { usage, mut causes, regions, closed, open } = self;
-        causes.extend(usage.unlocated().iter().cloned().map(Cause::Unlocated));
+        // A registry that is not cleaned is no concern of this run.
+        causes.extend(usage.unlocated(own).cloned().map(Cause::Unlocated));
         // Leaving regions out helps only where each is closed to every account, and nothing else is wrong.
         let in_closed_region =
             |cause: &Cause| matches!(cause, Cause::Source { place, .. } if closed.contains(&place.region));

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::operation::list_clusters::ListClustersOutput;
 use aws_sdk_ecs::types::Failure;
-use ecr_cleanup_core::call_error::{CallError, Missing};
+use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::reference::ImageReference;
 use ecr_cleanup_core::usage::{Holder, HolderKind};
 use futures::FutureExt;
@@ -101,12 +101,32 @@ struct Ecs<'a> {
     definitions: Mutex<Definitions>,
 }
 
-/// The task definitions that something starts tasks from, each with who that is, and those whose images are known without
-/// reading them.
+/// The task definitions that something starts tasks from, and those whose images are known without reading them.
 #[derive(Default)]
 struct Definitions {
-    needed: BTreeMap<String, Arc<Holder>>,
+    needed: BTreeMap<String, Need>,
     known: BTreeSet<String>,
+}
+
+/// Why a task definition has to be read.
+struct Need {
+    /// Who is told to hold its images.
+    holder: Arc<Holder>,
+    /// All that name it.
+    named_by: BTreeSet<Namer>,
+}
+
+/// Something that names a task definition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Namer {
+    /// A service in this cluster, which starts tasks from it.
+    Service { cluster: String, arn: String },
+    /// A task in this cluster, which was started from it and has not stopped.
+    Task { cluster: String, arn: String },
+    /// A task that has stopped.
+    StoppedTask,
+    /// The listing of the ACTIVE ones.
+    Family,
 }
 
 /// Finds what everything in the region uses.
@@ -120,7 +140,9 @@ async fn read(reader: &Reader<'_>) -> Result<(), CallError> {
     match newest {
         // Who runs a definition is told before the family that it belongs to.
         Ok(newest) => newest.into_iter().for_each(|arn| {
-            needed.entry(arn).or_insert_with_key(|arn| Holder::of_arn(&TASK_DEFINITION, Some(arn)));
+            let holder = || Holder::of_arn(&TASK_DEFINITION, Some(&arn));
+            let need = || Need { holder: holder(), named_by: BTreeSet::new() };
+            needed.entry(arn.clone()).or_insert_with(need).named_by.insert(Namer::Family);
         }),
         Err(error) => reader.fail(TASK_DEFINITIONS, error),
     }
@@ -136,12 +158,14 @@ impl Ecs<'_> {
 
     /// A task definition has to be read, for whoever starts tasks from it: a service before a task, and of those the first
     /// by name, so that the order of the answers makes no difference.
-    fn needs_definition(&self, arn: &str, holder: &Arc<Holder>) {
+    fn needs_definition(&self, arn: &str, holder: &Arc<Holder>, namer: Namer) {
         let mut definitions = self.definitions();
-        let known = definitions.needed.entry(arn.to_owned()).or_insert_with(|| Arc::clone(holder));
+        let need = || Need { holder: Arc::clone(holder), named_by: BTreeSet::new() };
+        let Need { holder: known, named_by } = definitions.needed.entry(arn.to_owned()).or_insert_with(need);
         if known.kind < holder.kind || (known.kind == holder.kind && holder.name < known.name) {
             *known = Arc::clone(holder);
         }
+        named_by.insert(namer);
     }
 
     fn knows_definition(&self, arn: &str) {
@@ -164,9 +188,9 @@ impl Ecs<'_> {
         Ok(())
     }
 
-    async fn clusters(&self) -> Result<Vec<String>, CallError> {
+    async fn clusters(&self) -> Result<BTreeSet<String>, CallError> {
         let listing = self.client.list_clusters().into_paginator().page_size(PER_PAGE).send();
-        let mut arns = Vec::new();
+        let mut arns = BTreeSet::new();
         self.reader
             .calls
             .pages(LIST_CLUSTERS, listing, ListClustersOutput::next_token, |page| {
@@ -178,20 +202,21 @@ impl Ecs<'_> {
 
     /// Checks a successful answer that should speak of all that was asked for, described or failed. What is MISSING went
     /// away in between, which is fine.
-    fn check_answer(
+    fn check_answer<'b>(
         &self,
         part: &'static str,
         api: &'static str,
         asked: usize,
-        described: usize,
-        failures: &[Failure],
+        described: impl Iterator<Item = Option<&'b str>>,
+        failures: &'b [Failure],
     ) {
         for failure in failures.iter().filter(|failure| failure.reason() != Some(MISSING)) {
             let code = failure.reason().unwrap_or("UnknownReason");
             let message = format!("{} {}", failure.arn().unwrap_or_default(), failure.detail().unwrap_or_default());
             self.reader.fail(part, CallError::new(api, code, message));
         }
-        let answered = described + failures.len();
+        // Each once: an answer that tells one twice may have left out another.
+        let answered = described.chain(failures.iter().map(Failure::arn)).collect::<BTreeSet<_>>().len();
         if answered < asked {
             let message = format!("the answer speaks of {answered} of {asked} that were asked for");
             self.reader.fail(part, CallError::unexpected(api, &message));
@@ -206,13 +231,5 @@ fn names_a_tag(image: &str) -> bool {
         Ok(ImageReference::Ecr(reference)) => reference.used_tag().is_some(),
         Ok(ImageReference::Foreign(_)) => true,
         Err(_) => false,
-    }
-}
-
-/// ECS deletes a cluster only when nothing runs there, so one that is gone since it was listed uses nothing.
-fn unless_the_cluster_is_gone<T: Default>(listed: Result<T, CallError>) -> Result<T, CallError> {
-    match listed {
-        Err(error) if error.is_missing(Missing::Cluster) => Ok(T::default()),
-        listed => listed,
     }
 }

@@ -97,7 +97,8 @@ impl Reader<'_> {
         client.downcast_ref::<C>().cloned().unwrap_or_else(|| make(&self.place.config))
     }
 
-    /// Reads each of these, so many at a time. What can't be read is noted as a failure of `part`, and the others go on.
+    /// Reads each of these, so many at a time. What went away in between is nothing; what can't be read is noted as a
+    /// failure of `part`, and the others go on.
     pub async fn each<T, R>(
         &self,
         part: &'static str,
@@ -108,12 +109,42 @@ impl Reader<'_> {
         let mut answers = stream::iter(items).map(|item| read(item)).buffered(at_once);
         let mut read = Vec::new();
         while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(answer) => read.push(answer),
-                Err(error) => self.fail(part, error),
-            }
+            read.extend(self.unless_gone(part, answer));
         }
         read
+    }
+
+    /// Reads these so many a call. An answer that something went away does not say which, so that each is then asked for
+    /// by itself.
+    pub async fn each_batch<R>(
+        &self,
+        part: &'static str,
+        arns: impl IntoIterator<Item = String>,
+        per_call: usize,
+        at_once: usize,
+        read: impl AsyncFn(Vec<String>) -> Result<R, CallError>,
+    ) -> Vec<R> {
+        let arns: Vec<String> = arns.into_iter().collect();
+        let read = async |batch: &[String]| match read(batch.to_vec()).await {
+            Err(error) if error.says_gone() && batch.len() > 1 => {
+                let one = async |arn: &String| read(vec![arn.clone()]).await;
+                Ok(self.each(part, batch, 1, one).await)
+            }
+            answer => Ok(vec![answer?]),
+        };
+        self.each(part, arns.chunks(per_call), at_once, read).await.into_iter().flatten().collect()
+    }
+
+    /// What was read; nothing where it went away in between, or can't be read, which is noted.
+    pub fn unless_gone<T>(&self, part: &'static str, answer: Result<T, CallError>) -> Option<T> {
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(error) if error.says_gone() => None,
+            Err(error) => {
+                self.fail(part, error);
+                None
+            }
+        }
     }
 
     /// A workload names an image, or tells the digest that it was resolved to.

@@ -24,7 +24,7 @@ pub(super) fn all() -> impl Iterator<Item = Arg> {
             Form::List => flag.action(ArgAction::Append),
             // With a space, what follows could as well be an argument of its own.
             Form::Switch => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            Form::Integer | Form::Number | Form::Text | Form::DaysOrNever | Form::File => flag,
+            Form::Integer | Form::Number | Form::Text | Form::DaysOrNever | Form::IntegerOrAll | Form::File => flag,
         }
     })
 }
@@ -60,7 +60,8 @@ fn value_of(key: &Key, texts: &[&str]) -> Result<Value, WrongUsage> {
     Ok(match key.form {
         Form::Switch | Form::Text => text.into(),
         Form::DaysOrNever if text.eq_ignore_ascii_case("never") => Value::Null,
-        Form::Integer | Form::DaysOrNever => integer(),
+        Form::IntegerOrAll if text.eq_ignore_ascii_case("all") => Value::Null,
+        Form::Integer | Form::DaysOrNever | Form::IntegerOrAll => integer(),
         Form::Number => text.parse::<f64>().map_or(Value::from(text), Value::from),
         Form::List => {
             let items = texts.iter().flat_map(|text| text.split(',')).map(str::trim);
@@ -137,6 +138,8 @@ mod tests {
             (Form::Integer, "+1", Value::from("+1")),
             (Form::DaysOrNever, "Never", Value::Null),
             (Form::DaysOrNever, "3", Value::from(3)),
+            (Form::IntegerOrAll, "all", Value::Null),
+            (Form::IntegerOrAll, "never", Value::from("never")),
             (Form::Number, "0.05", Value::from(0.05)),
             (Form::Number, "cheap", Value::from("cheap")),
             (Form::List, "a, b,,c", serde_json::json!(["a", "b", "c"])),

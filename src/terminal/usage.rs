@@ -130,8 +130,9 @@ fn table(usage: &Usage, width: Option<u16>) -> String {
 fn problems(usage: &Usage) -> Vec<String> {
     let causes = usage.incomplete().into_iter().flat_map(|incomplete| &incomplete.causes);
     let causes = causes.map(|cause| format!("usage incomplete: {cause}"));
-    let withheld = usage.known().withheld().iter();
-    let withheld = withheld.map(|(repository, unreadable)| {
+    let accounts = usage.accounts.iter();
+    let withheld: BTreeMap<_, _> = accounts.flat_map(|account| usage.known().withheld(account)).collect();
+    let withheld = withheld.into_iter().map(|(repository, unreadable)| {
         format!("repository {repository} counts as used as a whole: {}: {}", unreadable.holder, unreadable.reference)
     });
     causes.chain(withheld).collect()

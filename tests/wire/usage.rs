@@ -216,12 +216,6 @@ deletes_nothing! {
             _ = aws.place(ACCOUNT, REGION).function("resize", "nginx", None);
             aws.inject(Fault::denied("lambda:GetFunction"));
         };
-    when_aliases_can_not_be_listed:
-        ["Lambda: lambda:ListAliases: AccessDeniedException"],
-        |aws| {
-            _ = aws.place(ACCOUNT, REGION).function("resize", "nginx", None);
-            aws.inject(Fault::denied("lambda:ListAliases"));
-        };
     when_a_reference_does_not_tell_its_repository:
         ["ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/", "looks like an ECR image and can't be read"],
         |aws| _ = aws.cluster("prod").runs("123456789012.dkr.ecr.us-west-2.amazonaws.com/${APP}:v1");

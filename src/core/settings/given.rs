@@ -108,12 +108,27 @@ impl<'a> Given<'a> {
 
     /// An integer, or `None` for never: null in the event, `never` in the environment.
     pub(super) fn integer_or_never(&self, key: &Key, default: u32) -> Result<Option<u32>, InvalidSettings> {
+        self.integer_or(key, "never", "an integer of days from 0", Some(default))
+    }
+
+    /// An integer, or `None` for all: null in the event, `all` in the environment.
+    pub(super) fn integer_or_all(&self, key: &Key, default: Option<u32>) -> Result<Option<u32>, InvalidSettings> {
+        self.integer_or(key, "all", INTEGER, default)
+    }
+
+    fn integer_or(
+        &self,
+        key: &Key,
+        null: &str,
+        accepted: &str,
+        default: Option<u32>,
+    ) -> Result<Option<u32>, InvalidSettings> {
         match self.in_event(key).or_else(|| self.in_environment(key)) {
-            None => Ok(Some(default)),
+            None => Ok(default),
             Some(Raw::Event(_, Value::Null)) => Ok(None),
-            Some(Raw::Environment(_, text)) if text.eq_ignore_ascii_case("never") => Ok(None),
-            Some(raw @ Raw::Event(..)) => integer(&raw, "an integer of days from 0, or null for never").map(Some),
-            Some(raw @ Raw::Environment(..)) => integer(&raw, "an integer of days from 0, or never").map(Some),
+            Some(Raw::Environment(_, text)) if text.eq_ignore_ascii_case(null) => Ok(None),
+            Some(raw @ Raw::Event(..)) => integer(&raw, &format!("{accepted}, or null for {null}")).map(Some),
+            Some(raw @ Raw::Environment(..)) => integer(&raw, &format!("{accepted}, or {null}")).map(Some),
         }
     }
 

@@ -42,6 +42,8 @@ pub enum Form {
     List,
     /// A number of days, or `never`.
     DaysOrNever,
+    /// Digits, or `all`.
+    IntegerOrAll,
     /// The name of a JSON file.
     File,
 }
@@ -53,6 +55,8 @@ pub enum Null {
     Unset,
     /// Never.
     Never,
+    /// All.
+    All,
 }
 
 impl Key {
@@ -272,10 +276,11 @@ pub(super) const TASK_DEFINITIONS_TO_KEEP: Key = Key {
 pub(super) const LAMBDA_VERSIONS_TO_KEEP: Key = Key {
     name: "lambdaVersionsToKeep",
     environment: Some("LAMBDA_VERSIONS_TO_KEEP"),
-    form: Form::Integer,
+    form: Form::IntegerOrAll,
     value: "N",
-    help: "Newest published versions of a function that count as used",
-    default: Some("1"),
+    help: "Newest published versions of a function that count as used, or `all`",
+    default: Some("all"),
+    null: Null::All,
     ..Key::PLAIN
 };
 pub(super) const EXACT_SIZES: Key = Key {

@@ -26,8 +26,8 @@ pub struct UsageScope {
 pub struct KeepUnused {
     /// ACTIVE revisions of a task definition's family.
     pub task_definitions: u32,
-    /// Published versions of a Lambda function.
-    pub lambda_versions: u32,
+    /// Published versions of a Lambda function; all of them where it is `None`.
+    pub lambda_versions: Option<u32>,
 }
 
 /// Which repositories are cleaned.

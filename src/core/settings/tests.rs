@@ -49,7 +49,7 @@ fn shown(settings: &Settings, key: &str) -> String {
         "usageRoleArns" => usage.role_arns.iter().map(RoleArn::as_str).collect::<Vec<_>>().join(","),
         "usageExternalId" => format!("{:?}", usage.external_id.as_ref().map(ExternalId::as_str)),
         "taskDefinitionsToKeep" => usage.keep.task_definitions.to_string(),
-        "lambdaVersionsToKeep" => usage.keep.lambda_versions.to_string(),
+        "lambdaVersionsToKeep" => format!("{:?}", usage.keep.lambda_versions),
         "inUseImages" => usage.in_use_images.join(","),
         "acceptUnseenAccounts" => {
             format!("{:?} {}", accept_unseen_accounts.accounts, accept_unseen_accounts.anyone)
@@ -101,7 +101,7 @@ fn nothing_given_means_the_defaults_and_those_delete_nothing() {
         ("pricePerGbMonth", "0.1"),
         ("usageRoleArns", ""),
         ("taskDefinitionsToKeep", "1"),
-        ("lambdaVersionsToKeep", "1"),
+        ("lambdaVersionsToKeep", "None"),
         ("inUseImages", ""),
         ("acceptUnseenAccounts", "{} false"),
     ] {
@@ -139,7 +139,8 @@ fn every_key_is_read_from_the_event_in_every_spelling() {
         (&["pricePerGbMonth"], "pricePerGbMonth", json!(0.25), "0.25"),
         (&["usageRoleArns"], "usageRoleArns", json!([ROLE]), ROLE),
         (&["taskDefinitionsToKeep"], "taskDefinitionsToKeep", json!(3), "3"),
-        (&["lambdaVersionsToKeep"], "lambdaVersionsToKeep", json!(0), "0"),
+        (&["lambdaVersionsToKeep"], "lambdaVersionsToKeep", json!(0), "Some(0)"),
+        (&["lambdaVersionsToKeep"], "lambdaVersionsToKeep", json!(null), "None"),
         (&["inUseImages"], "inUseImages", json!(["nginx", "x@y"]), "nginx,x@y"),
         (&["acceptUnseenAccounts"], "acceptUnseenAccounts", json!(["123456789012"]), "{123456789012} false"),
         (&["acceptUnseenAccounts"], "acceptUnseenAccounts", json!(["*"]), "{} true"),
@@ -171,7 +172,8 @@ fn every_key_is_read_from_the_environment_as_text() {
         ("MAX_DELETIONS", "500", "maxDeletions", "Some(500)"),
         ("USAGE_ROLE_ARNS", ROLE, "usageRoleArns", ROLE),
         ("TASK_DEFINITIONS_TO_KEEP", "2", "taskDefinitionsToKeep", "2"),
-        ("LAMBDA_VERSIONS_TO_KEEP", "2", "lambdaVersionsToKeep", "2"),
+        ("LAMBDA_VERSIONS_TO_KEEP", "2", "lambdaVersionsToKeep", "Some(2)"),
+        ("LAMBDA_VERSIONS_TO_KEEP", "All", "lambdaVersionsToKeep", "None"),
         ("IN_USE_IMAGES", "nginx, redis:7", "inUseImages", "nginx,redis:7"),
         (
             "IN_USE_IMAGES",
@@ -188,13 +190,19 @@ fn every_key_is_read_from_the_environment_as_text() {
 
 #[test]
 fn the_event_wins_over_the_environment_and_null_leaves_it() {
-    let variables = [("IMAGES_TO_KEEP", "7"), ("DRYRUN", "false"), ("UNTAGGED_OLDER_THAN_DAYS", "3")];
+    let variables = [
+        ("IMAGES_TO_KEEP", "7"),
+        ("DRYRUN", "false"),
+        ("UNTAGGED_OLDER_THAN_DAYS", "3"),
+        ("LAMBDA_VERSIONS_TO_KEEP", "3"),
+    ];
     for (event, key, expected) in [
         (json!({ "imagesToKeep": 9 }), "imagesToKeep", "9"),
         (json!({ "imagesToKeep": null }), "imagesToKeep", "7"),
         (json!({}), "imagesToKeep", "7"),
         (json!({ "dry-run": true }), "dryRun", "true"),
         (json!({ "untaggedOlderThanDays": null }), "untaggedOlderThanDays", "None"),
+        (json!({ "lambdaVersionsToKeep": null }), "lambdaVersionsToKeep", "None"),
     ] {
         assert_eq!(shown(&settings(&event, &variables), key), expected, "{event}");
     }
@@ -225,6 +233,7 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         (json!({ "repositories": ["App"] }), "repositories"),
         (json!({ "excludeRepositories": [""] }), "excludeRepositories"),
         (json!({ "untaggedOlderThanDays": "never" }), "untaggedOlderThanDays"),
+        (json!({ "lambdaVersionsToKeep": "all" }), "lambdaVersionsToKeep"),
         (json!({ "pricePerGbMonth": -1 }), "pricePerGbMonth"),
         (json!({ "policies": [] }), "policies"),
         (json!({ "usageRoleArns": ["usage"] }), "usageRoleArns"),
@@ -245,6 +254,7 @@ fn what_cannot_be_used_is_refused_by_its_name() {
         ("IMAGES_TO_KEEP", "+5"),
         ("IMAGES_TO_KEEP", "many"),
         ("UNTAGGED_OLDER_THAN_DAYS", "null"),
+        ("LAMBDA_VERSIONS_TO_KEEP", "never"),
         ("KEEP_TAGS", "a b"),
         ("POLICIES_FILE", "policies.json"),
         ("EXACT_SIZES", "yes"),

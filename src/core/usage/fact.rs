@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 pub struct Fact {
     /// Its images, as it names them and as they were resolved.
     pub images: Box<[FactImage]>,
-    /// The task definition that need not be read any more, since all its images are among these.
-    pub covers: Option<Box<str>>,
 }
 
 /// An image of something that never changes.
@@ -25,6 +23,6 @@ impl Fact {
     #[must_use]
     pub fn named(images: impl IntoIterator<Item = String>) -> Self {
         let image = |image: String| FactImage { image: Some(image.into()), image_digest: None };
-        Self { images: images.into_iter().map(image).collect(), covers: None }
+        Self { images: images.into_iter().map(image).collect() }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Holder;
 use crate::account::{AccountId, Region};
 use crate::image::{ImageDigest, RepositoryName};
-use crate::reference::{EcrReference, ImageReference, UnreadableReference};
+use crate::reference::{EcrReference, ImageReference, Reach, UnreadableReference};
 
 /// What workloads use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +21,11 @@ pub struct UsageSnapshot {
     digests: HashMap<ImageDigest, Arc<Holder>>,
     #[serde(with = "pairs")]
     tags: HashMap<(AccountId, RepositoryName), HashMap<Box<str>, Arc<Holder>>>,
-    withheld: BTreeMap<RepositoryName, UnreadableUse>,
+    /// By the account whose registry is named; `None` stands for any.
+    #[serde(with = "pairs")]
+    withheld: BTreeMap<(Option<AccountId>, RepositoryName), UnreadableUse>,
     unlocated: Vec<UnreadableUse>,
+    impossible: Vec<UnreadableUse>,
 }
 
 /// A use whose reference looks like ECR's and can't be read.
@@ -71,6 +74,9 @@ impl UsageSnapshot {
         let reference = match image.parse::<ImageReference>() {
             Ok(reference) => reference,
             Err(reference) => {
+                if let Some(Ok(digest)) = image.rsplit_once('@').map(|(_, digest)| digest.parse()) {
+                    self.add_digest(digest, holder);
+                }
                 let unreadable = UnreadableUse { reference, holder: Arc::clone(holder) };
                 return self.add_unreadable(unreadable);
             }
@@ -88,6 +94,9 @@ impl UsageSnapshot {
 
     /// Holds what an image without a registry would be in this one. Reports name images so, and people copy from them.
     pub fn hold_in_registry(&mut self, registry_id: &AccountId, image: &str, holder: &Arc<Holder>) {
+        if image.parse::<ImageDigest>().is_ok() {
+            return;
+        }
         // A tag in use is held in every region of its registry, so that any region will do.
         let Ok(ImageReference::Ecr(ecr)) = format!("{registry_id}.dkr.ecr.us-east-1.amazonaws.com/{image}").parse()
         else {
@@ -109,7 +118,7 @@ impl UsageSnapshot {
 
     /// Adds everything that `other` holds.
     pub fn merge(&mut self, other: Self) {
-        let Self { references, resolved, digests, tags, withheld, unlocated } = other;
+        let Self { references, resolved, digests, tags, withheld, unlocated, impossible } = other;
         for (reference, holders) in references {
             self.references.entry(reference).or_default().extend(holders);
         }
@@ -128,20 +137,26 @@ impl UsageSnapshot {
                 keep_first(known.entry(tag).or_insert_with(|| Arc::clone(&holder)), &holder);
             }
         }
-        withheld.into_values().chain(unlocated).for_each(|unreadable| self.add_unreadable(unreadable));
+        let unreadable = withheld.into_values().chain(unlocated).chain(impossible);
+        unreadable.for_each(|unreadable| self.add_unreadable(unreadable));
     }
 
     fn add_unreadable(&mut self, unreadable: UnreadableUse) {
-        match &unreadable.reference.repository_name {
-            None => {
-                // In an order of their own, since sources answer in any.
-                let place = self.unlocated.partition_point(|known| *known < unreadable);
-                self.unlocated.insert(place, unreadable);
+        // In an order of their own, since sources answer in any.
+        let insert = |known: &mut Vec<UnreadableUse>, unreadable| {
+            let place = known.partition_point(|known| *known < unreadable);
+            known.insert(place, unreadable);
+        };
+        match &unreadable.reference.reach {
+            Reach::Nothing => insert(&mut self.impossible, unreadable),
+            Reach::Everything => insert(&mut self.unlocated, unreadable),
+            Reach::Repository(repository) => {
+                let place = (unreadable.reference.registry_id.clone(), repository.clone());
+                match self.withheld.get_mut(&place) {
+                    Some(known) => *known = unreadable.min(known.clone()),
+                    None => _ = self.withheld.insert(place, unreadable),
+                }
             }
-            Some(repository) => match self.withheld.get_mut(repository) {
-                Some(known) => *known = unreadable.min(known.clone()),
-                None => _ = self.withheld.insert(repository.clone(), unreadable),
-            },
         }
     }
 
@@ -149,10 +164,11 @@ impl UsageSnapshot {
     /// registry: replication copies images across regions and, where it is asked to, deletes too.
     #[must_use]
     pub fn of_repository(&self, registry_id: &AccountId, repository: &RepositoryName) -> RepositoryUsage<'_> {
+        let names_it = |registry| self.withheld.contains_key(&(registry, repository.clone()));
         RepositoryUsage {
             digests: Some(&self.digests),
             tags: self.tags.get(&(registry_id.clone(), repository.clone())),
-            withheld: self.withheld.contains_key(repository),
+            withheld: names_it(Some(registry_id.clone())) || names_it(None),
         }
     }
 
@@ -207,16 +223,30 @@ impl UsageSnapshot {
         })
     }
 
-    /// The repositories that are kept whole, each for a reference that can't be read.
-    #[must_use]
-    pub fn withheld(&self) -> &BTreeMap<RepositoryName, UnreadableUse> {
-        &self.withheld
+    /// The repositories of this registry that are kept whole, each for a reference that can't be read. As with tags, the
+    /// region makes no difference.
+    pub fn withheld(&self, registry_id: &AccountId) -> impl Iterator<Item = (&RepositoryName, &UnreadableUse)> {
+        self.withheld
+            .iter()
+            .filter(move |((registry, _), _)| registry.as_ref().is_none_or(|named| named == registry_id))
+            .map(|((_, repository), unreadable)| (repository, unreadable))
     }
 
-    /// The uses whose repository can't be told: with one of these, no image is known to be unused.
-    #[must_use]
-    pub fn unlocated(&self) -> &[UnreadableUse] {
-        &self.unlocated
+    /// The uses of this registry whose repository can't be told: with one of these, no image of it is known to be unused.
+    pub fn unlocated(&self, registry_id: &AccountId) -> impl Iterator<Item = &UnreadableUse> {
+        self.unlocated.iter().filter(move |unreadable| unreadable.may_be_of(registry_id))
+    }
+
+    /// The uses of this registry that name what no repository can be called.
+    pub fn impossible(&self, registry_id: &AccountId) -> impl Iterator<Item = &UnreadableUse> {
+        self.impossible.iter().filter(move |unreadable| unreadable.may_be_of(registry_id))
+    }
+}
+
+impl UnreadableUse {
+    /// Whether the registry of this account may be meant.
+    fn may_be_of(&self, registry_id: &AccountId) -> bool {
+        self.reference.registry_id.as_ref().is_none_or(|named| named == registry_id)
     }
 }
 
@@ -333,8 +363,44 @@ mod tests {
             let usage = usage.of_repository(&account, &repository.parse().unwrap());
             assert_eq!(usage.is_withheld(), withheld, "{repository}");
         }
-        assert_eq!(usage.unlocated().len(), 1);
+        assert_eq!(usage.unlocated(&account).count(), 1);
         assert!(holds(&usage, "123456789012", "web", &image(NEW, &["v1"])), "the tag counts nevertheless");
+    }
+
+    #[test]
+    fn an_unreadable_reference_concerns_the_registry_that_its_host_names() {
+        let mut usage = UsageSnapshot::default();
+        usage.add(Some(&format!("{HOST}/app:${{TAG}}")), None, &holder("t"));
+        usage.add(Some(&format!("{HOST}/${{REPOSITORY}}:v1")), None, &holder("t"));
+        usage.add(Some(&format!("{HOST}/App:v1")), None, &holder("t"));
+        usage.add(Some("${ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/anyones:v1"), None, &holder("t"));
+        let mut merged = UsageSnapshot::default();
+        merged.merge(usage);
+        let told = |account: &str| {
+            let account = account.parse().unwrap();
+            let withheld: Vec<&str> = merged.withheld(&account).map(|(repository, _)| repository.as_str()).collect();
+            (withheld, merged.unlocated(&account).count(), merged.impossible(&account).count())
+        };
+        // The repository without an account comes first.
+        assert_eq!(told("123456789012"), (vec!["anyones", "app"], 1, 1));
+        assert_eq!(told("210987654321"), (vec!["anyones"], 0, 0));
+        let is_withheld = |account: &str, repository: &str| {
+            merged.of_repository(&account.parse().unwrap(), &repository.parse().unwrap()).is_withheld()
+        };
+        assert!(is_withheld("123456789012", "app") && !is_withheld("210987654321", "app"));
+        assert!(is_withheld("123456789012", "anyones") && is_withheld("210987654321", "anyones"));
+        let read_back: UsageSnapshot = serde_json::from_str(&serde_json::to_string(&merged).unwrap()).unwrap();
+        assert_eq!(read_back, merged);
+    }
+
+    #[test]
+    fn a_digest_alone_holds_and_is_no_repository() {
+        let mut usage = UsageSnapshot::default();
+        let registry = "123456789012".parse().unwrap();
+        usage.add(Some(OLD), None, &holder("t"));
+        usage.hold_in_registry(&registry, OLD, &holder("t"));
+        assert!(holds(&usage, "210987654321", "app", &image(OLD, &[])));
+        assert!(usage.tags.is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What usage gives to know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{About, Warning, WarningCode};
 use crate::account::Region;
@@ -23,10 +23,19 @@ pub fn of_usage(usage: &Usage, plan: &Plan) -> Vec<Warning> {
             warnings.push(Warning::new(WarningCode::UsableRegions, About::RUN, message));
         }
     }
-    warnings.extend(usage.known().withheld().iter().map(|(repository, UnreadableUse { reference, holder })| {
+    // What is odd in a registry that is not cleaned is nobody's concern here.
+    let withheld: BTreeMap<_, _> =
+        plan.accounts().into_iter().flat_map(|account| usage.known().withheld(account)).collect();
+    warnings.extend(withheld.into_iter().map(|(repository, UnreadableUse { reference, holder })| {
         let about = About { place: None, repository_name: Some(repository.clone()) };
         let message = format!("repository {repository} is kept whole: {holder}: {reference}");
         Warning::new(WarningCode::Withheld, about, message)
+    }));
+    let impossible: BTreeSet<_> =
+        plan.accounts().into_iter().flat_map(|account| usage.known().impossible(account)).collect();
+    warnings.extend(impossible.into_iter().map(|UnreadableUse { reference, holder }| {
+        let message = format!("{holder}: {reference}, so that it counts as no image: no repository can be called so");
+        Warning::new(WarningCode::NamesNothing, About::RUN, message)
     }));
     for account in plan.accounts() {
         let of_account = plan.registries.iter().filter(|registry| registry.place.account == *account);

@@ -1,17 +1,17 @@
-//! Service revisions: the images of a deployment with the digests that ECS resolved their tags to. While a deployment
-//! is under way, the revisions it may roll back to count as well.
+//! Service revisions: the images of a deployment with the digests that ECS resolved their tags to. What the current
+//! deployment goes to counts whatever its status, since a service at zero may have no current revision; while one is under
+//! way, the revisions it may roll back to count as well.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutput;
-use aws_sdk_ecs::types::{ServiceDeployment, ServiceDeploymentStatus, ServiceRevision};
+use aws_sdk_ecs::types::{ContainerImage, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::usage::{Fact, FactImage, Holder};
 
 use super::services::Deployed;
-use super::{BATCHES_AT_ONCE, Ecs, PER_PAGE, SERVICE_REVISION, SERVICES, names_a_tag};
+use super::{BATCHES_AT_ONCE, Ecs, PER_PAGE, SERVICE_REVISION, SERVICES};
 
 /// The most deployments or revisions that a call describes.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceRevisions.html>.
@@ -32,42 +32,31 @@ const UNDER_WAY: [ServiceDeploymentStatus; 5] = [
 
 /// Reads the revisions of what services were deployed as, and of what deployments under way may roll back to.
 pub(super) async fn of_services(ecs: &Ecs<'_>, deployed: Deployed) {
-    let Deployed { mut revisions, mut deployments, deploying } = deployed;
+    let Deployed { mut revisions, current_deployments: mut deployments, deploying } = deployed;
     let reader = ecs.reader;
     let list = async |(cluster, service): &(String, String)| list_deployments(ecs, cluster, service).await;
     deployments.extend(reader.each(SERVICES, &deploying, BATCHES_AT_ONCE, list).await.concat());
     let describe = async |arns: Vec<String>| describe_deployments(ecs, arns).await;
-    revisions.extend(reader.each(SERVICES, chunks(&deployments), BATCHES_AT_ONCE, describe).await.concat());
+    let targets = reader.each_batch(SERVICES, deployments, PER_CALL, BATCHES_AT_ONCE, describe).await;
+    revisions.extend(targets.into_iter().flatten());
     // A revision with its digests never changes, so it is described once a run.
     revisions.retain(|arn| match reader.fact(arn) {
         Some(revision) => {
-            add(ecs, arn, &revision);
+            reader.uses_all(&Holder::of_arn(&SERVICE_REVISION, Some(arn)), &revision);
             false
         }
         None => true,
     });
     let describe = async |arns: Vec<String>| describe_revisions(ecs, arns).await;
-    reader.each(SERVICES, chunks(&revisions), BATCHES_AT_ONCE, describe).await;
-}
-
-fn add(ecs: &Ecs<'_>, arn: &str, revision: &Fact) {
-    ecs.reader.uses_all(&Holder::of_arn(&SERVICE_REVISION, Some(arn)), revision);
-    if let Some(definition) = &revision.covers {
-        ecs.knows_definition(definition);
-    }
+    reader.each_batch(SERVICES, revisions, PER_CALL, BATCHES_AT_ONCE, describe).await;
 }
 
 fn fact_of(revision: &ServiceRevision) -> Fact {
-    let images: Box<[FactImage]> = revision
-        .container_images()
-        .iter()
-        .map(|container| FactImage {
-            image: container.image().map(Box::from),
-            image_digest: container.image_digest().map(Box::from),
-        })
-        .collect();
-    let all_named = !images.is_empty() && images.iter().all(|image| image.image.as_deref().is_some_and(names_a_tag));
-    Fact { images, covers: revision.task_definition().filter(|_| all_named).map(Box::from) }
+    let image = |container: &ContainerImage| FactImage {
+        image: container.image().map(Box::from),
+        image_digest: container.image_digest().map(Box::from),
+    };
+    Fact { images: revision.container_images().iter().map(image).collect() }
 }
 
 async fn list_deployments(ecs: &Ecs<'_>, cluster: &str, service: &str) -> Result<Vec<String>, CallError> {
@@ -86,20 +75,19 @@ async fn list_deployments(ecs: &Ecs<'_>, cluster: &str, service: &str) -> Result
     Ok(arns)
 }
 
-/// The revisions that deployments under way come from, go to, or roll back to.
+/// The revisions that deployments go to or roll back to, and where they are not done those that they come from.
 async fn describe_deployments(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<Vec<String>, CallError> {
     let asked = arns.len();
     let request = ecs.client.describe_service_deployments().set_service_deployment_arns(Some(arns));
     let answer = ecs.reader.calls.call(DESCRIBE_SERVICE_DEPLOYMENTS, request.send()).await?;
-    let described = answer.service_deployments().len();
+    let described = answer.service_deployments().iter().map(ServiceDeployment::service_deployment_arn);
     ecs.check_answer(SERVICES, DESCRIBE_SERVICE_DEPLOYMENTS, asked, described, answer.failures());
-    let under_way = answer.service_deployments().iter().filter(|deployment| is_under_way(deployment));
-    Ok(under_way.flat_map(revisions_of).collect())
+    Ok(answer.service_deployments().iter().flat_map(revisions_of).collect())
 }
 
-fn is_under_way(deployment: &ServiceDeployment) -> bool {
+fn revisions_of(deployment: &ServiceDeployment) -> Vec<String> {
     // A status that is not known may well be one of a deployment under way.
-    !matches!(
+    let is_done = matches!(
         deployment.status(),
         Some(
             ServiceDeploymentStatus::Successful
@@ -107,14 +95,11 @@ fn is_under_way(deployment: &ServiceDeployment) -> bool {
                 | ServiceDeploymentStatus::RollbackSuccessful
                 | ServiceDeploymentStatus::RollbackFailed
         )
-    )
-}
-
-fn revisions_of(deployment: &ServiceDeployment) -> Vec<String> {
+    );
     let sources = deployment.source_service_revisions().iter().filter_map(|revision| revision.arn.clone());
     let target = deployment.target_service_revision().and_then(|revision| revision.arn.clone());
     let rollback = deployment.rollback().and_then(|rollback| rollback.service_revision_arn.clone());
-    sources.chain(target).chain(rollback).collect()
+    sources.filter(|_| !is_done).chain(target).chain(rollback).collect()
 }
 
 async fn describe_revisions(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<(), CallError> {
@@ -122,21 +107,16 @@ async fn describe_revisions(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<(), Call
     let request = ecs.client.describe_service_revisions().set_service_revision_arns(Some(arns));
     let answer = ecs.reader.calls.call(DESCRIBE_SERVICE_REVISIONS, request.send()).await?;
     // MISSING: revisions from before 2024-10-25 don't exist; their services name the task definition.
-    let described = answer.service_revisions().len();
+    let described = answer.service_revisions().iter().map(ServiceRevision::service_revision_arn);
     ecs.check_answer(SERVICES, DESCRIBE_SERVICE_REVISIONS, asked, described, answer.failures());
     for revision in answer.service_revisions() {
         let arn = revision.service_revision_arn().unwrap_or_default();
         let fact = Arc::new(fact_of(revision));
-        add(ecs, arn, &fact);
+        ecs.reader.uses_all(&Holder::of_arn(&SERVICE_REVISION, Some(arn)), &fact);
         // Digests are resolved by the first task, so a revision without them is not final.
         if !fact.images.is_empty() && fact.images.iter().all(|image| image.image_digest.is_some()) {
             ecs.reader.learn(arn, &fact);
         }
     }
     Ok(())
-}
-
-fn chunks(arns: &BTreeSet<String>) -> Vec<Vec<String>> {
-    let arns: Vec<String> = arns.iter().cloned().collect();
-    arns.chunks(PER_CALL).map(<[String]>::to_vec).collect()
 }

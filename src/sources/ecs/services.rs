@@ -8,7 +8,7 @@ use aws_sdk_ecs::types::{DeploymentController, DeploymentControllerType, Deploym
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::usage::Holder;
 
-use super::{BATCHES_AT_ONCE, Ecs, PER_PAGE, SERVICE, SERVICES};
+use super::{BATCHES_AT_ONCE, Ecs, Namer, PER_PAGE, SERVICE, SERVICES};
 
 /// The most services that `DescribeServices` takes.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>.
@@ -22,8 +22,8 @@ pub(super) const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
 pub(super) struct Deployed {
     /// Service revisions that are current.
     pub(super) revisions: BTreeSet<String>,
-    /// Service deployments that may be under way.
-    pub(super) deployments: BTreeSet<String>,
+    /// Service deployments that are current, be they under way or done.
+    pub(super) current_deployments: BTreeSet<String>,
     /// Services, each with its cluster, that may have further deployments under way.
     pub(super) deploying: Vec<(String, String)>,
 }
@@ -32,9 +32,9 @@ impl Deployed {
     /// What all of these were deployed as.
     pub(super) fn all(each: Vec<Self>) -> Self {
         let mut all = Self::default();
-        for Self { revisions, deployments, deploying } in each {
+        for Self { revisions, current_deployments, deploying } in each {
             all.revisions.extend(revisions);
-            all.deployments.extend(deployments);
+            all.current_deployments.extend(current_deployments);
             all.deploying.extend(deploying);
         }
         all
@@ -42,51 +42,60 @@ impl Deployed {
 }
 
 pub(super) async fn of_cluster(ecs: &Ecs<'_>, cluster: &str) -> Deployed {
-    let arns = match list(ecs, cluster).await {
-        Ok(arns) => arns,
-        Err(error) => {
-            ecs.reader.fail(SERVICES, error);
-            return Deployed::default();
+    let arns = ecs.reader.unless_gone(SERVICES, list(ecs, cluster).await).unwrap_or_default();
+    let describe = async |arns: Vec<String>| {
+        let mut deployed = Deployed::default();
+        for service in describe(ecs, cluster, arns).await? {
+            add(ecs, cluster, &service, &mut deployed);
         }
+        Ok(deployed)
     };
-    let describe = async |arns: &[String]| describe(ecs, cluster, arns).await;
-    Deployed::all(ecs.reader.each(SERVICES, arns.chunks(SERVICES_PER_CALL), BATCHES_AT_ONCE, describe).await)
+    Deployed::all(ecs.reader.each_batch(SERVICES, arns, SERVICES_PER_CALL, BATCHES_AT_ONCE, describe).await)
 }
 
-async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<Vec<String>, CallError> {
+/// Whether a service starts tasks from this definition.
+pub(super) async fn names(ecs: &Ecs<'_>, cluster: &str, service: &str, definition: &str) -> Result<bool, CallError> {
+    let services = describe(ecs, cluster, vec![service.to_owned()]).await?;
+    Ok(services.iter().flat_map(definitions_of).any(|named| named == definition))
+}
+
+/// The services' ARNs. A page may tell one that an earlier page told, since they are sorted by what changes.
+async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallError> {
     let listing = ecs.client.list_services().cluster(cluster).into_paginator().page_size(PER_PAGE);
-    let mut arns = Vec::new();
-    let listed = ecs
-        .reader
+    let mut arns = BTreeSet::new();
+    ecs.reader
         .calls
         .pages(LIST_SERVICES, listing.send(), ListServicesOutput::next_token, |page| {
             page.service_arns.map(|listed| arns.extend(listed))
         })
-        .await;
-    super::unless_the_cluster_is_gone(listed.map(|()| arns))
+        .await?;
+    Ok(arns)
 }
 
-async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: &[String]) -> Result<Deployed, CallError> {
-    let request = ecs.client.describe_services().cluster(cluster).set_services(Some(arns.to_vec()));
+async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: Vec<String>) -> Result<Vec<Service>, CallError> {
+    let asked = arns.len();
+    let request = ecs.client.describe_services().cluster(cluster).set_services(Some(arns));
     let answer = ecs.reader.calls.call(DESCRIBE_SERVICES, request.send()).await?;
-    ecs.check_answer(SERVICES, DESCRIBE_SERVICES, arns.len(), answer.services().len(), answer.failures());
-    let mut deployed = Deployed::default();
-    for service in answer.services() {
-        add(ecs, cluster, service, &mut deployed);
-    }
-    Ok(deployed)
+    let described = answer.services().iter().map(Service::service_arn);
+    ecs.check_answer(SERVICES, DESCRIBE_SERVICES, asked, described, answer.failures());
+    Ok(answer.services.unwrap_or_default())
+}
+
+fn definitions_of(service: &Service) -> impl Iterator<Item = &str> {
+    let of_deployments = service.deployments().iter().map(|deployment| deployment.task_definition());
+    let of_task_sets = service.task_sets().iter().map(|task_set| task_set.task_definition());
+    of_deployments.chain(of_task_sets).chain([service.task_definition()]).flatten()
 }
 
 fn add(ecs: &Ecs<'_>, cluster: &str, service: &Service, deployed: &mut Deployed) {
     let arn = service.service_arn().unwrap_or_default();
     let holder = Holder::of_arn(&SERVICE, Some(arn));
-    let of_deployments = service.deployments().iter().map(|deployment| deployment.task_definition());
-    let of_task_sets = service.task_sets().iter().map(|task_set| task_set.task_definition());
-    for definition in of_deployments.chain(of_task_sets).chain([service.task_definition()]).flatten() {
-        ecs.needs_definition(definition, &holder);
+    for definition in definitions_of(service) {
+        let namer = Namer::Service { cluster: cluster.to_owned(), arn: arn.to_owned() };
+        ecs.needs_definition(definition, &holder, namer);
     }
     deployed.revisions.extend(service.current_service_revisions().iter().filter_map(|revision| revision.arn.clone()));
-    deployed.deployments.extend(service.current_service_deployment().map(str::to_owned));
+    deployed.current_deployments.extend(service.current_service_deployment().map(str::to_owned));
     // The current deployment may be done while another is under way.
     if may_be_deploying(service) {
         deployed.deploying.push((cluster.to_owned(), arn.to_owned()));

@@ -11,10 +11,10 @@ use aws_sdk_ecs::operation::list_task_definition_families::ListTaskDefinitionFam
 use aws_sdk_ecs::operation::list_task_definitions::ListTaskDefinitionsOutput;
 use aws_sdk_ecs::types::{SortOrder, TaskDefinitionFamilyStatus, TaskDefinitionStatus};
 use ecr_cleanup_core::call_error::CallError;
-use ecr_cleanup_core::usage::{Fact, Holder};
+use ecr_cleanup_core::usage::Fact;
 use futures::stream::{self, StreamExt};
 
-use super::{Ecs, PER_PAGE, TASK_DEFINITIONS};
+use super::{Ecs, Namer, Need, PER_PAGE, TASK_DEFINITIONS, services, tasks};
 
 /// Calls under way at a time; more would only wait for their turn.
 const AT_ONCE: usize = 8;
@@ -43,16 +43,44 @@ pub(super) async fn newest(ecs: &Ecs<'_>) -> Result<BTreeSet<String>, CallError>
 }
 
 /// Describes these task definitions, each for its holder.
-pub(super) async fn describe_all(ecs: &Ecs<'_>, definitions: BTreeMap<String, Arc<Holder>>) {
-    let read = async |(arn, holder): (String, Arc<Holder>)| {
+pub(super) async fn describe_all(ecs: &Ecs<'_>, definitions: BTreeMap<String, Need>) {
+    let read = async |(arn, Need { holder, named_by }): (String, Need)| {
         let definition = match ecs.reader.fact(&arn) {
             Some(definition) => definition,
-            None => describe(ecs, &arn).await?,
+            None => match describe(ecs, &arn).await {
+                Err(error) if error.may_say_gone() && !is_named(ecs, &arn, &named_by).await? => return Ok(()),
+                definition => definition?,
+            },
         };
         ecs.reader.uses_all(&holder, &definition);
         Ok(())
     };
     ecs.reader.each(TASK_DEFINITIONS, definitions, AT_ONCE, read).await;
+}
+
+/// Whether any of these still names the definition. A deleted one is named by stopped tasks at most.
+async fn is_named(ecs: &Ecs<'_>, definition: &str, named_by: &BTreeSet<Namer>) -> Result<bool, CallError> {
+    for namer in named_by {
+        let is_named = match namer {
+            Namer::Service { cluster, arn } => services::names(ecs, cluster, arn, definition).await,
+            Namer::Task { cluster, arn } => tasks::names(ecs, cluster, arn, definition).await,
+            Namer::StoppedTask => Ok(false),
+            Namer::Family => is_listed(ecs, definition).await,
+        };
+        match is_named {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(error) if error.says_gone() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+async fn is_listed(ecs: &Ecs<'_>, definition: &str) -> Result<bool, CallError> {
+    let (family, _) = family_and_revision(definition);
+    let of_family = list_newest_of_family(ecs, family, usize::MAX).await?;
+    Ok(of_family.iter().any(|listed| listed == definition))
 }
 
 async fn describe(ecs: &Ecs<'_>, arn: &str) -> Result<Arc<Fact>, CallError> {
@@ -61,15 +89,23 @@ async fn describe(ecs: &Ecs<'_>, arn: &str) -> Result<Arc<Fact>, CallError> {
     let definition = answer
         .task_definition()
         .ok_or_else(|| CallError::unexpected(DESCRIBE_TASK_DEFINITION, &format!("no task definition {arn}")))?;
-    // Every definition has a container at least, and every container an image.
-    let images = definition.container_definitions().iter().map(|container| container.image.clone());
-    let images = images.collect::<Option<Vec<String>>>().filter(|images| !images.is_empty()).ok_or_else(|| {
-        CallError::unexpected(DESCRIBE_TASK_DEFINITION, &format!("{arn} does not tell all its images"))
-    })?;
+    // Every definition has a container at least.
+    if definition.container_definitions().is_empty() {
+        let message = format!("{arn} does not tell all its images");
+        return Err(CallError::unexpected(DESCRIBE_TASK_DEFINITION, &message));
+    }
+    // One from before 2021 may have a container without an image, which can't be started.
+    let images = definition.container_definitions().iter().filter_map(|container| container.image.clone());
     // A revision never changes.
     let definition = Arc::new(Fact::named(images));
     ecs.reader.learn(arn, &definition);
     Ok(definition)
+}
+
+/// The parts of `arn:…:task-definition/FAMILY:REVISION`.
+fn family_and_revision(arn: &str) -> (&str, &str) {
+    let name = arn.rsplit('/').next().unwrap_or_default();
+    name.rsplit_once(':').unwrap_or((name, ""))
 }
 
 /// What one listing of all revisions came to.
@@ -85,10 +121,8 @@ enum Listed {
 struct Families(BTreeMap<String, Vec<(u64, String)>>);
 
 impl Families {
-    /// Takes `arn:…:task-definition/FAMILY:REVISION`.
     fn add(&mut self, arn: String) {
-        let name = arn.rsplit('/').next().unwrap_or_default();
-        let (family, revision) = name.rsplit_once(':').unwrap_or((name, ""));
+        let (family, revision) = family_and_revision(&arn);
         // A revision that is no number can't be ranked, so it counts as the newest.
         let revision = revision.parse().unwrap_or(u64::MAX);
         self.0.entry(family.to_owned()).or_default().push((revision, arn));

@@ -2,16 +2,22 @@
 //!
 //! `containers[].image` and `containers[].imageDigest` both count: a tag may have moved since the task started.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::usage::Holder;
 
-use super::{BATCHES_AT_ONCE, Ecs, PER_PAGE, TASK, TASKS, names_a_tag};
+use super::{BATCHES_AT_ONCE, Ecs, Namer, PER_PAGE, TASK, TASKS, names_a_tag};
 
 /// The most tasks that `DescribeTasks` takes.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>.
 const TASKS_PER_CALL: usize = 100;
+/// The status of a task all of whose containers are there.
+const RUNNING: &str = "RUNNING";
+/// The status of a task that runs nothing any more.
+const STOPPED: &str = "STOPPED";
 
 pub(super) const LIST_TASKS: &str = "ecs:ListTasks";
 pub(super) const DESCRIBE_TASKS: &str = "ecs:DescribeTasks";
@@ -19,42 +25,45 @@ pub(super) const DESCRIBE_TASKS: &str = "ecs:DescribeTasks";
 /// Running and stopped tasks are described together, so that no call is half empty. The stopped ones are listed once the
 /// running ones have been, so that a task that stops in between is in one list at least.
 pub(super) async fn of_cluster(ecs: &Ecs<'_>, cluster: &str) {
-    let mut arns = Vec::new();
+    let mut arns = BTreeSet::new();
     for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-        match list(ecs, cluster, status).await {
-            Ok(listed) => arns.extend(listed),
-            Err(error) => ecs.reader.fail(TASKS, error),
-        }
+        arns.extend(ecs.reader.unless_gone(TASKS, list(ecs, cluster, status).await).into_iter().flatten());
     }
-    arns.sort_unstable();
-    arns.dedup();
-    let describe = async |arns: &[String]| describe(ecs, cluster, arns).await;
-    ecs.reader.each(TASKS, arns.chunks(TASKS_PER_CALL), BATCHES_AT_ONCE, describe).await;
+    let describe = async |arns: Vec<String>| {
+        describe(ecs, cluster, arns).await?.iter().for_each(|task| add(ecs, cluster, task));
+        Ok(())
+    };
+    ecs.reader.each_batch(TASKS, arns, TASKS_PER_CALL, BATCHES_AT_ONCE, describe).await;
+}
+
+/// Whether a task that has not stopped was started from this definition.
+pub(super) async fn names(ecs: &Ecs<'_>, cluster: &str, task: &str, definition: &str) -> Result<bool, CallError> {
+    let tasks = describe(ecs, cluster, vec![task.to_owned()]).await?;
+    Ok(tasks.iter().any(|task| !has_stopped(task) && task.task_definition_arn() == Some(definition)))
 }
 
 async fn list(ecs: &Ecs<'_>, cluster: &str, status: DesiredStatus) -> Result<Vec<String>, CallError> {
     let listing = ecs.client.list_tasks().cluster(cluster).desired_status(status).into_paginator().page_size(PER_PAGE);
     let mut arns = Vec::new();
-    let listed = ecs
-        .reader
+    ecs.reader
         .calls
         .pages(LIST_TASKS, listing.send(), ListTasksOutput::next_token, |page| {
             page.task_arns.map(|listed| arns.extend(listed))
         })
-        .await;
-    super::unless_the_cluster_is_gone(listed.map(|()| arns))
+        .await?;
+    Ok(arns)
 }
 
-async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: &[String]) -> Result<(), CallError> {
-    let request = ecs.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));
+async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: Vec<String>) -> Result<Vec<Task>, CallError> {
+    let asked = arns.len();
+    let request = ecs.client.describe_tasks().cluster(cluster).set_tasks(Some(arns));
     let answer = ecs.reader.calls.call(DESCRIBE_TASKS, request.send()).await?;
     // What is missing stopped more than an hour ago, or in between, and nothing replaces it from there.
-    ecs.check_answer(TASKS, DESCRIBE_TASKS, arns.len(), answer.tasks().len(), answer.failures());
-    answer.tasks().iter().for_each(|task| add(ecs, task));
-    Ok(())
+    ecs.check_answer(TASKS, DESCRIBE_TASKS, asked, answer.tasks().iter().map(Task::task_arn), answer.failures());
+    Ok(answer.tasks.unwrap_or_default())
 }
 
-fn add(ecs: &Ecs<'_>, task: &Task) {
+fn add(ecs: &Ecs<'_>, cluster: &str, task: &Task) {
     let holder = Holder::of_arn(&TASK, task.task_arn());
     let containers = task.containers();
     for container in containers {
@@ -63,10 +72,22 @@ fn add(ecs: &Ecs<'_>, task: &Task) {
     let Some(definition) = task.task_definition_arn() else {
         return;
     };
-    // While a task is set up its containers may not be listed yet, and then its definition tells what it will run.
-    if !containers.is_empty() && containers.iter().all(|container| container.image().is_some_and(names_a_tag)) {
-        ecs.knows_definition(definition);
-    } else {
-        ecs.needs_definition(definition, &holder);
+    // While a task is set up not all its containers may be listed yet, and then its definition tells what it will run.
+    let was_set_up = task.last_status() == Some(RUNNING) || task.started_at().is_some();
+    if was_set_up
+        && !containers.is_empty()
+        && containers.iter().all(|container| container.image().is_some_and(names_a_tag))
+    {
+        return ecs.knows_definition(definition);
     }
+    let namer = if has_stopped(task) {
+        Namer::StoppedTask
+    } else {
+        Namer::Task { cluster: cluster.to_owned(), arn: task.task_arn().unwrap_or_default().to_owned() }
+    };
+    ecs.needs_definition(definition, &holder, namer);
+}
+
+fn has_stopped(task: &Task) -> bool {
+    task.last_status() == Some(STOPPED)
 }

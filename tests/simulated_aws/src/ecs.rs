@@ -73,7 +73,8 @@ fn describe_tasks(tasks: &Tasks, request: &Request) -> Result<Value, ServiceErro
 }
 
 fn describe(arn: &str, task: &Task) -> Value {
-    let status = if task.stopped { "STOPPED" } else { "RUNNING" };
+    let desired = if task.stopped { "STOPPED" } else { "RUNNING" };
+    let status = if task.pending { "PENDING" } else { desired };
     let containers: Vec<Value> = task
         .containers
         .iter()
@@ -87,5 +88,5 @@ fn describe(arn: &str, task: &Task) -> Value {
         })
         .collect();
     let definition = task.started_from.as_deref();
-    json!({ "taskArn": arn, "taskDefinitionArn": definition, "lastStatus": status, "desiredStatus": status, "containers": containers })
+    json!({ "taskArn": arn, "taskDefinitionArn": definition, "lastStatus": status, "desiredStatus": desired, "containers": containers })
 }

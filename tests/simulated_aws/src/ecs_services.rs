@@ -154,7 +154,11 @@ fn describe_task_definition(region: &Region, request: &Request) -> Result<Value,
     let definition = family_and_revision(arn)
         .and_then(|(family, revision)| region.task_definitions.get(family)?.get(&revision))
         .ok_or_else(|| ServiceError::new(400, "ClientException", "Unable to describe task definition."))?;
-    let containers: Vec<Value> = definition.images.iter().map(|image| json!({ "image": image })).collect();
+    let containers: Vec<Value> = definition
+        .images
+        .iter()
+        .map(|image| if image.is_empty() { json!({ "name": "old" }) } else { json!({ "image": image }) })
+        .collect();
     let status = if definition.active { "ACTIVE" } else { "INACTIVE" };
     Ok(json!({ "taskDefinition": { "taskDefinitionArn": arn, "status": status, "containerDefinitions": containers } }))
 }

@@ -11,6 +11,7 @@ use crate::world::{Place, Region};
 const INVALID: &str = "InvalidParameterValueException";
 const PER_PAGE: usize = 50;
 const LATEST: &str = "$LATEST";
+const LATEST_PUBLISHED: &str = "$LATEST.PUBLISHED";
 
 /// A function.
 #[derive(Default)]
@@ -19,6 +20,11 @@ pub(crate) struct StoredFunction {
     versions: BTreeMap<String, (String, Option<String>)>,
     zip: bool,
     aliases: BTreeMap<String, (String, Vec<String>)>,
+    /// What `CodeSha256` says of a version, where that is not the digest of its resolved image.
+    sums: BTreeMap<String, String>,
+    on_capacity_provider: bool,
+    /// Whether listings leave `$LATEST.PUBLISHED` out.
+    published_is_not_listed: bool,
 }
 
 /// A Lambda function.
@@ -52,9 +58,36 @@ impl Place {
 impl LambdaFunction {
     /// Publishes a version of this image and returns its number.
     pub fn publish(&self, image: &str, resolved: Option<&str>) -> String {
-        let number = self.update(|function| function.versions.len().to_string());
+        let is_number = |version: &&String| version.parse::<u64>().is_ok();
+        let number = self.update(|function| (function.versions.keys().filter(is_number).count() + 1).to_string());
         self.set(&number, image, resolved);
         number
+    }
+
+    /// Publishes `$LATEST.PUBLISHED` from this image, for the instances of a capacity provider.
+    pub fn publish_latest(&self, image: &str, resolved: Option<&str>) {
+        self.set(LATEST_PUBLISHED, image, resolved);
+        self.update(|function| function.on_capacity_provider = true);
+    }
+
+    /// Leaves `$LATEST.PUBLISHED` out of listings.
+    pub fn hide_latest_published(&self) {
+        self.update(|function| function.published_is_not_listed = true);
+    }
+
+    /// Lets `CodeSha256` of a version say something of its own.
+    pub fn set_code_sha256(&self, version: &str, sum: &str) {
+        self.update(|function| _ = function.sums.insert(version.to_owned(), sum.to_owned()));
+    }
+
+    /// Deletes a version.
+    pub fn delete_version(&self, version: &str) {
+        self.update(|function| _ = function.versions.remove(version));
+    }
+
+    /// Deletes the function.
+    pub fn delete(&self) {
+        self.place.update(|region| _ = region.functions.remove(&self.arn));
     }
 
     /// Makes an alias that routes to a version, and by weight to others.
@@ -87,7 +120,24 @@ impl LambdaFunction {
 pub(crate) fn answer(region: &Region, request: &Request) -> Result<Value, ServiceError> {
     match request.action.as_str() {
         "ListFunctions" => {
-            let functions = region.functions.iter().map(|(arn, function)| configuration(arn, LATEST, function));
+            let all = request.body["FunctionVersion"] == "ALL";
+            let functions = region.functions.iter().flat_map(|(arn, function)| {
+                // A zip has a version too.
+                let zip = function.zip.then(|| LATEST.to_owned());
+                let versions = function.versions.keys().cloned().chain(zip);
+                let is_listed = move |version: &String| match version.as_str() {
+                    LATEST => true,
+                    LATEST_PUBLISHED => all && !function.published_is_not_listed,
+                    _ => all,
+                };
+                versions.filter(is_listed).map(move |version| {
+                    let mut listed = configuration(arn, &version, function);
+                    if all {
+                        listed["FunctionArn"] = format!("{arn}:{version}").into();
+                    }
+                    listed
+                })
+            });
             page(request, "Functions", &functions.collect::<Vec<_>>())
         }
         "ListEventSourceMappings" => {
@@ -129,7 +179,19 @@ fn named<'a>(region: &'a Region, request: &Request) -> Result<(&'a str, &'a Stor
 fn configuration(arn: &str, version: &str, function: &StoredFunction) -> Value {
     let package_type = if function.zip { "Zip" } else { "Image" };
     let name = arn.rsplit(':').next();
-    json!({ "FunctionName": name, "FunctionArn": arn, "Version": version, "PackageType": package_type })
+    let mut configuration =
+        json!({ "FunctionName": name, "FunctionArn": arn, "Version": version, "PackageType": package_type });
+    // An image's sum is the digest that it was resolved to, without its algorithm.
+    let resolved = function.versions.get(version).and_then(|(_, resolved)| resolved.as_deref());
+    let digest = resolved.and_then(|image| image.rsplit_once("@sha256:")).map(|(_, digest)| digest);
+    if let Some(sum) = function.sums.get(version).map(String::as_str).or(digest) {
+        configuration["CodeSha256"] = sum.into();
+    }
+    if function.on_capacity_provider {
+        let provider = json!({ "CapacityProviderArn": "arn:aws:lambda:us-west-2:123456789012:capacity-provider:one" });
+        configuration["CapacityProviderConfig"] = json!({ "LambdaManagedInstancesCapacityProviderConfig": provider });
+    }
+    configuration
 }
 
 /// Lambda's pages hold 50 at most, whatever is asked for, and go on by a marker.

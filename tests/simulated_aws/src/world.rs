@@ -127,6 +127,7 @@ pub struct Cluster {
 #[derive(Clone, Debug)]
 pub struct Task {
     pub(crate) stopped: bool,
+    pub(crate) pending: bool,
     pub(crate) started_from: Option<String>,
     pub(crate) containers: Vec<Container>,
     pub(crate) not_described: Option<String>,
@@ -159,7 +160,8 @@ impl Place {
         Cluster { place: self.clone(), arn, name: name.to_owned() }
     }
 
-    /// Registers the next revision of a task definition with a container for each image, and returns its ARN.
+    /// Registers the next revision of a task definition with a container for each image, and returns its ARN. An empty
+    /// text stands for a container without an image, as there are some from before 2021.
     pub fn register(&self, family: &str, images: &[&str]) -> String {
         let images = images.iter().map(|image| (*image).to_owned()).collect();
         self.update(|region| {
@@ -177,6 +179,12 @@ impl Place {
             let revisions = region.task_definitions.get_mut(family).expect("the family exists");
             revisions.get_mut(&revision).expect("the revision exists").active = false;
         });
+    }
+
+    /// Deletes a revision, which can't be described any more.
+    pub fn delete_definition(&self, arn: &str) {
+        let (family, revision) = family_and_revision(arn).expect("the ARN of a revision");
+        self.update(|region| _ = region.task_definitions.get_mut(family).expect("the family exists").remove(&revision));
     }
 
     /// Makes a service revision with the digests that ECS resolved, and returns its ARN.
@@ -259,6 +267,20 @@ impl Cluster {
         });
     }
 
+    /// Forgets a task, as ECS does an hour after it stopped.
+    pub fn forget(&self, task: &str) {
+        self.place.update(|region| {
+            _ = region.clusters.entry(self.arn.clone()).or_default().tasks.remove(task);
+        });
+    }
+
+    /// Deletes a service.
+    pub fn delete_service(&self, service: &str) {
+        self.place.update(|region| {
+            _ = region.clusters.entry(self.arn.clone()).or_default().services.remove(service);
+        });
+    }
+
     /// Creates a service and returns its ARN.
     pub fn create(&self, service: Service) -> String {
         self.place.update(|region| {
@@ -293,7 +315,7 @@ impl Task {
     /// A task that is being set up, whose containers are not listed yet.
     #[must_use]
     pub fn without_containers() -> Self {
-        Self { stopped: false, started_from: None, containers: Vec::new(), not_described: None }
+        Self { stopped: false, pending: false, started_from: None, containers: Vec::new(), not_described: None }
     }
 
     /// The task definition that it was started from.
@@ -307,6 +329,13 @@ impl Task {
     #[must_use]
     pub fn and_container(mut self, image: &str, digest: Option<&str>) -> Self {
         self.containers.push(Container { image: image.to_owned(), image_digest: digest.map(str::to_owned) });
+        self
+    }
+
+    /// It is still being set up.
+    #[must_use]
+    pub fn pending(mut self) -> Self {
+        self.pending = true;
         self
     }
 
