@@ -94,6 +94,14 @@ impl Manifests {
         self.are_assumed
     }
 
+    /// What either knows.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut children = self.children.clone();
+        children.extend(other.children.iter().map(|(index, children)| (*index, children.clone())));
+        Self { children, are_assumed: self.are_assumed || other.are_assumed }
+    }
+
     /// As if these indexes named these images.
     #[cfg(test)]
     pub(crate) fn naming(children: impl IntoIterator<Item = (ImageDigest, Vec<ImageDigest>)>) -> Self {

@@ -4,17 +4,19 @@
 //! more. Where an answer comes from, ECR, memory or a stored snapshot, makes no difference here, and nothing is asked for
 //! that the decision does not depend on: each need is a call to AWS, and some of them count as pulls.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use crate::account::Place;
 use crate::call_error::{CallError, Missing};
-use crate::image::{Image, RepositoryName};
+use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::manifest::{IndexContents, Manifests};
 use crate::plan::{AppliedPolicy, Decided, ImageAtRisk};
 use crate::policy::{Applicable, Policy};
 use crate::pull_time::IndexPulls;
+use crate::replication::Replica;
 use crate::retention::{self, Decisions, Fate, KeepReason, Known, Takes};
 use crate::review::{self, ReviewedPlan};
 use crate::settings::{Candidates, Settings};
@@ -50,6 +52,8 @@ pub enum Need {
     Indexes,
     /// Who else may pull from it, by its own policy and by the registry's.
     Pullers,
+    /// What the registries hold that lose what is deleted from it.
+    Replicas,
     /// What it stores, each layer counted once.
     ExactSizes,
 }
@@ -63,6 +67,8 @@ pub enum Answer {
     Indexes(IndexContents, IndexPulls),
     /// To [`Need::Pullers`].
     Pullers(Result<Pullers, CallError>),
+    /// To [`Need::Replicas`]: empty where no deletes are carried on.
+    Replicas(Result<Vec<Replica>, CallError>),
     /// To [`Need::ExactSizes`].
     ExactSizes(Exactness),
 }
@@ -122,6 +128,8 @@ pub struct Study<'a> {
     childless: Manifests,
     decisions: Option<Decisions>,
     pullers: Option<Pullers>,
+    /// The images whose copies hold them; `None` until that is known.
+    replicated: Option<HashSet<ImageDigest>>,
     exactness: Option<Exactness>,
     warnings: Vec<Warning>,
     notes: Notes,
@@ -155,6 +163,7 @@ impl<'a> Study<'a> {
             indexes: None,
             decisions: None,
             pullers: None,
+            replicated: None,
             exactness: None,
             warnings: Vec::new(),
             notes: Notes::default(),
@@ -203,6 +212,9 @@ impl<'a> Study<'a> {
         if self.pullers.is_none() && decisions.any_goes() {
             return Some(Need::Pullers);
         }
+        if self.replicated.is_none() && decisions.any_is_deleted() {
+            return Some(Need::Replicas);
+        }
         let asks_for_sizes = self.standards.settings.exact_sizes && decisions.any_is_deleted();
         (self.exactness.is_none() && asks_for_sizes).then_some(Need::ExactSizes)
     }
@@ -231,6 +243,7 @@ impl<'a> Study<'a> {
                 self.indexes = Some((contents, index_pulls));
             }
             Answer::Pullers(pullers) => self.learn_pullers(pullers?),
+            Answer::Replicas(replicas) => self.learn_replicas(replicas?),
             Answer::ExactSizes(exactness) => {
                 self.notes.exact_sizes_refused = matches!(exactness, Exactness::Refused);
                 self.exactness = Some(exactness);
@@ -248,6 +261,43 @@ impl<'a> Study<'a> {
             self.warnings.push(warning::shared_elsewhere(place, self.repository_name, &unseen));
         }
         self.pullers = Some(pullers);
+    }
+
+    /// An image and the copies that are deleted with it are one image: what keeps any of them keeps all.
+    fn learn_replicas(&mut self, replicas: Vec<Replica>) {
+        let Standards { place, settings, usage, .. } = self.standards;
+        let mut held = HashSet::new();
+        let mut unread = Vec::new();
+        if let Some(decisions) = &self.decisions {
+            let known = self.known();
+            for Replica { place: elsewhere, copies } in replicas {
+                match copies {
+                    Ok(copies) => {
+                        let usage = usage.known().of_repository(&elsewhere.account, self.repository_name);
+                        held.extend(retention::held_by_copies(&known, &settings.rules, decisions, &copies, &usage));
+                    }
+                    Err(why) if !settings.accept_unseen_accounts.cover_copies(&elsewhere.account, &place.account) => {
+                        unread.push((elsewhere, why));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        self.replicated = Some(held);
+        let mut decisions = retention::decide(&self.known(), &settings.rules);
+        if !unread.is_empty() {
+            decisions.keep_whole(KeepReason::Replicated);
+            self.warnings.push(warning::replicas_unread(place, self.repository_name, &unread));
+        }
+        self.decisions = Some(decisions);
+    }
+
+    /// The indexes among these images whose manifests would have to be read to know what they name.
+    pub fn unread_among<'i>(&self, images: &'i [Image]) -> impl Iterator<Item = &'i Image> {
+        let manifests = self.known().manifests;
+        images
+            .iter()
+            .filter(|image| image.manifest.may_name_others() && manifests.children_of(image.image_digest).is_none())
     }
 
     /// The policy that decides, where policies do.
@@ -275,7 +325,7 @@ impl<'a> Study<'a> {
             None => (&self.childless, IndexPulls::default()),
         };
         let (images, usage, takes, now) = (&self.images, &self.usage, self.takes(), self.standards.now);
-        Known { images, manifests, index_pulls, usage, takes, now }
+        Known { images, manifests, index_pulls, usage, replicated: self.replicated.as_ref(), takes, now }
     }
 
     /// What the repository comes to.

@@ -23,6 +23,7 @@ mod closure;
 mod explain;
 mod graph;
 mod reason;
+mod replicas;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use audit::{Doomed, audit};
 pub use explain::{Explanation, Outlook, Rank, Relations, Relative, explain};
 pub use reason::{KeepReason, KeepReasons, StaleReason};
+pub use replicas::held_by_copies;
 
 use crate::image::{Image, ImageDigest};
 use crate::manifest::Manifests;
@@ -91,6 +93,8 @@ pub struct Known<'a> {
     pub index_pulls: IndexPulls,
     /// What workloads use of it.
     pub usage: &'a RepositoryUsage<'a>,
+    /// The images whose copies hold them, where deletes are carried on to other registries.
+    pub replicated: Option<&'a HashSet<ImageDigest>>,
     /// What would go if nothing kept it.
     pub takes: Takes<'a>,
     /// The time that ages are counted to.
@@ -160,7 +164,7 @@ pub fn needs_manifests(known: &Known<'_>, rules: &Rules) -> bool {
 /// Decides for every image of one repository.
 #[must_use]
 pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
-    let Known { images, manifests, index_pulls: _, usage: _, takes: _, now } = *known;
+    let Known { images, manifests, index_pulls: _, usage: _, replicated: _, takes: _, now } = *known;
     let graph = Graph::of(images, manifests);
     let mut reasons: Vec<KeepReasons> = images.iter().map(|image| protections(image, known, rules)).collect();
     hold_what_names_the_held(&mut reasons, &graph);
@@ -320,7 +324,7 @@ fn pulls_of_indexes(known: &Known<'_>, graph: &Graph) -> HashMap<usize, Option<D
 
 /// Everything but its rank and its relations that keeps an image.
 fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
-    let Known { images: _, manifests: _, index_pulls, usage, takes, now } = *known;
+    let Known { images: _, manifests: _, index_pulls, usage, replicated, takes, now } = *known;
     let within = |time: DateTime<Utc>, days: u32| age_in_seconds(time, now) <= i64::from(days) * DAY;
     let mut reasons = KeepReasons::none();
     if usage.holder(image.image_digest, &image.image_tags).is_some() {
@@ -362,6 +366,9 @@ fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
     }
     if usage.is_withheld() {
         reasons.add(KeepReason::Unreadable);
+    }
+    if replicated.is_some_and(|replicated| replicated.contains(&image.image_digest)) {
+        reasons.add(KeepReason::Replicated);
     }
     reasons
 }

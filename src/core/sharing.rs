@@ -106,6 +106,15 @@ impl Pullers {
     }
 }
 
+impl AcceptedAccounts {
+    /// Whether the copies that an account holds need not be looked at. One's own account can be read and is not meant by
+    /// "anyone": there a call that failed has to be waited for, or the account named.
+    #[must_use]
+    pub fn cover_copies(&self, holder: &AccountId, own: &AccountId) -> bool {
+        self.accounts.contains(holder) || (self.anyone && holder != own)
+    }
+}
+
 impl fmt::Display for Unseen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let accounts: Vec<&str> = self.accounts.iter().map(AccountId::as_str).collect();

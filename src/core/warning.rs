@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use of_registry::{Notes, of_registry};
-pub use of_repository::{at_risk, not_exact, of_indexes, shared_elsewhere};
+pub use of_repository::{at_risk, not_exact, of_indexes, replicas_unread, shared_elsewhere};
 pub use of_settings::{of_selection, of_settings, old_event};
 pub use of_usage::of_usage;
 
@@ -66,6 +66,8 @@ pub enum WarningCode {
     OldEvent,
     /// An entry of the policies applies to no repository.
     PolicyWithoutRepository,
+    /// A repository is kept whole, since what is deleted there is deleted elsewhere too, and that can't be read.
+    ReplicasUnread,
     /// A region of a reviewed plan is not cleaned any more.
     ReviewedRegionLeftOut,
     /// A repository of a reviewed plan does not exist any more.

@@ -74,7 +74,15 @@ fn decide_on(bencher: Bencher<'_, '_>, number: u32, takes: Takes<'_>) {
     let images = images(number);
     let manifests = Manifests::childless(&images);
     let index_pulls = IndexPulls::OfOthers;
-    let known = Known { images: &images, manifests: &manifests, index_pulls, usage: &usage, takes, now: now() };
+    let known = Known {
+        images: &images,
+        manifests: &manifests,
+        index_pulls,
+        usage: &usage,
+        replicated: None,
+        takes,
+        now: now(),
+    };
     let rules = Rules {
         images_to_keep: 100,
         ignore_tags_regex: None,

@@ -8,6 +8,7 @@ mod audit;
 mod binary;
 mod deadline;
 mod exact_sizes;
+mod field_registry;
 mod fuzzing;
 mod graph;
 mod main_job;

@@ -93,6 +93,7 @@ async fn reads_full_pages_to_the_last_one() {
     let others = [
         "ecr:GetRepositoryPolicy",
         "ecr:GetRegistryPolicy",
+        "ecr:DescribeRegistry",
         "ecr:GetLifecyclePolicy",
         "ecs:ListServices",
         "ecs:ListDaemons",

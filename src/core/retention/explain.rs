@@ -85,7 +85,7 @@ pub enum Relations {
 /// Explains what was decided on the image at a place.
 #[must_use]
 pub fn explain(known: &Known<'_>, rules: &Rules, decisions: &Decisions, place: usize) -> Explanation {
-    let Known { images, manifests, index_pulls: _, usage: _, takes: _, now } = *known;
+    let Known { images, manifests, index_pulls: _, usage: _, replicated: _, takes: _, now } = *known;
     let (image, graph) = (&images[place], &decisions.graph);
     let relatives = |places: &[usize]| {
         let mut relatives: Vec<Relative> = places.iter().map(|place| relative(*place, images, decisions)).collect();
@@ -163,6 +163,9 @@ fn told(reason: KeepReason, image: &Image, rules: &Rules) -> String {
         KeepReason::ParentOfInUse => "a workload uses an image that it names".to_owned(),
         KeepReason::ChildOfKept => "an index that stays names it".to_owned(),
         KeepReason::ReferrerOfKept => "it is about an image that stays".to_owned(),
+        KeepReason::Replicated => {
+            "deleting it would delete its copies in other registries, and one of them stays or can't be read".to_owned()
+        }
         KeepReason::Archived => "it is archived or being restored, and no rule of a policy takes it there".to_owned(),
         KeepReason::SharedElsewhere => {
             "accounts whose usage isn't read may pull from its repository (usageRoleArns, acceptUnseenAccounts)"

@@ -34,6 +34,8 @@ pub enum KeepReason {
     ChildOfKept,
     /// It is about an image that stays.
     ReferrerOfKept,
+    /// Deleting it would delete copies of it in other registries, and one of them stays, or what is there can't be read.
+    Replicated,
     /// It is not ACTIVE, and no rule of a policy selects what is archived; or it is archived with what it belongs to.
     Archived,
     /// Accounts whose usage isn't read may pull from its repository.
@@ -47,7 +49,7 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All of them, in the report's order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InUse,
         Self::KeepTags,
         Self::IgnoreTagsRegex,
@@ -59,6 +61,7 @@ impl KeepReason {
         Self::ParentOfInUse,
         Self::ChildOfKept,
         Self::ReferrerOfKept,
+        Self::Replicated,
         Self::Archived,
         Self::SharedElsewhere,
         Self::Unreadable,
@@ -80,6 +83,7 @@ impl KeepReason {
             Self::ParentOfInUse => "parentOfInUse",
             Self::ChildOfKept => "childOfKept",
             Self::ReferrerOfKept => "referrerOfKept",
+            Self::Replicated => "replicated",
             Self::Archived => "archived",
             Self::SharedElsewhere => "sharedElsewhere",
             Self::Unreadable => "unreadable",
@@ -90,7 +94,7 @@ impl KeepReason {
 
 /// All the reasons for which an image stays.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeepReasons(u16);
+pub struct KeepReasons(u32);
 
 impl KeepReasons {
     /// Nothing keeps it, so far.
@@ -99,7 +103,7 @@ impl KeepReasons {
     }
 
     pub(super) fn one(reason: KeepReason) -> Self {
-        Self(1 << reason as u16)
+        Self(1 << reason as u32)
     }
 
     pub(super) fn add(&mut self, reason: KeepReason) {

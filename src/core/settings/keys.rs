@@ -232,7 +232,7 @@ pub(super) const ACCEPT_UNSEEN_ACCOUNTS: Key = Key {
     environment: Some("ACCEPT_UNSEEN_ACCOUNTS"),
     form: Form::List,
     value: "ACCOUNT",
-    help: "Accounts, or *, that may pull although their usage isn't read",
+    help: "Accounts, or *, that may pull or hold copies although they aren't read",
     ..Key::PLAIN
 };
 pub(super) const USAGE_REGIONS: Key = Key {

@@ -33,6 +33,7 @@ mod functions;
 mod image;
 mod page;
 mod quota;
+mod replication;
 mod repository;
 mod request;
 mod server;

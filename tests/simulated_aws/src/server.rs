@@ -22,7 +22,7 @@ use crate::quota::Quota;
 use crate::repository::Repository;
 use crate::request::{Request, ServiceError};
 use crate::world::{Cluster, Place, Shared};
-use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, sts};
+use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, replication, sts};
 
 /// AWS, running on loopback until it is dropped.
 pub struct SimulatedAws {
@@ -271,7 +271,11 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
         "account" => account::answer(&world.region_statuses, request)?,
         "ecr" => {
             let caller = sts::caller(world.caller.as_deref(), request);
-            ecr::answer(world.regions.entry(key).or_default(), request, &caller, effect)?
+            let answer = ecr::answer(world.regions.entry(key).or_default(), request, &caller, effect)?;
+            if request.action == "BatchDeleteImage" {
+                replication::carry_deletes(&mut world.regions, request, &answer);
+            }
+            answer
         }
         "ecs" => ecs::answer(world.regions.entry(key).or_default(), request)?,
         "lambda" => functions::answer(world.regions.entry(key).or_default(), request)?,

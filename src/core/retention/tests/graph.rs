@@ -62,7 +62,15 @@ impl Case {
         let usage = usage.of_repository(&"123456789012".parse().unwrap(), &RepositoryName::from_ecr("app"));
         let manifests = Manifests::naming(self.children.clone());
         let (images, index_pulls, now) = (self.images.as_slice(), self.index_pulls, days_ago(0.0));
-        ask(&Known { images, manifests: &manifests, index_pulls, usage: &usage, takes: self.rules.takes(), now })
+        ask(&Known {
+            images,
+            manifests: &manifests,
+            index_pulls,
+            usage: &usage,
+            replicated: None,
+            takes: self.rules.takes(),
+            now,
+        })
     }
 
     fn decided(&self) -> Decisions {

@@ -151,7 +151,7 @@ impl World {
         let (images, index_pulls) = (self.images.as_slice(), self.index_pulls);
         let takes = self.policy.as_ref().map_or(self.rules.takes(), Takes::Policy);
         let now = days_ago(0.0);
-        ask(&Known { images, manifests: &manifests, index_pulls, usage: &usage, takes, now })
+        ask(&Known { images, manifests: &manifests, index_pulls, usage: &usage, replicated: None, takes, now })
     }
 
     /// Those that go, and those that go to archive storage.
