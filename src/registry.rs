@@ -87,9 +87,13 @@ impl<'a> Registry<'a> {
         match need {
             Need::OwnPolicy => Answer::OwnPolicy(self.read_lifecycle_policy(name).await),
             Need::Indexes => {
-                let (contents, index_pulls) =
-                    join(self.read_manifests(name, study.images().iter()), self.index_pulls()).await;
-                Answer::Indexes(contents, index_pulls)
+                // Whoever reads has to know whether that counts as pulling.
+                let (contents, _) = join(self.read_manifests(name, study.images().iter()), self.index_pulls()).await;
+                Answer::Indexes(contents)
+            }
+            Need::IndexPulls => {
+                self.index_pulls().await;
+                Answer::IndexPulls
             }
             Need::Pullers => Answer::Pullers(self.read_pullers(name).await),
             Need::Replicas => Answer::Replicas(self.read_replicas(name, study).await),

@@ -15,7 +15,6 @@ use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::manifest::{IndexContents, Manifests};
 use crate::plan::{AppliedPolicy, Decided, ImageAtRisk};
 use crate::policy::{Applicable, Policy};
-use crate::pull_time::IndexPulls;
 use crate::replication::Replica;
 use crate::retention::{self, Decisions, Fate, KeepReason, Known, Takes};
 use crate::review::{self, ReviewedPlan};
@@ -48,8 +47,10 @@ pub struct Standards<'a> {
 pub enum Need {
     /// The lifecycle policy that ECR has for it.
     OwnPolicy,
-    /// What its indexes name, and whether the pulls of indexes tell anything.
+    /// What its indexes name.
     Indexes,
+    /// Whether a recorded pull of an index may be a run's own reading: one stays for nothing else.
+    IndexPulls,
     /// Who else may pull from it, by its own policy and by the registry's.
     Pullers,
     /// What the registries hold that lose what is deleted from it.
@@ -64,7 +65,9 @@ pub enum Answer {
     /// To [`Need::OwnPolicy`]: `None` where it has none.
     OwnPolicy(Result<Option<Policy>, CallError>),
     /// To [`Need::Indexes`].
-    Indexes(IndexContents, IndexPulls),
+    Indexes(IndexContents),
+    /// To [`Need::IndexPulls`]. What it is tells the registry's warnings; no decision depends on it.
+    IndexPulls,
     /// To [`Need::Pullers`].
     Pullers(Result<Pullers, CallError>),
     /// To [`Need::Replicas`]: empty where no deletes are carried on.
@@ -123,7 +126,8 @@ pub struct Study<'a> {
     is_audited: bool,
     applicable: Applicable,
     own_policy: OwnPolicy,
-    indexes: Option<(IndexContents, IndexPulls)>,
+    indexes: Option<IndexContents>,
+    asked_for_index_pulls: bool,
     /// As if no index named any image: what is decided on as long as no manifest was needed.
     childless: Manifests,
     decisions: Option<Decisions>,
@@ -161,6 +165,7 @@ impl<'a> Study<'a> {
             usage,
             own_policy: OwnPolicy::Unread,
             indexes: None,
+            asked_for_index_pulls: false,
             decisions: None,
             pullers: None,
             replicated: None,
@@ -215,6 +220,12 @@ impl<'a> Study<'a> {
         if self.replicated.is_none() && decisions.any_is_deleted() {
             return Some(Need::Replicas);
         }
+        if self.indexes.is_none()
+            && !self.asked_for_index_pulls
+            && decisions.indexes_kept_by_their_pulls(&self.images) > 0
+        {
+            return Some(Need::IndexPulls);
+        }
         let asks_for_sizes = self.standards.settings.exact_sizes && decisions.any_is_deleted();
         (self.exactness.is_none() && asks_for_sizes).then_some(Need::ExactSizes)
     }
@@ -236,11 +247,12 @@ impl<'a> Study<'a> {
                 self.own_policy = OwnPolicy::Read(None);
                 self.notes.not_audited = Some(error);
             }
-            Answer::Indexes(contents, index_pulls) => {
+            Answer::IndexPulls => self.asked_for_index_pulls = true,
+            Answer::Indexes(contents) => {
                 let Standards { place, .. } = self.standards;
                 self.warnings.extend(warning::of_indexes(place, self.repository_name, &contents));
                 self.notes.read_indexes = true;
-                self.indexes = Some((contents, index_pulls));
+                self.indexes = Some(contents);
             }
             Answer::Pullers(pullers) => self.learn_pullers(pullers?),
             Answer::Replicas(replicas) => self.learn_replicas(replicas?),
@@ -320,12 +332,9 @@ impl<'a> Study<'a> {
     }
 
     fn known(&self) -> Known<'_> {
-        let (manifests, index_pulls) = match &self.indexes {
-            Some((contents, index_pulls)) => (&contents.manifests, *index_pulls),
-            None => (&self.childless, IndexPulls::default()),
-        };
+        let manifests = self.indexes.as_ref().map_or(&self.childless, |contents| &contents.manifests);
         let (images, usage, takes, now) = (&self.images, &self.usage, self.takes(), self.standards.now);
-        Known { images, manifests, index_pulls, usage, replicated: self.replicated.as_ref(), takes, now }
+        Known { images, manifests, usage, replicated: self.replicated.as_ref(), takes, now }
     }
 
     /// What the repository comes to.
@@ -353,6 +362,7 @@ impl<'a> Study<'a> {
         let reviewed = reviewed.and_then(|plan| plan.of_repository(place, name));
         let no_longer_stale = reviewed
             .map_or_else(Vec::new, |reviewed| review::no_longer_stale(reviewed, &self.images, &decisions, &self.usage));
+        let indexes_kept_by_pulls = decisions.indexes_kept_by_their_pulls(&self.images);
         let kept_by_use_alone = retention::kept_by_use_alone(&known, rules);
         let policy = match known.takes {
             Takes::NumberAndAge { .. } => None,
@@ -369,9 +379,10 @@ impl<'a> Study<'a> {
             }
             Some(Exactness::Refused) | None => None,
         };
-        let unfetched = self.indexes.and_then(|(contents, _)| contents.unfetched);
+        let unfetched = self.indexes.and_then(|contents| contents.unfetched);
         let decided = Decided::gather(self.images, self.unnamed, &decisions, &self.usage, &kept_by_use_alone);
         let decided = Decided { exact, policy, at_risk, unfetched, no_longer_stale, ..decided };
-        Judged { decided, warnings, notes: self.notes, explained }
+        let notes = Notes { indexes_kept_by_pulls, ..self.notes };
+        Judged { decided, warnings, notes, explained }
     }
 }

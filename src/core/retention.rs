@@ -41,7 +41,6 @@ use crate::image::{Image, ImageDigest};
 use crate::manifest::Manifests;
 use crate::pattern::Pattern;
 use crate::policy::{Action, Policy, RuleName, StorageClass};
-use crate::pull_time::IndexPulls;
 use crate::usage::RepositoryUsage;
 use candidates::{Candidate, Candidates, candidates, newest_tagged, storage_class};
 use closure::{
@@ -89,8 +88,6 @@ pub struct Known<'a> {
     pub images: &'a [Image],
     /// What its indexes name.
     pub manifests: &'a Manifests,
-    /// Whether pulls of indexes count.
-    pub index_pulls: IndexPulls,
     /// What workloads use of it.
     pub usage: &'a RepositoryUsage<'a>,
     /// The images whose copies hold them, where deletes are carried on to other registries.
@@ -134,7 +131,7 @@ pub struct Decisions {
     each: Vec<Decision>,
     /// Of the images that a rule speaks of and does not take, that rule.
     shielded_by: HashMap<usize, Arc<RuleName>>,
-    /// Of the indexes, when they or what they name were last pulled by others.
+    /// Of the indexes, when they or what they name were last pulled.
     pulls: HashMap<usize, Option<DateTime<Utc>>>,
     graph: Graph,
 }
@@ -154,17 +151,13 @@ pub fn needs_manifests(known: &Known<'_>, rules: &Rules) -> bool {
     // Without any child there are no followers, and nothing is held by what an index names or is named by. What stays
     // even so stays whatever the manifests say; and what follows goes only where something else does.
     known.images.iter().any(|image| image.manifest.may_name_others())
-        && decide(
-            &Known { manifests: &Manifests::childless(known.images), index_pulls: IndexPulls::MayBeOwn, ..*known },
-            rules,
-        )
-        .any_goes()
+        && decide(&Known { manifests: &Manifests::childless(known.images), ..*known }, rules).any_goes()
 }
 
 /// Decides for every image of one repository.
 #[must_use]
 pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
-    let Known { images, manifests, index_pulls: _, usage: _, replicated: _, takes: _, now } = *known;
+    let Known { images, manifests, usage: _, replicated: _, takes: _, now } = *known;
     let graph = Graph::of(images, manifests);
     let mut reasons: Vec<KeepReasons> = images.iter().map(|image| protections(image, known, rules)).collect();
     hold_what_names_the_held(&mut reasons, &graph);
@@ -172,7 +165,7 @@ pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
     graph.in_circles().for_each(|place| reasons[place].add(KeepReason::Unknown));
 
     let newest = newest_tagged(images, &graph, rules.images_to_keep, now);
-    let pulls = pulls_of_indexes(known, &graph);
+    let pulls = pulls_of_indexes(images, &graph);
     let Candidates { mut each, shielded_by } = candidates(known, &graph, &pulls, &newest, rules);
     for (place, candidate) in each.iter().enumerate() {
         if let Err(reason) = candidate {
@@ -258,7 +251,23 @@ impl Decisions {
         }
     }
 
-    /// When the image at a place, or what it names, was last pulled by others.
+    /// How many indexes stay for nothing but a recorded pull of their own.
+    #[must_use]
+    pub fn indexes_kept_by_their_pulls(&self, images: &[Image]) -> u64 {
+        let is_pulled = |place: &usize| match &self.each[*place] {
+            Decision::Keep { reasons, .. } => reasons.contains(KeepReason::PulledRecently),
+            Decision::Delete(_) | Decision::Archive(_) => false,
+        };
+        let by_pulls_alone = |place: &usize| {
+            let Decision::Keep { reasons, candidate: Some(_) } = &self.each[*place] else { return false };
+            *reasons == KeepReasons::one(KeepReason::PulledRecently)
+                && images[*place].manifest.may_name_others()
+                && !self.graph.children(*place).iter().any(|child| is_pulled(child))
+        };
+        (0..images.len()).filter(by_pulls_alone).count() as u64
+    }
+
+    /// When the image at a place, or what it names, was last pulled.
     #[must_use]
     pub fn pulled_at(&self, place: usize, image: &Image) -> Option<DateTime<Utc>> {
         self.pulls.get(&place).copied().unwrap_or(image.last_recorded_pull_time)
@@ -303,15 +312,12 @@ fn digests(places: impl Iterator<Item = usize>, images: &[Image]) -> Box<[ImageD
     digests.into()
 }
 
-/// When each index, or what it names, was last pulled by others. Where pulls of an index may be this function's own, those
-/// of its children stand in.
-fn pulls_of_indexes(known: &Known<'_>, graph: &Graph) -> HashMap<usize, Option<DateTime<Utc>>> {
-    let own = |place: usize| {
-        let image = &known.images[place];
-        image.last_recorded_pull_time.filter(|_| known.index_pulls.count(image.manifest))
-    };
+/// When each index, or what it names, was last pulled. Whoever pulls an index pulls one of its children too, unless that
+/// is there already.
+fn pulls_of_indexes(images: &[Image], graph: &Graph) -> HashMap<usize, Option<DateTime<Utc>>> {
+    let own = |place: usize| images[place].last_recorded_pull_time;
     let mut pulls: HashMap<usize, Option<DateTime<Utc>>> = HashMap::new();
-    let indexes = (0..known.images.len()).filter(|place| known.images[*place].manifest.may_name_others());
+    let indexes = (0..images.len()).filter(|place| images[*place].manifest.may_name_others());
     pulls.extend(indexes.map(|place| (place, own(place))));
     // From the innermost outwards; an index that has not been counted when it is asked for is part of a circle.
     for place in graph.indexes_from_within() {
@@ -324,7 +330,7 @@ fn pulls_of_indexes(known: &Known<'_>, graph: &Graph) -> HashMap<usize, Option<D
 
 /// Everything but its rank and its relations that keeps an image.
 fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
-    let Known { images: _, manifests: _, index_pulls, usage, replicated, takes, now } = *known;
+    let Known { images: _, manifests: _, usage, replicated, takes, now } = *known;
     let within = |time: DateTime<Utc>, days: u32| age_in_seconds(time, now) <= i64::from(days) * DAY;
     let mut reasons = KeepReasons::none();
     if usage.holder(image.image_digest, &image.image_tags).is_some() {
@@ -340,8 +346,7 @@ fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
     }
     // Who restores an image from the archive is about to pull it.
     let restored_at = image.archival.as_deref().and_then(|archival| archival.last_activated_at);
-    let pulled_at = image.last_recorded_pull_time.filter(|_| index_pulls.count(image.manifest));
-    if let Some(wanted_at) = pulled_at.max(restored_at)
+    if let Some(wanted_at) = image.last_recorded_pull_time.max(restored_at)
         && rules.keep_pulled_within_days > 0
         && within(wanted_at, rules.keep_pulled_within_days)
     {

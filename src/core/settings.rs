@@ -38,8 +38,8 @@ pub const DEFAULT_IMAGES_TO_KEEP: u32 = 100;
 pub const DEFAULT_KEEP_TAGS: &[&str] = &["latest"];
 /// Longer than a build or a review takes, so that what is untagged by then was replaced.
 pub const DEFAULT_UNTAGGED_OLDER_THAN_DAYS: u32 = 15;
-/// Longer than most nodes live: what an unseen workload runs was pulled when its newest node started.
-pub const DEFAULT_KEEP_PULLED_WITHIN_DAYS: u32 = 30;
+/// Longer than a month and its holidays: what an unseen job runs once a month was pulled when it last did.
+pub const DEFAULT_KEEP_PULLED_WITHIN_DAYS: u32 = 45;
 /// Off: the newest images are kept by their number already.
 pub const DEFAULT_KEEP_PUSHED_WITHIN_DAYS: u32 = 0;
 /// Schedules and one-off runs start from the newest revision unless somebody pinned another.

@@ -48,9 +48,9 @@ pub enum WarningCode {
     CleanedUnseen,
     /// Exact sizes are left out, since reading for them counts as pulling every image, or may.
     ExactSizesRefused,
-    /// Pulls of indexes are not counted, since they may be this function's.
-    IndexPullsIgnored,
-    /// The same, since it can't be told.
+    /// Pulls of indexes count although they may be this function's.
+    IndexPullsCounted,
+    /// The same, and it can't be told whether they may.
     IndexPullsUnknown,
     /// No repository is selected.
     NoRepository,

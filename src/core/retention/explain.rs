@@ -15,7 +15,7 @@ use crate::policy::RuleName;
 pub struct Explanation {
     /// The image as ECR describes it.
     pub image: Image,
-    /// When it, or what it names, was last pulled by others.
+    /// When it, or what it names, was last pulled.
     pub pulled_at: Option<DateTime<Utc>>,
     /// What becomes of it.
     pub outlook: Outlook,
@@ -85,7 +85,7 @@ pub enum Relations {
 /// Explains what was decided on the image at a place.
 #[must_use]
 pub fn explain(known: &Known<'_>, rules: &Rules, decisions: &Decisions, place: usize) -> Explanation {
-    let Known { images, manifests, index_pulls: _, usage: _, replicated: _, takes: _, now } = *known;
+    let Known { images, manifests, usage: _, replicated: _, takes: _, now } = *known;
     let (image, graph) = (&images[place], &decisions.graph);
     let relatives = |places: &[usize]| {
         let mut relatives: Vec<Relative> = places.iter().map(|place| relative(*place, images, decisions)).collect();

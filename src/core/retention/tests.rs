@@ -91,9 +91,9 @@ fn decide_with(images: &[Image], rules: &Rules, used: &[&str]) -> Vec<Decision> 
         usage.add(Some(reference), None, &holder);
     }
     let usage = usage.of_repository(&"123456789012".parse().unwrap(), &RepositoryName::from_ecr("app"));
-    let (manifests, index_pulls) = (Manifests::default(), IndexPulls::OfOthers);
+    let manifests = Manifests::default();
     let (takes, now) = (rules.takes(), days_ago(0.0));
-    let known = Known { images, manifests: &manifests, index_pulls, usage: &usage, replicated: None, takes, now };
+    let known = Known { images, manifests: &manifests, usage: &usage, replicated: None, takes, now };
     decide(&known, &rules.kept()).each
 }
 

@@ -169,7 +169,7 @@ pub(super) const KEEP_PULLED_WITHIN_DAYS: Key = Key {
     form: Form::Integer,
     value: "DAYS",
     help: "Keep images pulled within so many days; 0 means pulls don't count",
-    default: Some("30"),
+    default: Some("45"),
     ..Key::PLAIN
 };
 pub(super) const KEEP_PUSHED_WITHIN_DAYS: Key = Key {

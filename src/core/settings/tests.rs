@@ -93,7 +93,7 @@ fn nothing_given_means_the_defaults_and_those_delete_nothing() {
         ("policies", "none"),
         ("auditLifecyclePolicies", "true"),
         ("exactSizes", "false"),
-        ("keepPulledWithinDays", "30"),
+        ("keepPulledWithinDays", "45"),
         ("keepPushedWithinDays", "0"),
         ("repositories", "*"),
         ("excludeRepositories", ""),

@@ -7,7 +7,6 @@ struct Case {
     images: Vec<Image>,
     children: Vec<(ImageDigest, Vec<ImageDigest>)>,
     used: Vec<String>,
-    index_pulls: IndexPulls,
     rules: Rules,
 }
 
@@ -15,7 +14,7 @@ impl Case {
     /// No image is kept for its age or its tags.
     fn new() -> Self {
         let rules = Rules { keep_pulled_within_days: 30, ..no_rules() };
-        Self { images: Vec::new(), children: Vec::new(), used: Vec::new(), index_pulls: IndexPulls::OfOthers, rules }
+        Self { images: Vec::new(), children: Vec::new(), used: Vec::new(), rules }
     }
 
     fn image(mut self, number: u8, tags: &[&str], days: f64) -> Self {
@@ -51,26 +50,14 @@ impl Case {
         self
     }
 
-    fn index_pulls(self, index_pulls: IndexPulls) -> Self {
-        Self { index_pulls, ..self }
-    }
-
     fn with<T>(&self, ask: impl FnOnce(&Known<'_>) -> T) -> T {
         let mut usage = UsageSnapshot::default();
         let holder = Arc::new(Holder { kind: HolderKind::new(0, "ECS task"), name: "task".into() });
         self.used.iter().for_each(|used| usage.add(Some(used), None, &holder));
         let usage = usage.of_repository(&"123456789012".parse().unwrap(), &RepositoryName::from_ecr("app"));
         let manifests = Manifests::naming(self.children.clone());
-        let (images, index_pulls, now) = (self.images.as_slice(), self.index_pulls, days_ago(0.0));
-        ask(&Known {
-            images,
-            manifests: &manifests,
-            index_pulls,
-            usage: &usage,
-            replicated: None,
-            takes: self.rules.takes(),
-            now,
-        })
+        let (images, now) = (self.images.as_slice(), days_ago(0.0));
+        ask(&Known { images, manifests: &manifests, usage: &usage, replicated: None, takes: self.rules.takes(), now })
     }
 
     fn decided(&self) -> Decisions {
@@ -188,7 +175,7 @@ fn what_follows_goes_however_young_unless_it_is_held_for_its_own_sake() {
 }
 
 #[test]
-fn a_pull_of_a_child_keeps_its_index_and_a_pull_of_an_index_counts_where_it_is_not_ours() {
+fn a_pull_of_a_child_keeps_its_index_and_so_does_one_of_the_index_itself() {
     let case = |of_index: f64, of_child: f64| {
         Case::new().index(1, &["v1"], 90.0, &[11, 12]).pulled(of_index).image(11, &[], 90.0).pulled(of_child).image(
             12,
@@ -196,19 +183,18 @@ fn a_pull_of_a_child_keeps_its_index_and_a_pull_of_an_index_counts_where_it_is_n
             90.0,
         )
     };
-    for index_pulls in [IndexPulls::OfOthers, IndexPulls::MayBeOwn] {
-        let case = case(40.0, 3.0).index_pulls(index_pulls);
+    for (case, kept_by_own_pulls) in [(case(40.0, 3.0), 0), (case(3.0, 3.0), 0), (case(3.0, 40.0), 1)] {
         case.stale(&[]);
         assert_eq!(case.reason(1), KeepReason::PulledRecently);
         assert_eq!(case.reason(12), KeepReason::ChildOfKept);
+        assert_eq!(case.decided().indexes_kept_by_their_pulls(&case.images), kept_by_own_pulls);
     }
-    case(3.0, 40.0).index_pulls(IndexPulls::OfOthers).stale(&[]);
-    case(3.0, 40.0).index_pulls(IndexPulls::MayBeOwn).stale(&[1, 11, 12]);
+    case(40.0, 40.0).stale(&[1, 11, 12]);
 }
 
 #[test]
 fn a_pull_of_what_may_be_an_index_counts() {
-    let mut case = Case::new().index(1, &["v1"], 90.0, &[]).pulled(3.0).index_pulls(IndexPulls::MayBeOwn);
+    let mut case = Case::new().index(1, &["v1"], 90.0, &[]).pulled(3.0);
     case.images[0].manifest = ManifestKind::Unknown;
     case.stale(&[]);
 }
@@ -275,9 +261,8 @@ fn manifests_are_needed_only_where_something_may_go() {
     assert!(keeping(young.clone()).image(2, &[], 16.0).needs_manifests(), "an old untagged image may be a child");
     assert!(!keeping(young.clone()).image(2, &[], 16.0).used(2).needs_manifests(), "which is used");
     assert!(keeping(Rules { images_to_keep: 1, ..young }).image(2, &["v0"], 99.0).needs_manifests());
-    // An index is pulled by looking at it, unless that is excluded, which is asked only where it matters.
     let pulled = Case::new().index(1, &["v1"], 90.0, &[11]).pulled(1.0);
-    assert!(pulled.needs_manifests());
+    assert!(!pulled.needs_manifests(), "an index that was pulled stays, whoever pulled it");
 }
 
 #[test]
@@ -318,11 +303,8 @@ fn the_pull_of_a_family_is_the_newest_that_counts() {
         .pulled(70.0)
         .image(12, &[], 90.0)
         .pulled(60.0);
-    let pulled_at = |index_pulls| {
-        let case = Case { images: case.images.clone(), children: case.children.clone(), ..Case::new() };
-        let case = case.index_pulls(index_pulls);
-        case.decided().pulled_at(0, &case.images[0])
-    };
-    assert_eq!(pulled_at(IndexPulls::OfOthers), Some(days_ago(50.0)));
-    assert_eq!(pulled_at(IndexPulls::MayBeOwn), Some(days_ago(60.0)));
+    assert_eq!(case.decided().pulled_at(0, &case.images[0]), Some(days_ago(50.0)));
+    let mut case = case;
+    case.images[2].last_recorded_pull_time = Some(days_ago(45.0));
+    assert_eq!(case.decided().pulled_at(0, &case.images[0]), Some(days_ago(45.0)));
 }
