@@ -12,6 +12,7 @@
 //!   an image like others, which also stays while an index that names it stays.
 //! - A referrer without its subject counts as untagged when its manifest names the subject, though it displaces nothing,
 //!   and is kept when only its tag does.
+//! - Images that stay for their tags take no place among the newest either: they are often releases among builds.
 //! - A candidate is stale unless anything holds it; see [`KeepReason`]. What a child is used for, or pulled for, holds
 //!   every index above it.
 //! - Unknown means keep. What an index names stands in its manifest; where that could not be read, every untagged image,
@@ -22,6 +23,7 @@ mod candidates;
 mod closure;
 mod explain;
 mod graph;
+mod rank;
 mod reason;
 mod replicas;
 
@@ -42,12 +44,13 @@ use crate::manifest::Manifests;
 use crate::pattern::Pattern;
 use crate::policy::{Action, Policy, RuleName, StorageClass};
 use crate::usage::RepositoryUsage;
-use candidates::{Candidate, Candidates, candidates, newest_tagged, storage_class};
+use candidates::{Candidate, Candidates, candidates, storage_class};
 use closure::{
     hold_what_follows_the_held, hold_what_may_be_named, hold_what_names_the_held, hold_what_the_archived_name,
     spare_what_follows_the_archived,
 };
 use graph::Graph;
+use rank::{hold_what_came_before, newest_tagged};
 
 /// Seconds a day; "older than n days" means an age of more than n times this.
 const DAY: i64 = 86_400;
@@ -57,6 +60,8 @@ const DAY: i64 = 86_400;
 pub struct Rules {
     /// How many of the newest tagged images stay.
     pub images_to_keep: u32,
+    /// Of the tagged images pushed before one in use, so many of the newest stay.
+    pub keep_before_in_use: u32,
     /// An image with a tag that it finds a match in stays.
     pub ignore_tags_regex: Option<Regex>,
     /// An image with a tag that matches one of these stays.
@@ -164,7 +169,8 @@ pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
     let named_by_archived = hold_what_may_be_named(&mut reasons, images, &graph);
     graph.in_circles().for_each(|place| reasons[place].add(KeepReason::Unknown));
 
-    let newest = newest_tagged(images, &graph, rules.images_to_keep, now);
+    hold_what_came_before(&mut reasons, images, &graph, rules.keep_before_in_use, now);
+    let newest = newest_tagged(images, &graph, &reasons, rules.images_to_keep, now);
     let pulls = pulls_of_indexes(images, &graph);
     let Candidates { mut each, shielded_by } = candidates(known, &graph, &pulls, &newest, rules);
     for (place, candidate) in each.iter().enumerate() {

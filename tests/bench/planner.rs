@@ -77,6 +77,7 @@ fn decide_on(bencher: Bencher<'_, '_>, number: u32, takes: Takes<'_>) {
         images_to_keep: 100,
         ignore_tags_regex: None,
         keep_tags: vec![Pattern::for_tags("latest").expect("a pattern")],
+        keep_before_in_use: 1,
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 0,
     };

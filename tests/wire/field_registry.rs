@@ -206,3 +206,18 @@ async fn the_rules_are_asked_for_once_and_only_where_something_goes() {
     assert_eq!(aws.calls_of("ecr:DescribeRegistry").len(), 1);
     assert_eq!(app.tags(), set(["v1", "v2"]));
 }
+
+#[tokio::test]
+async fn what_one_rolls_back_to_stays_and_releases_displace_no_builds() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(20);
+    let web = aws.repository("web").daily_builds(10);
+    web.push_all((1..=10).map(|release| Image::tagged(&format!("release-{release}")).days_old(0.5)));
+    aws.cluster("prod").runs(&app.uri("v7"));
+    let event = json!({ "dryRun": false, "imagesToKeep": 5, "ignoreTagsRegex": "^release-" });
+    let report = run_on(&aws, event).await;
+    assert_eq!(app.tags(), set(["v6", "v7", "v16", "v17", "v18", "v19", "v20"]));
+    let builds: Vec<String> = web.tags().into_iter().filter(|tag| tag.starts_with('v')).collect();
+    assert_eq!(builds, ["v10", "v6", "v7", "v8", "v9"]);
+    assert_eq!((web.tags().len(), kept_because(&report, "beforeInUse")), (15, 1));
+}

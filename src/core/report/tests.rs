@@ -49,6 +49,7 @@ fn decided(images: Vec<Image>) -> Decided {
         images_to_keep: 2,
         ignore_tags_regex: None,
         keep_tags: Vec::new(),
+        keep_before_in_use: 0,
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 0,
     };

@@ -14,6 +14,8 @@ use crate::policy::{Action, RuleName};
 pub enum KeepReason {
     /// A workload uses it, by its digest or one of its tags.
     InUse,
+    /// It is among the newest tagged images pushed before one in use: what one rolls back to.
+    BeforeInUse,
     /// One of its tags matches `keepTags`.
     KeepTags,
     /// `ignoreTagsRegex` finds a match in one of its tags.
@@ -49,8 +51,9 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All of them, in the report's order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InUse,
+        Self::BeforeInUse,
         Self::KeepTags,
         Self::IgnoreTagsRegex,
         Self::Newest,
@@ -73,6 +76,7 @@ impl KeepReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InUse => "inUse",
+            Self::BeforeInUse => "beforeInUse",
             Self::KeepTags => "keepTags",
             Self::IgnoreTagsRegex => "ignoreTagsRegex",
             Self::Newest => "newest",

@@ -153,6 +153,15 @@ pub(super) const KEEP_TAGS: Key = Key {
     default: Some("latest"),
     ..Key::PLAIN
 };
+pub(super) const KEEP_BEFORE_IN_USE: Key = Key {
+    name: "keepBeforeInUse",
+    environment: Some("KEEP_BEFORE_IN_USE"),
+    form: Form::Integer,
+    value: "N",
+    help: "Newest tagged images kept of those pushed before one in use",
+    default: Some("1"),
+    ..Key::PLAIN
+};
 pub(super) const UNTAGGED_OLDER_THAN_DAYS: Key = Key {
     name: "untaggedOlderThanDays",
     environment: Some("UNTAGGED_OLDER_THAN_DAYS"),
@@ -312,6 +321,7 @@ pub const KEYS: &[&Key] = &[
     &IMAGES_TO_KEEP,
     &IGNORE_TAGS_REGEX,
     &KEEP_TAGS,
+    &KEEP_BEFORE_IN_USE,
     &UNTAGGED_OLDER_THAN_DAYS,
     &KEEP_PULLED_WITHIN_DAYS,
     &KEEP_PUSHED_WITHIN_DAYS,

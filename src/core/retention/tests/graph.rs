@@ -3,27 +3,27 @@
 use super::*;
 
 /// A repository, with what its indexes name, and what is used of it.
-struct Case {
-    images: Vec<Image>,
+pub(super) struct Case {
+    pub(super) images: Vec<Image>,
     children: Vec<(ImageDigest, Vec<ImageDigest>)>,
     used: Vec<String>,
-    rules: Rules,
+    pub(super) rules: Rules,
 }
 
 impl Case {
     /// No image is kept for its age or its tags.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let rules = Rules { keep_pulled_within_days: 30, ..no_rules() };
         Self { images: Vec::new(), children: Vec::new(), used: Vec::new(), rules }
     }
 
-    fn image(mut self, number: u8, tags: &[&str], days: f64) -> Self {
+    pub(super) fn image(mut self, number: u8, tags: &[&str], days: f64) -> Self {
         self.images.push(image(number, tags, days));
         self
     }
 
     /// An index that is as old as this, and names these.
-    fn index(mut self, number: u8, tags: &[&str], days: f64, children: &[u8]) -> Self {
+    pub(super) fn index(mut self, number: u8, tags: &[&str], days: f64, children: &[u8]) -> Self {
         self = self.unread_index(number, tags, days);
         self.children.push((digest(number), children.iter().map(|child| digest(*child)).collect()));
         self
@@ -45,7 +45,7 @@ impl Case {
         self
     }
 
-    fn used(mut self, number: u8) -> Self {
+    pub(super) fn used(mut self, number: u8) -> Self {
         self.used.push(format!("123456789012.dkr.ecr.us-west-2.amazonaws.com/app@{}", digest(number)));
         self
     }
@@ -65,7 +65,7 @@ impl Case {
     }
 
     #[track_caller]
-    fn stale(&self, expected: &[u8]) {
+    pub(super) fn stale(&self, expected: &[u8]) {
         let decisions = self.decided();
         let stale: Vec<u8> = (self.images.iter().zip(decisions.each()))
             .filter(|(_, decision)| matches!(decision, Decision::Delete(_)))
@@ -79,7 +79,7 @@ impl Case {
         self.with(|known| needs_manifests(known, &self.rules.kept()))
     }
 
-    fn reason(&self, number: u8) -> KeepReason {
+    pub(super) fn reason(&self, number: u8) -> KeepReason {
         let place = self.images.iter().position(|image| image.image_digest == digest(number)).unwrap();
         first_reason(&self.decided().each[place])
     }

@@ -118,6 +118,7 @@ prop_compose! {
             used_tags,
             rules: Rules {
                 images_to_keep,
+                keep_before_in_use: pushed % 3,
                 ignore_tags_regex: None,
                 keep_tags: if keep_latest { vec![Pattern::for_tags("latest").unwrap()] } else { Vec::new() },
                 untagged_older_than_days: (untagged < 35).then_some(untagged),
