@@ -268,7 +268,7 @@ impl Decisions {
             let Decision::Keep { reasons, candidate: Some(_) } = &self.each[*place] else { return false };
             *reasons == KeepReasons::one(KeepReason::PulledRecently)
                 && images[*place].manifest.may_name_others()
-                && !self.graph.children(*place).iter().any(|child| is_pulled(child))
+                && !self.graph.children(*place).iter().any(is_pulled)
         };
         (0..images.len()).filter(by_pulls_alone).count() as u64
     }
