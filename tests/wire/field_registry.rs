@@ -221,3 +221,35 @@ async fn what_one_rolls_back_to_stays_and_releases_displace_no_builds() {
     assert_eq!(builds, ["v10", "v6", "v7", "v8", "v9"]);
     assert_eq!((web.tags().len(), kept_because(&report, "beforeInUse")), (15, 1));
 }
+
+#[tokio::test]
+async fn the_repository_policy_that_aws_writes_for_lambda_shares_with_no_one() {
+    let statement = |principal: Value| json!({ "Statement": [{ "Effect": "Allow", "Principal": principal, "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"] }] });
+    let lambda = json!({ "Service": "lambda.amazonaws.com" });
+    let both = json!({ "Service": "lambda.amazonaws.com", "AWS": format!("arn:aws:iam::{OTHER}:root") });
+    for (principal, stays) in [(lambda, 0), (both, 1), (json!({ "Service": "codebuild.amazonaws.com" }), 1)] {
+        let aws = SimulatedAws::start().await;
+        let app = aws.repository("app");
+        app.push(Image::tagged("v1").days_old(90.0));
+        app.set_policy(&statement(principal.clone()));
+        aws.cluster("prod").runs("nginx");
+        let report = run_on(&aws, here(&json!({}))).await;
+        assert_eq!((app.tags().len() as u64, kept_because(&report, "sharedElsewhere")), (stays, stays), "{principal}");
+    }
+}
+
+#[tokio::test]
+async fn an_index_whose_entries_lack_what_nobody_needs_freezes_nothing() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    let platform = Image::untagged().days_old(90.0);
+    let manifest = json!({
+        "schemaVersion": 2,
+        "manifests": [{ "digest": platform.digest(), "platform": { "architecture": "amd64" } }],
+    });
+    let index = Image::of_manifest("application/vnd.oci.image.index.v1+json", &manifest.to_string());
+    app.push_all([platform, index.and_tag("odd").days_old(90.0), Image::tagged("junk").days_old(95.0)]);
+    aws.cluster("prod").runs("nginx");
+    let report = run_on(&aws, here(&json!({}))).await;
+    assert_eq!((&report.outcome, app.digests().len()), (&Outcome::Completed, 0), "{:?}", report.warnings);
+}
