@@ -8,12 +8,14 @@ mod images;
 mod listing;
 mod manifests;
 mod policies;
+mod replicas;
 
 use aws_sdk_ecr::Client;
 use ecr_cleanup_core::account::Place;
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::image::RepositoryName;
 use ecr_cleanup_core::pull_time::{IndexPulls, Principal};
+use ecr_cleanup_core::replication::DeleteReplication;
 use ecr_cleanup_core::repository::{Answer, Need, Study};
 use ecr_cleanup_core::sharing::Pullers;
 use futures::future::join;
@@ -42,11 +44,13 @@ const INDEX_MEDIA_TYPES: [&str; 2] =
 pub struct Registry<'a> {
     /// Whose it is, and where.
     pub place: Place,
+    aws: Aws,
     client: Client,
     principal: &'a Principal,
     deadline: Deadline,
     pullers: Mutex<Option<Result<Pullers, CallError>>>,
     index_pulls: Mutex<Option<Result<IndexPulls, CallError>>>,
+    replication: Mutex<Option<Result<DeleteReplication, CallError>>>,
     /// Held by the one repository whose blobs are being counted, so that those of one are in memory.
     counting: Mutex<()>,
 }
@@ -57,11 +61,13 @@ impl<'a> Registry<'a> {
     pub fn new(aws: &Aws, place: Place, principal: &'a Principal, deadline: Deadline) -> Self {
         Self {
             client: aws.ecr(&place.region),
+            aws: aws.clone(),
             place,
             principal,
             deadline,
             pullers: Mutex::default(),
             index_pulls: Mutex::default(),
+            replication: Mutex::default(),
             counting: Mutex::default(),
         }
     }
@@ -81,10 +87,16 @@ impl<'a> Registry<'a> {
         match need {
             Need::OwnPolicy => Answer::OwnPolicy(self.read_lifecycle_policy(name).await),
             Need::Indexes => {
-                let (contents, index_pulls) = join(self.read_manifests(name, study.images()), self.index_pulls()).await;
-                Answer::Indexes(contents, index_pulls)
+                // Whoever reads has to know whether that counts as pulling.
+                let (contents, _) = join(self.read_manifests(name, study.images().iter()), self.index_pulls()).await;
+                Answer::Indexes(contents)
+            }
+            Need::IndexPulls => {
+                self.index_pulls().await;
+                Answer::IndexPulls
             }
             Need::Pullers => Answer::Pullers(self.read_pullers(name).await),
+            Need::Replicas => Answer::Replicas(self.read_replicas(name, study).await),
             Need::ExactSizes => Answer::ExactSizes(self.read_exact_sizes(name, study).await),
         }
     }

@@ -79,6 +79,12 @@ impl CallError {
         Self::unexpected(api, &"the listing broke off: a page names itself as the next")
     }
 
+    /// A listing with images that nothing names.
+    #[must_use]
+    pub fn unnamed_images(number: u64) -> Self {
+        Self::unexpected("ecr:DescribeImages", &format!("{number} images have no digest"))
+    }
+
     /// A page of a listing without the list, which is not an empty one.
     #[must_use]
     pub fn no_list(api: &'static str) -> Self {

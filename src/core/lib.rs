@@ -6,7 +6,7 @@
 //!
 //! Read it in this order:
 //! - names: [`account`], [`image`], [`reference`](mod@reference), [`pattern`];
-//! - what is known: [`manifest`], [`pull_time`], [`sharing`], [`policy`], [`usage`], and [`call_error`] for what is not;
+//! - what is known: [`manifest`], [`pull_time`], [`sharing`], [`replication`], [`policy`], [`usage`], and [`call_error`] for what is not;
 //! - what is decided: [`retention`] an image, [`repository`] a repository, [`plan`] all, [`review`] what a person agreed to, [`saved_plan`] how that is
 //!   written down;
 //! - what is told: [`warning`], [`report`];
@@ -21,6 +21,7 @@ pub mod plan;
 pub mod policy;
 pub mod pull_time;
 pub mod reference;
+pub mod replication;
 pub mod report;
 pub mod repository;
 pub mod retention;

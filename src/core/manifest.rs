@@ -1,10 +1,13 @@
 //! What a manifest says: of an index which images it names as its children, of an image which blobs it is made of.
 //!
-//! Pure, and strict: a manifest that is not what its digest says, or not what the specification says, is not read.
+//! Pure, and strict where it matters: a manifest that is not what its digest says is not read. Of an index only the digests
+//! of its entries matter, and what else is odd in it hinders nobody; an image whose blobs are counted has to be as the
+//! specification says.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
+use oci_spec::image::{Descriptor, ImageManifest};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -94,6 +97,14 @@ impl Manifests {
         self.are_assumed
     }
 
+    /// What either knows.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut children = self.children.clone();
+        children.extend(other.children.iter().map(|(index, children)| (*index, children.clone())));
+        Self { children, are_assumed: self.are_assumed || other.are_assumed }
+    }
+
     /// As if these indexes named these images.
     #[cfg(test)]
     pub(crate) fn naming(children: impl IntoIterator<Item = (ImageDigest, Vec<ImageDigest>)>) -> Self {
@@ -115,9 +126,12 @@ impl Manifests {
         let children = match kind {
             ManifestKind::Manifest => Box::default(),
             ManifestKind::Index => children_named_in(manifest)?,
-            ManifestKind::Unknown => match serde_json::from_str::<ImageManifest>(manifest) {
-                Ok(_) => Box::default(),
-                Err(_) => children_named_in(manifest)?,
+            ManifestKind::Unknown => match children_named_in(manifest) {
+                Ok(children) => children,
+                Err(error) if names_manifests(manifest) => return Err(error),
+                Err(error) => {
+                    serde_json::from_str::<ImageManifest>(manifest).map(|_| Box::default()).map_err(|_| error)?
+                }
             },
         };
         self.children.insert(image_digest, children);
@@ -170,17 +184,35 @@ fn check_digest(image_digest: ImageDigest, manifest: &str) -> Result<(), Unreada
     }
 }
 
-/// The images that an OCI image index or a Docker manifest list names: platforms, attestations, nested indexes. The two
-/// formats name them alike.
+/// What is needed of an OCI image index or a Docker manifest list: the two name images alike.
 ///
 /// See <https://specs.opencontainers.org/image-spec/image-index/>.
+#[derive(Deserialize)]
+struct Index<'a> {
+    #[serde(borrow)]
+    manifests: Vec<Named<'a>>,
+}
+
+/// An image that an index names: a platform, an attestation, a nested index.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    digest: Cow<'a, str>,
+}
+
+/// The images that an index names.
 fn children_named_in(manifest: &str) -> Result<Box<[ImageDigest]>, UnreadableManifest> {
-    let index: ImageIndex =
+    let index: Index<'_> =
         serde_json::from_str(manifest).map_err(|error| UnreadableManifest::NotAnIndex(error.to_string()))?;
-    let named = index.manifests().iter().map(Descriptor::digest);
-    named
-        .map(|digest| digest.as_ref().parse().map_err(|_| UnreadableManifest::UnknownDigest(digest.to_string())))
-        .collect()
+    let child = |named: Named<'_>| {
+        named.digest.parse().map_err(|_| UnreadableManifest::UnknownDigest(named.digest.into_owned()))
+    };
+    index.manifests.into_iter().map(child).collect()
+}
+
+/// Whether a text has what makes it an index, however odd.
+fn names_manifests(manifest: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(manifest).is_ok_and(|manifest| manifest.get("manifests").is_some())
 }
 
 #[cfg(test)]
@@ -224,11 +256,44 @@ mod tests {
             r#"{"schemaVersion":2,"manifests":null}"#,
             r#"{"schemaVersion":2,"manifests":[{}]}"#,
             r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#,
+            r#"{"schemaVersion":2,"Manifests":[]}"#,
+            &format!(r#"{{"manifests":[{{"digest":"{CHILD}","digest":"{CHILD}"}}]}}"#),
+            &format!(r#"{{"manifests":[{{"Digest":"{CHILD}"}}]}}"#),
             &index_of(&[CHILD, "not a digest"]),
             &index_of(&[CHILD, &sha512]),
             &index_of(&[CHILD])[..40],
         ] {
             assert!(read(ManifestKind::Index, manifest).is_err(), "{manifest}");
+        }
+    }
+
+    #[test]
+    fn what_else_is_odd_in_an_index_hinders_nobody() {
+        for odd in [
+            format!(r#"{{"manifests":[{{"digest":"{CHILD}"}}]}}"#),
+            format!(r#"{{"schemaVersion":"two","manifests":[{{"digest":"{CHILD}"}}]}}"#),
+            format!(r#"{{"manifests":[{{"digest":"{CHILD}","platform":{{"architecture":"amd64"}}}}]}}"#),
+            format!(r#"{{"manifests":[{{"digest":"{CHILD}","platform":null,"size":-1,"mediaType":7,"urls":"x"}}]}}"#),
+            format!(
+                r#"{{"manifests":[{{"digest":"{CHILD}","annotations":{{"a":null}}}}],"annotations":[],"x":1,"x":2}}"#
+            ),
+            format!(r#"{{"manifests":[{{"digest":"\u0073{}"}}]}}"#, &CHILD[1..]),
+        ] {
+            for kind in [ManifestKind::Index, ManifestKind::Unknown] {
+                assert_eq!(read(kind, &odd), Ok(vec![CHILD.parse().unwrap()]), "{kind:?} {odd}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_be_an_index_and_can_not_be_read_is_not_taken_for_an_image() {
+        let config = descriptor(CHILD);
+        let both =
+            |manifests: &str| format!(r#"{{"schemaVersion":2,"config":{config},"layers":[],"manifests":{manifests}}}"#);
+        let named = both(&format!(r#"[{{"digest":"{CHILD}"}}]"#));
+        assert_eq!(read(ManifestKind::Unknown, &named), Ok(vec![CHILD.parse().unwrap()]));
+        for manifests in ["null", "[{}]", r#"[{"digest":null}]"#, r#"[{"digest":"sha256:1"}]"#, "{}"] {
+            assert!(read(ManifestKind::Unknown, &both(manifests)).is_err(), "{manifests}");
         }
     }
 

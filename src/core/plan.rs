@@ -37,7 +37,7 @@ pub struct Plan {
 pub struct RegistryPlan {
     /// Whose registry it is, and where.
     pub place: Place,
-    /// Whether pulls of indexes tell anything there.
+    /// Whether a pull of an index since it was read may be the run's own reading.
     pub index_pulls: IndexPulls,
     /// The repositories in the order of their names; an error where they could not be listed.
     pub repositories: Result<Vec<RepositoryPlan>, CallError>,
@@ -159,7 +159,7 @@ pub struct StaleImage {
     pub image_tags: Box<[Box<str>]>,
     /// When it was pushed.
     pub image_pushed_at: Option<DateTime<Utc>>,
-    /// When it, or what it names, was last pulled by others.
+    /// When it, or what it names, was last pulled.
     pub pulled_at: Option<DateTime<Utc>>,
     /// Compressed bytes.
     pub image_size_in_bytes: u64,

@@ -1,7 +1,8 @@
 //! What a recorded pull tells: whether somebody used the image, or this function only read its manifest.
 //!
 //! `BatchGetImage`, which reads manifests, is the call that pulls images, so ECR records it as a pull unless the caller
-//! is registered as an exclusion. A daily run would keep every index alive by looking at it.
+//! is registered as an exclusion. Where it is not, and nothing remembers what was read, a recorded pull counts whoever's it
+//! was: a node that has an image's layers pulls its index alone, so that the pulls of the platforms tell too little.
 //!
 //! See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>.
 
@@ -12,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use crate::account::Region;
 use crate::image::ManifestKind;
 
-/// Whether the pulls that ECR recorded of indexes tell anything.
+/// Whose the pulls may be that ECR records of indexes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IndexPulls {
     /// This function's own reading is not recorded, so every recorded pull was somebody's.
     #[default]
     OfOthers,
-    /// They may be this function's. Who pulls an index pulls one of its children too, which this function never reads,
-    /// so the pulls of the children tell instead.
+    /// They may be this function's. Of an index that a run has read, a pull recorded since then tells nothing; who else
+    /// pulls it pulls one of its children too, as a rule, and those this function never reads.
     MayBeOwn,
 }
 
@@ -46,12 +47,12 @@ enum Kind {
 pub struct RegisterCommand(String);
 
 impl IndexPulls {
-    /// What they tell where these principals are excluded.
+    /// Whose they may be where these principals are excluded.
     pub fn of<'a>(principal: &Principal, mut excluded: impl Iterator<Item = &'a str>) -> Self {
         if excluded.any(|arn| principal.is_named_by(arn)) { Self::OfOthers } else { Self::MayBeOwn }
     }
 
-    /// Whether the recorded pull of an image of this kind was somebody's.
+    /// Whether a pull of an image of this kind, recorded since this run read what it reads, was somebody's.
     #[must_use]
     pub fn count(self, manifest: ManifestKind) -> bool {
         match (self, manifest) {

@@ -4,17 +4,18 @@
 //! more. Where an answer comes from, ECR, memory or a stored snapshot, makes no difference here, and nothing is asked for
 //! that the decision does not depend on: each need is a call to AWS, and some of them count as pulls.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use crate::account::Place;
 use crate::call_error::{CallError, Missing};
-use crate::image::{Image, RepositoryName};
+use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::manifest::{IndexContents, Manifests};
 use crate::plan::{AppliedPolicy, Decided, ImageAtRisk};
 use crate::policy::{Applicable, Policy};
-use crate::pull_time::IndexPulls;
+use crate::replication::Replica;
 use crate::retention::{self, Decisions, Fate, KeepReason, Known, Takes};
 use crate::review::{self, ReviewedPlan};
 use crate::settings::{Candidates, Settings};
@@ -46,10 +47,14 @@ pub struct Standards<'a> {
 pub enum Need {
     /// The lifecycle policy that ECR has for it.
     OwnPolicy,
-    /// What its indexes name, and whether the pulls of indexes tell anything.
+    /// What its indexes name.
     Indexes,
+    /// Whether a recorded pull of an index may be a run's own reading: one stays for nothing else.
+    IndexPulls,
     /// Who else may pull from it, by its own policy and by the registry's.
     Pullers,
+    /// What the registries hold that lose what is deleted from it.
+    Replicas,
     /// What it stores, each layer counted once.
     ExactSizes,
 }
@@ -60,9 +65,13 @@ pub enum Answer {
     /// To [`Need::OwnPolicy`]: `None` where it has none.
     OwnPolicy(Result<Option<Policy>, CallError>),
     /// To [`Need::Indexes`].
-    Indexes(IndexContents, IndexPulls),
+    Indexes(IndexContents),
+    /// To [`Need::IndexPulls`]. What it is tells the registry's warnings; no decision depends on it.
+    IndexPulls,
     /// To [`Need::Pullers`].
     Pullers(Result<Pullers, CallError>),
+    /// To [`Need::Replicas`]: empty where no deletes are carried on.
+    Replicas(Result<Vec<Replica>, CallError>),
     /// To [`Need::ExactSizes`].
     ExactSizes(Exactness),
 }
@@ -117,11 +126,14 @@ pub struct Study<'a> {
     is_audited: bool,
     applicable: Applicable,
     own_policy: OwnPolicy,
-    indexes: Option<(IndexContents, IndexPulls)>,
+    indexes: Option<IndexContents>,
+    asked_for_index_pulls: bool,
     /// As if no index named any image: what is decided on as long as no manifest was needed.
     childless: Manifests,
     decisions: Option<Decisions>,
     pullers: Option<Pullers>,
+    /// The images whose copies hold them; `None` until that is known.
+    replicated: Option<HashSet<ImageDigest>>,
     exactness: Option<Exactness>,
     warnings: Vec<Warning>,
     notes: Notes,
@@ -153,8 +165,10 @@ impl<'a> Study<'a> {
             usage,
             own_policy: OwnPolicy::Unread,
             indexes: None,
+            asked_for_index_pulls: false,
             decisions: None,
             pullers: None,
+            replicated: None,
             exactness: None,
             warnings: Vec::new(),
             notes: Notes::default(),
@@ -203,6 +217,15 @@ impl<'a> Study<'a> {
         if self.pullers.is_none() && decisions.any_goes() {
             return Some(Need::Pullers);
         }
+        if self.replicated.is_none() && decisions.any_is_deleted() {
+            return Some(Need::Replicas);
+        }
+        if self.indexes.is_none()
+            && !self.asked_for_index_pulls
+            && decisions.indexes_kept_by_their_pulls(&self.images) > 0
+        {
+            return Some(Need::IndexPulls);
+        }
         let asks_for_sizes = self.standards.settings.exact_sizes && decisions.any_is_deleted();
         (self.exactness.is_none() && asks_for_sizes).then_some(Need::ExactSizes)
     }
@@ -224,13 +247,15 @@ impl<'a> Study<'a> {
                 self.own_policy = OwnPolicy::Read(None);
                 self.notes.not_audited = Some(error);
             }
-            Answer::Indexes(contents, index_pulls) => {
+            Answer::IndexPulls => self.asked_for_index_pulls = true,
+            Answer::Indexes(contents) => {
                 let Standards { place, .. } = self.standards;
                 self.warnings.extend(warning::of_indexes(place, self.repository_name, &contents));
                 self.notes.read_indexes = true;
-                self.indexes = Some((contents, index_pulls));
+                self.indexes = Some(contents);
             }
             Answer::Pullers(pullers) => self.learn_pullers(pullers?),
+            Answer::Replicas(replicas) => self.learn_replicas(replicas?),
             Answer::ExactSizes(exactness) => {
                 self.notes.exact_sizes_refused = matches!(exactness, Exactness::Refused);
                 self.exactness = Some(exactness);
@@ -248,6 +273,43 @@ impl<'a> Study<'a> {
             self.warnings.push(warning::shared_elsewhere(place, self.repository_name, &unseen));
         }
         self.pullers = Some(pullers);
+    }
+
+    /// An image and the copies that are deleted with it are one image: what keeps any of them keeps all.
+    fn learn_replicas(&mut self, replicas: Vec<Replica>) {
+        let Standards { place, settings, usage, .. } = self.standards;
+        let mut held = HashSet::new();
+        let mut unread = Vec::new();
+        if let Some(decisions) = &self.decisions {
+            let known = self.known();
+            for Replica { place: elsewhere, copies } in replicas {
+                match copies {
+                    Ok(copies) => {
+                        let usage = usage.known().of_repository(&elsewhere.account, self.repository_name);
+                        held.extend(retention::held_by_copies(&known, &settings.rules, decisions, &copies, &usage));
+                    }
+                    Err(why) if !settings.accept_unseen_accounts.cover_copies(&elsewhere.account, &place.account) => {
+                        unread.push((elsewhere, why));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        self.replicated = Some(held);
+        let mut decisions = retention::decide(&self.known(), &settings.rules);
+        if !unread.is_empty() {
+            decisions.keep_whole(KeepReason::Replicated);
+            self.warnings.push(warning::replicas_unread(place, self.repository_name, &unread));
+        }
+        self.decisions = Some(decisions);
+    }
+
+    /// The indexes among these images whose manifests would have to be read to know what they name.
+    pub fn unread_among<'i>(&self, images: &'i [Image]) -> impl Iterator<Item = &'i Image> {
+        let manifests = self.known().manifests;
+        images
+            .iter()
+            .filter(|image| image.manifest.may_name_others() && manifests.children_of(image.image_digest).is_none())
     }
 
     /// The policy that decides, where policies do.
@@ -270,12 +332,9 @@ impl<'a> Study<'a> {
     }
 
     fn known(&self) -> Known<'_> {
-        let (manifests, index_pulls) = match &self.indexes {
-            Some((contents, index_pulls)) => (&contents.manifests, *index_pulls),
-            None => (&self.childless, IndexPulls::default()),
-        };
+        let manifests = self.indexes.as_ref().map_or(&self.childless, |contents| &contents.manifests);
         let (images, usage, takes, now) = (&self.images, &self.usage, self.takes(), self.standards.now);
-        Known { images, manifests, index_pulls, usage, takes, now }
+        Known { images, manifests, usage, replicated: self.replicated.as_ref(), takes, now }
     }
 
     /// What the repository comes to.
@@ -303,6 +362,7 @@ impl<'a> Study<'a> {
         let reviewed = reviewed.and_then(|plan| plan.of_repository(place, name));
         let no_longer_stale = reviewed
             .map_or_else(Vec::new, |reviewed| review::no_longer_stale(reviewed, &self.images, &decisions, &self.usage));
+        let indexes_kept_by_pulls = decisions.indexes_kept_by_their_pulls(&self.images);
         let kept_by_use_alone = retention::kept_by_use_alone(&known, rules);
         let policy = match known.takes {
             Takes::NumberAndAge { .. } => None,
@@ -319,9 +379,10 @@ impl<'a> Study<'a> {
             }
             Some(Exactness::Refused) | None => None,
         };
-        let unfetched = self.indexes.and_then(|(contents, _)| contents.unfetched);
+        let unfetched = self.indexes.and_then(|contents| contents.unfetched);
         let decided = Decided::gather(self.images, self.unnamed, &decisions, &self.usage, &kept_by_use_alone);
         let decided = Decided { exact, policy, at_risk, unfetched, no_longer_stale, ..decided };
-        Judged { decided, warnings, notes: self.notes, explained }
+        let notes = Notes { indexes_kept_by_pulls, ..self.notes };
+        Judged { decided, warnings, notes, explained }
     }
 }

@@ -12,6 +12,7 @@
 //!   an image like others, which also stays while an index that names it stays.
 //! - A referrer without its subject counts as untagged when its manifest names the subject, though it displaces nothing,
 //!   and is kept when only its tag does.
+//! - Images that stay for their tags take no place among the newest either: they are often releases among builds.
 //! - A candidate is stale unless anything holds it; see [`KeepReason`]. What a child is used for, or pulled for, holds
 //!   every index above it.
 //! - Unknown means keep. What an index names stands in its manifest; where that could not be read, every untagged image,
@@ -22,7 +23,9 @@ mod candidates;
 mod closure;
 mod explain;
 mod graph;
+mod rank;
 mod reason;
+mod replicas;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -34,19 +37,20 @@ use serde::{Deserialize, Serialize};
 pub use audit::{Doomed, audit};
 pub use explain::{Explanation, Outlook, Rank, Relations, Relative, explain};
 pub use reason::{KeepReason, KeepReasons, StaleReason};
+pub use replicas::held_by_copies;
 
 use crate::image::{Image, ImageDigest};
 use crate::manifest::Manifests;
 use crate::pattern::Pattern;
 use crate::policy::{Action, Policy, RuleName, StorageClass};
-use crate::pull_time::IndexPulls;
 use crate::usage::RepositoryUsage;
-use candidates::{Candidate, Candidates, candidates, newest_tagged, storage_class};
+use candidates::{Candidate, Candidates, candidates, storage_class};
 use closure::{
     hold_what_follows_the_held, hold_what_may_be_named, hold_what_names_the_held, hold_what_the_archived_name,
     spare_what_follows_the_archived,
 };
 use graph::Graph;
+use rank::{hold_what_came_before, newest_tagged};
 
 /// Seconds a day; "older than n days" means an age of more than n times this.
 const DAY: i64 = 86_400;
@@ -56,6 +60,8 @@ const DAY: i64 = 86_400;
 pub struct Rules {
     /// How many of the newest tagged images stay.
     pub images_to_keep: u32,
+    /// Of the tagged images pushed before one in use, so many of the newest stay.
+    pub keep_before_in_use: u32,
     /// An image with a tag that it finds a match in stays.
     pub ignore_tags_regex: Option<Regex>,
     /// An image with a tag that matches one of these stays.
@@ -87,10 +93,10 @@ pub struct Known<'a> {
     pub images: &'a [Image],
     /// What its indexes name.
     pub manifests: &'a Manifests,
-    /// Whether pulls of indexes count.
-    pub index_pulls: IndexPulls,
     /// What workloads use of it.
     pub usage: &'a RepositoryUsage<'a>,
+    /// The images whose copies hold them, where deletes are carried on to other registries.
+    pub replicated: Option<&'a HashSet<ImageDigest>>,
     /// What would go if nothing kept it.
     pub takes: Takes<'a>,
     /// The time that ages are counted to.
@@ -130,7 +136,7 @@ pub struct Decisions {
     each: Vec<Decision>,
     /// Of the images that a rule speaks of and does not take, that rule.
     shielded_by: HashMap<usize, Arc<RuleName>>,
-    /// Of the indexes, when they or what they name were last pulled by others.
+    /// Of the indexes, when they or what they name were last pulled.
     pulls: HashMap<usize, Option<DateTime<Utc>>>,
     graph: Graph,
 }
@@ -150,25 +156,22 @@ pub fn needs_manifests(known: &Known<'_>, rules: &Rules) -> bool {
     // Without any child there are no followers, and nothing is held by what an index names or is named by. What stays
     // even so stays whatever the manifests say; and what follows goes only where something else does.
     known.images.iter().any(|image| image.manifest.may_name_others())
-        && decide(
-            &Known { manifests: &Manifests::childless(known.images), index_pulls: IndexPulls::MayBeOwn, ..*known },
-            rules,
-        )
-        .any_goes()
+        && decide(&Known { manifests: &Manifests::childless(known.images), ..*known }, rules).any_goes()
 }
 
 /// Decides for every image of one repository.
 #[must_use]
 pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
-    let Known { images, manifests, index_pulls: _, usage: _, takes: _, now } = *known;
+    let Known { images, manifests, usage: _, replicated: _, takes: _, now } = *known;
     let graph = Graph::of(images, manifests);
     let mut reasons: Vec<KeepReasons> = images.iter().map(|image| protections(image, known, rules)).collect();
     hold_what_names_the_held(&mut reasons, &graph);
     let named_by_archived = hold_what_may_be_named(&mut reasons, images, &graph);
     graph.in_circles().for_each(|place| reasons[place].add(KeepReason::Unknown));
 
-    let newest = newest_tagged(images, &graph, rules.images_to_keep, now);
-    let pulls = pulls_of_indexes(known, &graph);
+    hold_what_came_before(&mut reasons, images, &graph, rules.keep_before_in_use, now);
+    let newest = newest_tagged(images, &graph, &reasons, rules.images_to_keep, now);
+    let pulls = pulls_of_indexes(images, &graph);
     let Candidates { mut each, shielded_by } = candidates(known, &graph, &pulls, &newest, rules);
     for (place, candidate) in each.iter().enumerate() {
         if let Err(reason) = candidate {
@@ -254,7 +257,23 @@ impl Decisions {
         }
     }
 
-    /// When the image at a place, or what it names, was last pulled by others.
+    /// How many indexes stay for nothing but a recorded pull of their own.
+    #[must_use]
+    pub fn indexes_kept_by_their_pulls(&self, images: &[Image]) -> u64 {
+        let is_pulled = |place: &usize| match &self.each[*place] {
+            Decision::Keep { reasons, .. } => reasons.contains(KeepReason::PulledRecently),
+            Decision::Delete(_) | Decision::Archive(_) => false,
+        };
+        let by_pulls_alone = |place: &usize| {
+            let Decision::Keep { reasons, candidate: Some(_) } = &self.each[*place] else { return false };
+            *reasons == KeepReasons::one(KeepReason::PulledRecently)
+                && images[*place].manifest.may_name_others()
+                && !self.graph.children(*place).iter().any(is_pulled)
+        };
+        (0..images.len()).filter(by_pulls_alone).count() as u64
+    }
+
+    /// When the image at a place, or what it names, was last pulled.
     #[must_use]
     pub fn pulled_at(&self, place: usize, image: &Image) -> Option<DateTime<Utc>> {
         self.pulls.get(&place).copied().unwrap_or(image.last_recorded_pull_time)
@@ -299,15 +318,12 @@ fn digests(places: impl Iterator<Item = usize>, images: &[Image]) -> Box<[ImageD
     digests.into()
 }
 
-/// When each index, or what it names, was last pulled by others. Where pulls of an index may be this function's own, those
-/// of its children stand in.
-fn pulls_of_indexes(known: &Known<'_>, graph: &Graph) -> HashMap<usize, Option<DateTime<Utc>>> {
-    let own = |place: usize| {
-        let image = &known.images[place];
-        image.last_recorded_pull_time.filter(|_| known.index_pulls.count(image.manifest))
-    };
+/// When each index, or what it names, was last pulled. Whoever pulls an index pulls one of its children too, unless that
+/// is there already.
+fn pulls_of_indexes(images: &[Image], graph: &Graph) -> HashMap<usize, Option<DateTime<Utc>>> {
+    let own = |place: usize| images[place].last_recorded_pull_time;
     let mut pulls: HashMap<usize, Option<DateTime<Utc>>> = HashMap::new();
-    let indexes = (0..known.images.len()).filter(|place| known.images[*place].manifest.may_name_others());
+    let indexes = (0..images.len()).filter(|place| images[*place].manifest.may_name_others());
     pulls.extend(indexes.map(|place| (place, own(place))));
     // From the innermost outwards; an index that has not been counted when it is asked for is part of a circle.
     for place in graph.indexes_from_within() {
@@ -320,7 +336,7 @@ fn pulls_of_indexes(known: &Known<'_>, graph: &Graph) -> HashMap<usize, Option<D
 
 /// Everything but its rank and its relations that keeps an image.
 fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
-    let Known { images: _, manifests: _, index_pulls, usage, takes, now } = *known;
+    let Known { images: _, manifests: _, usage, replicated, takes, now } = *known;
     let within = |time: DateTime<Utc>, days: u32| age_in_seconds(time, now) <= i64::from(days) * DAY;
     let mut reasons = KeepReasons::none();
     if usage.holder(image.image_digest, &image.image_tags).is_some() {
@@ -336,8 +352,7 @@ fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
     }
     // Who restores an image from the archive is about to pull it.
     let restored_at = image.archival.as_deref().and_then(|archival| archival.last_activated_at);
-    let pulled_at = image.last_recorded_pull_time.filter(|_| index_pulls.count(image.manifest));
-    if let Some(wanted_at) = pulled_at.max(restored_at)
+    if let Some(wanted_at) = image.last_recorded_pull_time.max(restored_at)
         && rules.keep_pulled_within_days > 0
         && within(wanted_at, rules.keep_pulled_within_days)
     {
@@ -362,6 +377,9 @@ fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
     }
     if usage.is_withheld() {
         reasons.add(KeepReason::Unreadable);
+    }
+    if replicated.is_some_and(|replicated| replicated.contains(&image.image_digest)) {
+        reasons.add(KeepReason::Replicated);
     }
     reasons
 }

@@ -21,7 +21,7 @@ use crate::sharing::AcceptedAccounts;
 use given::Given;
 use keys::{
     ACCEPT_UNSEEN_ACCOUNTS, AUDIT_LIFECYCLE_POLICIES, DRY_RUN, EXACT_SIZES, EXCLUDE_REPOSITORIES, IGNORE_TAGS_REGEX,
-    IMAGES_TO_KEEP, IN_USE_IMAGES, KEEP_PULLED_WITHIN_DAYS, KEEP_PUSHED_WITHIN_DAYS, KEEP_TAGS,
+    IMAGES_TO_KEEP, IN_USE_IMAGES, KEEP_BEFORE_IN_USE, KEEP_PULLED_WITHIN_DAYS, KEEP_PUSHED_WITHIN_DAYS, KEEP_TAGS,
     LAMBDA_VERSIONS_TO_KEEP, MAX_DELETIONS, POLICIES, PRICE_PER_GB_MONTH, REGION, REPOSITORIES,
     TASK_DEFINITIONS_TO_KEEP, UNTAGGED_OLDER_THAN_DAYS, USAGE_EXTERNAL_ID, USAGE_REGIONS, USAGE_ROLE_ARNS,
 };
@@ -36,10 +36,12 @@ pub type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
 pub const DEFAULT_IMAGES_TO_KEEP: u32 = 100;
 /// The tag that clients pull when they name none.
 pub const DEFAULT_KEEP_TAGS: &[&str] = &["latest"];
+/// What one rolls back to, also where nobody remembers what ran.
+pub const DEFAULT_KEEP_BEFORE_IN_USE: u32 = 1;
 /// Longer than a build or a review takes, so that what is untagged by then was replaced.
 pub const DEFAULT_UNTAGGED_OLDER_THAN_DAYS: u32 = 15;
-/// Longer than most nodes live: what an unseen workload runs was pulled when its newest node started.
-pub const DEFAULT_KEEP_PULLED_WITHIN_DAYS: u32 = 30;
+/// Longer than a month and its holidays: what an unseen job runs once a month was pulled when it last did.
+pub const DEFAULT_KEEP_PULLED_WITHIN_DAYS: u32 = 45;
 /// Off: the newest images are kept by their number already.
 pub const DEFAULT_KEEP_PUSHED_WITHIN_DAYS: u32 = 0;
 /// Schedules and one-off runs start from the newest revision unless somebody pinned another.
@@ -172,6 +174,7 @@ impl Settings {
             repositories: RepositorySelection { include, exclude: patterns(&EXCLUDE_REPOSITORIES, &[])? },
             rules: Rules {
                 images_to_keep: given.integer(&IMAGES_TO_KEEP)?.unwrap_or(images_to_keep),
+                keep_before_in_use: given.integer(&KEEP_BEFORE_IN_USE)?.unwrap_or(DEFAULT_KEEP_BEFORE_IN_USE),
                 ignore_tags_regex: given.regex(&IGNORE_TAGS_REGEX)?,
                 keep_tags: given.patterns(&KEEP_TAGS, DEFAULT_KEEP_TAGS, Pattern::for_tags)?,
                 keep_pulled_within_days: given

@@ -5,12 +5,15 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::account::AccountId;
 
 /// The actions that pull an image.
 const PULL_ACTIONS: [&str; 2] = ["ecr:batchgetimage", "ecr:getdownloadurlforlayer"];
+
+/// The service that pulls the images of functions.
+const LAMBDA: &str = "lambda.amazonaws.com";
 
 /// Condition keys that name the account on whose behalf the call is made, or a resource of it.
 const ACCOUNT_CONDITIONS: [&str; 4] =
@@ -99,10 +102,22 @@ impl Pullers {
             for name in texts(names) {
                 match (kind.as_str(), account_of_principal(name)) {
                     ("AWS", Some(account)) => _ = self.accounts.insert(account),
+                    // AWS's own page has this statement for functions of the same account. Those of another need one
+                    // for their account besides, and that counts.
+                    ("Service", None) if name == LAMBDA && has_no_condition(statement) => {}
                     _ => by_conditions(self),
                 }
             }
         }
+    }
+}
+
+impl AcceptedAccounts {
+    /// Whether the copies that an account holds need not be looked at. One's own account can be read and is not meant by
+    /// "anyone": there a call that failed has to be waited for, or the account named.
+    #[must_use]
+    pub fn cover_copies(&self, holder: &AccountId, own: &AccountId) -> bool {
+        self.accounts.contains(holder) || (self.anyone && holder != own)
     }
 }
 
@@ -124,6 +139,11 @@ fn lets_pull(statement: &Value) -> bool {
         return true;
     }
     texts(actions).any(|pattern| PULL_ACTIONS.iter().any(|action| matches(&pattern.to_ascii_lowercase(), action)))
+}
+
+fn has_no_condition(statement: &Value) -> bool {
+    let condition = &statement["Condition"];
+    condition.is_null() || condition.as_object().is_some_and(Map::is_empty)
 }
 
 /// The account of `123456789012`, or of an ARN in it.
@@ -245,7 +265,43 @@ mod tests {
             ("a service for the own account", service.clone(), pull.clone(), from(OWN), None),
             ("a service for another account", service.clone(), pull.clone(), from(OTHER), other),
             ("a service for any account", service.clone(), pull.clone(), from("*"), anyone),
-            ("a service without condition", service, pull.clone(), none.clone(), anyone),
+            ("Lambda without condition", service.clone(), pull.clone(), none.clone(), None),
+            ("Lambda without condition, in a list", json!({ "Service": [LAMBDA] }), pull.clone(), none.clone(), None),
+            (
+                "Lambda and another account",
+                json!({ "Service": LAMBDA, "AWS": OTHER }),
+                pull.clone(),
+                none.clone(),
+                other,
+            ),
+            (
+                "Lambda and another service",
+                json!({ "Service": [LAMBDA, "ecs-tasks.amazonaws.com"] }),
+                pull.clone(),
+                none.clone(),
+                anyone,
+            ),
+            (
+                "Lambda of an organization",
+                service.clone(),
+                pull.clone(),
+                json!({ "StringEquals": { "aws:SourceOrgID": "o-1" } }),
+                anyone,
+            ),
+            (
+                "what is spelled like Lambda, and no service",
+                json!({ "Federated": LAMBDA }),
+                pull.clone(),
+                none.clone(),
+                anyone,
+            ),
+            (
+                "another service without condition",
+                json!({ "Service": "codebuild.amazonaws.com" }),
+                pull.clone(),
+                none.clone(),
+                anyone,
+            ),
             (
                 "a condition that need not hold",
                 json!("*"),

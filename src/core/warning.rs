@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use of_plan::of_plan;
 pub use of_registry::{Notes, of_registry};
-pub use of_repository::{at_risk, not_exact, of_indexes, shared_elsewhere};
+pub use of_repository::{at_risk, not_exact, of_indexes, replicas_unread, shared_elsewhere};
 pub use of_settings::{of_selection, of_settings, old_event};
 pub use of_usage::of_usage;
 
@@ -50,9 +50,9 @@ pub enum WarningCode {
     CleanedUnseen,
     /// Exact sizes are left out, since reading for them counts as pulling every image, or may.
     ExactSizesRefused,
-    /// Pulls of indexes are not counted, since they may be this function's.
-    IndexPullsIgnored,
-    /// The same, since it can't be told.
+    /// Pulls of indexes count although they may be this function's.
+    IndexPullsCounted,
+    /// The same, and it can't be told whether they may.
     IndexPullsUnknown,
     /// A workload names what no repository can be called, so that it uses nothing.
     NamesNothing,
@@ -72,6 +72,8 @@ pub enum WarningCode {
     OldEvent,
     /// An entry of the policies applies to no repository.
     PolicyWithoutRepository,
+    /// A repository is kept whole, since what is deleted there is deleted elsewhere too, and that can't be read.
+    ReplicasUnread,
     /// A region of a reviewed plan is not cleaned any more.
     ReviewedRegionLeftOut,
     /// A repository of a reviewed plan does not exist any more.

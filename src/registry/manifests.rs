@@ -26,9 +26,13 @@ const MANIFEST_MEDIA_TYPES: [&str; 2] =
 
 impl Registry<'_> {
     /// Reads the manifest of every image that may be an index. What fails is told, and hinders nothing else.
-    pub(super) async fn read_manifests(&self, name: &RepositoryName, images: &[Image]) -> IndexContents {
+    pub(super) async fn read_manifests<'i>(
+        &self,
+        name: &RepositoryName,
+        images: impl Iterator<Item = &'i Image>,
+    ) -> IndexContents {
         let mut contents = IndexContents::default();
-        let indexes: Vec<&Image> = images.iter().filter(|image| image.manifest.may_name_others()).collect();
+        let indexes: Vec<&Image> = images.filter(|image| image.manifest.may_name_others()).collect();
         for batch in batches(&indexes) {
             let asked: HashMap<ImageDigest, &Image> = batch.iter().map(|image| (image.image_digest, *image)).collect();
             match self.get_images(name, batch).await {

@@ -11,7 +11,6 @@ use ecr_cleanup_core::image::{Image, ImageDigest, ImageStatus, ManifestKind, Rep
 use ecr_cleanup_core::manifest::Manifests;
 use ecr_cleanup_core::pattern::Pattern;
 use ecr_cleanup_core::policy::Policy;
-use ecr_cleanup_core::pull_time::IndexPulls;
 use ecr_cleanup_core::retention::{Known, Rules, Takes, decide};
 use ecr_cleanup_core::usage::UsageSnapshot;
 use serde_json::json;
@@ -73,12 +72,12 @@ fn decide_on(bencher: Bencher<'_, '_>, number: u32, takes: Takes<'_>) {
     let usage = usage.of_repository(&registry_id, &RepositoryName::from_ecr("app"));
     let images = images(number);
     let manifests = Manifests::childless(&images);
-    let index_pulls = IndexPulls::OfOthers;
-    let known = Known { images: &images, manifests: &manifests, index_pulls, usage: &usage, takes, now: now() };
+    let known = Known { images: &images, manifests: &manifests, usage: &usage, replicated: None, takes, now: now() };
     let rules = Rules {
         images_to_keep: 100,
         ignore_tags_regex: None,
         keep_tags: vec![Pattern::for_tags("latest").expect("a pattern")],
+        keep_before_in_use: 1,
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 0,
     };

@@ -122,6 +122,7 @@ def check_settings():
         "KeepTags": ("latest,prod-*", ["latest", "prod-*"]),
         "UntaggedOlderThanDays": ("never", None),
         "KeepPulledWithinDays": ("60", 60),
+        "KeepBeforeInUse": ("3", 3),
         "KeepPushedWithinDays": ("2", 2),
         "Repositories": ("team/*", ["team/*"]),
         "ExcludeRepositories": ("base/*,x", ["base/*", "x"]),

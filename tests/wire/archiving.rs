@@ -146,9 +146,9 @@ async fn what_was_restored_lately_is_about_to_be_pulled() {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
     app.push(Image::tagged("restored").days_old(400.0).restored_days_ago(3.0));
-    app.push(Image::tagged("restored-long-ago").days_old(400.0).restored_days_ago(33.0));
+    app.push(Image::tagged("restored-long-ago").days_old(400.0).restored_days_ago(50.0));
     aws.cluster("prod").runs("nginx");
-    run_on(&aws, json!({ "dryRun": false, "imagesToKeep": 2 })).await;
+    run_on(&aws, json!({ "dryRun": false, "imagesToKeep": 2, "keepBeforeInUse": 0 })).await;
     assert_eq!(app.tags(), set(["restored", "v1", "v2"]));
 }
 
@@ -161,6 +161,7 @@ async fn multi_arch_images_are_archived_whole_also_beside_archived_ones() {
     }
     let loose = app.push(Image::untagged().days_old(77.0));
     let young = push_multi_arch(&app, "young", 1.0);
+    aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
     aws.cluster("prod").runs(&app.uri("second"));
     let first = run_on(&aws, gallery("unpulled-archived", false)).await;
     assert_eq!((first.totals.images_archived, first.totals.images_to_archive), (4, 4));

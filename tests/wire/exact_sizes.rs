@@ -200,7 +200,7 @@ async fn what_goes_to_the_archive_frees_nothing_and_holds_its_layers() {
     };
     let archive = json!({ "type": "transition", "targetStorageClass": "archive" });
     let rules = [rule(1, "v1", json!({ "type": "expire" })), rule(2, "v2", archive)];
-    let event = json!({ "policies": [{ "repositories": ["*"], "rules": rules }], "exactSizes": true, "keepPulledWithinDays": 0 });
+    let event = json!({ "policies": [{ "repositories": ["*"], "rules": rules }], "exactSizes": true, "keepBeforeInUse": 0, "keepPulledWithinDays": 0 });
     let report = run_on(&aws, event).await;
     assert_eq!((report.totals.images_stale, report.totals.images_to_archive), (2, 1));
     assert_eq!(report.totals.exact_bytes_stale, Some(1 + CONFIG_SIZE), "the tool is archived with v2");

@@ -123,7 +123,7 @@ keeps_what_is_used! {
 }
 
 /// A cluster, and what is in it, that goes away just before a call is answered.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whatever_goes_away_with_its_cluster_stops_nothing_whichever_call_says_so() {
     for operation in [
         "ecs:ListTasks",
@@ -168,7 +168,7 @@ async fn whatever_goes_away_with_its_cluster_stops_nothing_whichever_call_says_s
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_definition_that_a_task_or_a_listing_still_names_is_not_taken_for_gone() {
     let by_a_task: fn(&SimulatedAws, &str) = |aws, definition| {
         aws.place(ACCOUNT, REGION).deregister(definition);
@@ -189,7 +189,7 @@ async fn a_definition_that_a_task_or_a_listing_still_names_is_not_taken_for_gone
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_target_of_the_current_deployment_counts_whatever_its_status() {
     for status in ["SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED", "IN_PROGRESS"] {
         let (tags, report) = survivors(async |aws, app| {
@@ -205,7 +205,7 @@ async fn the_target_of_the_current_deployment_counts_whatever_its_status() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_odd_in_a_registry_that_is_not_cleaned_freezes_nothing_here() {
     for image in ["app:${TAG}", "${REPOSITORY}:v1", "App:v1", ""] {
         let (tags, report) = survivors(async |aws, app| {
@@ -218,7 +218,7 @@ async fn what_is_odd_in_a_registry_that_is_not_cleaned_freezes_nothing_here() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_name_with_capitals_can_name_nothing_and_is_told() {
     let (tags, report) = survivors(async |aws, app| {
         aws.cluster("prod").runs(&app.uri("used"));
@@ -230,7 +230,7 @@ async fn a_name_with_capitals_can_name_nothing_and_is_told() {
     assert!(told.iter().any(|told| told.contains("/App:used") && told.contains("ECS task arn:")), "{told:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn settings_name_images_as_kubernetes_and_containerd_print_them() {
     for form in [
         |app: &Repository| app.digest_of("used"),
@@ -240,7 +240,7 @@ async fn settings_name_images_as_kubernetes_and_containerd_print_them() {
         |_: &Repository| format!("ecr.aws/arn:aws:ecr:{REGION}:{ACCOUNT}:repository/app:used"),
         |app: &Repository| format!("ecr.aws/arn:aws:ecr:{REGION}:{ACCOUNT}:repository/app@{}", app.digest_of("used")),
     ] {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
         for tag in ["used", "junk"] {
             app.push(Image::tagged(tag).days_old(9.0));
@@ -251,9 +251,9 @@ async fn settings_name_images_as_kubernetes_and_containerd_print_them() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn usage_is_as_old_as_its_first_call() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     let cluster = aws.cluster("prod");
     cluster.runs(&app.uri("v3"));
@@ -281,9 +281,9 @@ fn functions(aws: &SimulatedAws, number: usize) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nineteen_hundred_functions_are_read_in_less_than_thirty_seconds() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     functions(&aws, 1_900);
     let report = run_on(&aws, json!({})).await;
     assert_eq!(report.usage.references, 1_900);
@@ -300,9 +300,9 @@ async fn nineteen_hundred_functions_are_read_in_less_than_thirty_seconds() {
     assert_eq!(aws.calls_of("lambda:GetFunction").len(), 1_900, "one a digest");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn functions_are_read_again_by_their_listing_alone() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(150);
     functions(&aws, 60);
     let image = app.uri_by_digest(&app.digest_of("v150"));
@@ -315,7 +315,7 @@ async fn functions_are_read_again_by_their_listing_alone() {
     assert_eq!(aws.calls_of("lambda:ListFunctions").len(), 3 * (1 + 2), "three pages, for the plan and two batches");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_function_that_gets_new_code_in_between_holds_the_old_image_and_the_new() {
     let (tags, report) = survivors(async |aws, app| {
         let [old, new] = ["used", "junk-1"].map(|tag| app.uri_by_digest(&app.digest_of(tag)));
@@ -327,9 +327,9 @@ async fn a_function_that_gets_new_code_in_between_holds_the_old_image_and_the_ne
     assert_eq!((report.outcome, tags), (Outcome::Completed, set(["used", "junk-1"])));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn with_a_number_of_versions_only_these_and_the_named_ones_count() {
-    let aws = SimulatedAws::start().await;
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(6);
     let image = |tag: &str| app.uri_by_digest(&app.digest_of(tag));
     let function = aws.place(ACCOUNT, REGION).function("resize", "nginx", None);
@@ -349,13 +349,13 @@ async fn with_a_number_of_versions_only_these_and_the_named_ones_count() {
     assert_eq!(aws.calls_of("lambda:ListAliases").len() + aws.calls_of("lambda:ListEventSourceMappings").len(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn where_a_number_of_versions_count_and_what_names_them_is_denied_nothing_goes() {
     for (operation, told) in [
         ("lambda:ListAliases", "Lambda: lambda:ListAliases: AccessDeniedException"),
         ("lambda:ListEventSourceMappings", "Lambda: lambda:ListEventSourceMappings: AccessDeniedException"),
     ] {
-        let aws = SimulatedAws::start().await;
+        let aws = SimulatedAws::in_memory();
         let app = aws.repository("app").daily_builds(3);
         _ = aws.place(ACCOUNT, REGION).function("resize", "nginx", None);
         aws.inject(Fault::denied(operation));

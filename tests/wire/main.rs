@@ -11,6 +11,7 @@ mod deadline;
 mod decisions;
 mod exact_sizes;
 mod field_apply;
+mod field_registry;
 mod field_usage;
 mod fuzzing;
 mod graph;

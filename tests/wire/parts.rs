@@ -26,10 +26,10 @@ async fn run_in_parts(aws: &SimulatedAws, event: Value) -> Report {
     let request = Request::parse(event, &Environment::new(), Limits::until(Deadline::unknown())).unwrap();
     let identity = identify(&request.settings, &clients, request.limits.deadline).await.unwrap();
     let stage = Stage { request: &request, aws: &clients, identity: &identity, started_at: clients.clock().utc() };
-    let (places, Reading { usage, completed_at }) = discover(stage).await;
-    let usage: Usage = passed_on(&*usage);
+    let (places, reading) = discover(stage).await;
+    let usage: Usage = passed_on(&*reading.usage);
     let registries: Vec<ListedRegistry> = passed_on(&list(stage).await);
-    let reading = Reading { usage: usage.into(), completed_at };
+    let reading = Reading { usage: usage.into(), ..reading };
     let cleaned = clean(stage, registries, &places, reading).await;
     sum_up(stage, passed_on::<Cleaned>(&cleaned))
 }

@@ -53,7 +53,14 @@ async fn calls_of_a_full_run() -> BTreeSet<(String, String)> {
         "action": { "type": "transition", "targetStorageClass": "archive" },
     });
     let policies = json!([{ "repositories": ["*"], "rules": [archive] }]);
-    run_on(&aws, with(json!({ "dryRun": false }), &json!({ "policies": policies, "keepPulledWithinDays": 0 }))).await;
+    run_on(
+        &aws,
+        with(
+            json!({ "dryRun": false }),
+            &json!({ "policies": policies, "keepBeforeInUse": 0, "keepPulledWithinDays": 0 }),
+        ),
+    )
+    .await;
     aws.calls().into_iter().map(|call| (call.account, call.operation)).collect()
 }
 

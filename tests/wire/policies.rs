@@ -10,15 +10,15 @@ use simulated_aws::{Image, Repository, SimulatedAws};
 
 use crate::support::{before_now, decided, json_of, push_multi_arch, run_on, set, with};
 
-/// A policy of the gallery in `events/policies`, as it is there.
+/// A policy of the gallery in `events/policies`, as it is there. What came before what is in use is kept elsewhere.
 pub(crate) fn gallery(name: &str, dry_run: bool) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events/policies").join(name).with_extension("json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    with(serde_json::from_str(&text).unwrap(), &json!({ "dryRun": dry_run }))
+    with(serde_json::from_str(&text).unwrap(), &json!({ "dryRun": dry_run, "keepBeforeInUse": 0 }))
 }
 
 pub(crate) fn merciless(policies: &Value, dry_run: bool) -> Value {
-    json!({ "dryRun": dry_run, "policies": policies, "keepTags": [], "keepPulledWithinDays": 0 })
+    json!({ "dryRun": dry_run, "policies": policies, "keepTags": [], "keepBeforeInUse": 0, "keepPulledWithinDays": 0 })
 }
 
 /// One policy of one rule for all repositories.

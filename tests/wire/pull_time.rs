@@ -21,42 +21,78 @@ fn daily(dry_run: bool) -> serde_json::Value {
 
 #[tokio::test(start_paused = true)]
 async fn two_dry_runs_see_the_same_plan_and_a_live_run_deletes_it() {
-    for is_excluded in [true, false] {
-        let aws = SimulatedAws::in_memory();
-        let app = aws.repository("app");
-        push_index(&app, "stale", 40.0, 40.0);
-        push_index(&app, "pulled", 40.0, 3.0);
-        if is_excluded {
-            aws.place(ACCOUNT, REGION).exclude_pull_times_of(ROLE);
-        }
-        aws.cluster("prod").runs("nginx");
-        let first = run_on(&aws, daily(true)).await;
-        assert_eq!(first.totals.images_stale, 2);
-        let second = run_on(&aws, daily(true)).await;
-        assert_eq!(stale_digests(&second), stale_digests(&first), "excluded: {is_excluded}");
-        assert_eq!(second.totals, first.totals);
-        let live = run_on(&aws, daily(false)).await;
-        assert_eq!((live.outcome, live.totals.images_deleted), (Outcome::Completed, 2), "excluded: {is_excluded}");
-        assert_eq!(app.tags(), set(["pulled"]));
-        assert!(!aws.calls_of("ecr:BatchGetImage").is_empty(), "manifests were read");
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    push_index(&app, "stale", 40.0, 40.0);
+    push_index(&app, "pulled", 40.0, 3.0);
+    aws.place(ACCOUNT, REGION).exclude_pull_times_of(ROLE);
+    aws.cluster("prod").runs("nginx");
+    let first = run_on(&aws, daily(true)).await;
+    assert_eq!(first.totals.images_stale, 2);
+    let second = run_on(&aws, daily(true)).await;
+    assert_eq!(stale_digests(&second), stale_digests(&first));
+    assert_eq!(second.totals, first.totals);
+    let live = run_on(&aws, daily(false)).await;
+    assert_eq!((live.outcome, live.totals.images_deleted), (Outcome::Completed, 2));
+    assert_eq!(app.tags(), set(["pulled"]));
+    assert!(!aws.calls_of("ecr:BatchGetImage").is_empty(), "manifests were read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_exclusion_what_a_dry_run_has_read_stays_and_that_is_told() {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    push_index(&app, "stale", 40.0, 40.0);
+    push_index(&app, "pulled", 40.0, 3.0);
+    aws.cluster("prod").runs("nginx");
+    assert_eq!(run_on(&aws, daily(true)).await.totals.images_stale, 2);
+    for dry_run in [true, false] {
+        let report = run_on(&aws, daily(dry_run)).await;
+        assert_eq!(report.totals.images_stale, 0, "what it has read looks pulled");
+        assert_eq!(app.tags(), set(["pulled", "stale"]));
+        let told = report.warnings.iter().map(ToString::to_string).find(|text| text.contains("pull")).unwrap();
+        assert!(told.contains("1 index, with what it names, stays for nothing but a pull"), "{told}");
+        assert!(told.contains("register-pull-time-update-exclusion") && told.contains("a memory"), "{told}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pull_of_an_index_counts_only_where_it_can_not_be_ours() {
-    for (excluded, expected) in
-        [(None, set([])), (Some(ROLE), set(["pulled"])), (Some("arn:aws:iam::123456789012:role/other"), set([]))]
-    {
+async fn what_stays_for_a_recorded_pull_is_told_also_where_nothing_is_read() {
+    let aws = SimulatedAws::in_memory();
+    let platform = Image::untagged();
+    aws.repository("app").push(Image::index_of([&platform]).and_tag("v1").days_old(90.0).pulled_days_ago(3.0));
+    aws.cluster("prod").runs("nginx");
+    let report = run_on(&aws, daily(true)).await;
+    assert!(aws.calls_of("ecr:BatchGetImage").is_empty());
+    let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings.iter().any(|text| text.contains("1 index, with what it names, stays")), "{warnings:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_live_run_without_the_exclusion_deletes_what_it_has_only_read_itself() {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    push_index(&app, "stale", 40.0, 40.0);
+    aws.cluster("prod").runs("nginx");
+    let live = run_on(&aws, daily(false)).await;
+    assert_eq!((live.outcome, live.totals.images_deleted), (Outcome::Completed, 2));
+    assert_eq!(app.tags(), set([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_of_an_index_counts_whoever_it_was() {
+    for excluded in [None, Some(ROLE), Some("arn:aws:iam::123456789012:role/other")] {
         let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
-        push_index(&app, "pulled", 3.0, 40.0);
+        // A node that has the layers pulls the index alone.
+        push_index(&app, "pulled", 0.2, 40.0);
         app.push(Image::tagged("junk").days_old(90.0));
         if let Some(arn) = excluded {
             aws.place(ACCOUNT, REGION).exclude_pull_times_of(arn);
         }
         aws.cluster("prod").runs("nginx");
         run_on(&aws, daily(false)).await;
-        assert_eq!(app.tags(), expected, "{excluded:?}");
+        assert_eq!(app.tags(), set(["pulled"]), "{excluded:?}");
     }
 }
 
@@ -78,7 +114,9 @@ async fn a_warning_gives_the_command_that_registers_the_exclusion() {
 
     aws.set_caller("arn:aws:iam::123456789012:root");
     let report = run_on(&aws, daily(true)).await;
-    assert!(warns(&report, "only pulls of its children") && !warns(&report, "register-pull-time"));
+    assert!(
+        warns(&report, "a memory ends that, or running as a role or user") && !warns(&report, "register-pull-time")
+    );
 
     aws.inject(Fault::denied("ecr:ListPullTimeUpdateExclusions"));
     assert!(warns(&run_on(&aws, daily(true)).await, "grant ecr:ListPullTimeUpdateExclusions"));
@@ -101,15 +139,16 @@ async fn who_is_not_registered_hears_that_the_function_takes_their_reading_for_p
     aws.set_caller("arn:aws:iam::123456789012:user/ann");
     let by_ann = run_on(&aws, daily(true)).await;
     assert_eq!(by_ann.totals.images_stale, 2);
-    let told = by_ann.warnings.iter().map(ToString::to_string).find(|text| text.contains("counts as a pull")).unwrap();
-    assert!(told.contains("such as the function, will take it for somebody's pull"), "{told}");
+    let told =
+        by_ann.warnings.iter().map(ToString::to_string).find(|text| text.contains("recorded as a pull")).unwrap();
+    assert!(told.contains("what a run like this one has read stays for keepPulledWithinDays"), "{told}");
     assert!(told.contains("--principal-arn arn:aws:iam::123456789012:user/ann --region us-west-2"), "{told}");
     aws.set_caller("arn:aws:sts::123456789012:assumed-role/ecr-cleanup/run");
     assert_eq!(run_on(&aws, daily(true)).await.totals.images_stale, 0, "and after ann has looked");
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_it_can_not_be_told_pulls_of_indexes_do_not_count() {
+async fn where_it_can_not_be_told_whose_they_are_pulls_of_indexes_count() {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     push_index(&app, "index-pulled", 3.0, 40.0);
@@ -119,7 +158,8 @@ async fn where_it_can_not_be_told_pulls_of_indexes_do_not_count() {
     aws.cluster("prod").runs("nginx");
     let report = run_on(&aws, daily(false)).await;
     assert_eq!(report.outcome, Outcome::Completed);
-    assert_eq!(app.tags(), set(["child-pulled"]));
+    assert_eq!(app.tags(), set(["child-pulled", "index-pulled"]));
+    assert!(report.warnings.iter().any(|warning| warning.to_string().contains("is not known, and any recorded pull")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -85,7 +85,7 @@ pub async fn run_on(aws: &SimulatedAws, event: Value) -> Report {
 
 /// Settings under which nothing but usage keeps a tagged image: the strictest test of what is known to be in use.
 pub fn merciless(dry_run: bool) -> Value {
-    json!({ "dryRun": dry_run, "imagesToKeep": 0, "keepTags": [], "untaggedOlderThanDays": 0, "keepPulledWithinDays": 0 })
+    json!({ "dryRun": dry_run, "imagesToKeep": 0, "keepTags": [], "keepBeforeInUse": 0, "untaggedOlderThanDays": 0, "keepPulledWithinDays": 0 })
 }
 
 /// The settings of `base` with these on top.

@@ -45,6 +45,7 @@ pub fn command(aws: &SimulatedAws, arguments: &[&str]) -> Command {
             ("AWS_EC2_METADATA_DISABLED", "true"),
             ("AWS_CONFIG_FILE", "/dev/null"),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+            ("KEEP_BEFORE_IN_USE", "0"),
         ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -187,6 +188,7 @@ async fn explain_tells_what_an_image_hangs_together_with() {
     let aws = world().await;
     let app = aws.repository("web/app");
     let [amd64, _, index] = push_multi_arch(&app, "multi", 20.0);
+    aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
     app.push(Image::tagged(&Image::tag_about(&index, ".sig")).days_old(20.0));
     let explained = async |image: &str| ecr_cleanup(&aws, &["explain", image, "--images-to-keep", "7"]).await;
     assert_shown!(explained("web/app:multi").await.shown());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use simulated_aws::{Fault, Image, REGION, Repository, SimulatedAws, access_key_of};
+use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws, access_key_of};
 
 use crate::decisions::decisions;
 use crate::support::{push_multi_arch, set};
@@ -106,6 +106,7 @@ async fn what_hangs_on_an_image_that_was_not_reviewed_stays_with_it() {
 async fn an_index_goes_with_all_that_was_reviewed_with_it() {
     let (aws, app) = world().await;
     let multi = push_multi_arch(&app, "multi", 50.0);
+    aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
     let plan = saved(&aws, "index.json", &[]).await;
     assert_eq!(ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await.code, 0);
     assert!(multi.iter().all(|digest| !app.digests().contains(digest)));
@@ -178,7 +179,7 @@ async fn a_plan_is_saved_with_the_policies_that_made_it_whatever_becomes_of_thei
     let ran = finish(planning).await;
     assert_eq!((ran.code, &ran.json()["totals"]["imagesStale"]), (0, &json!(3)), "{}", ran.stderr);
     let saved: Value = serde_json::from_str(&std::fs::read_to_string(&plan).unwrap()).unwrap();
-    assert_eq!(saved["settings"], json!({ "policies": keep(7) }));
+    assert_eq!(saved["settings"], json!({ "keepBeforeInUse": 0, "policies": keep(7) }));
 }
 
 #[tokio::test]
@@ -189,7 +190,7 @@ async fn the_settings_travel_with_the_plan_but_for_what_is_nobodys_business() {
     let plan = file("settings.json");
     let mut planning = command(&aws, &["plan", "--quiet", "--out", &plan, "--in-use-images", &app.uri("v1")]);
     planning.envs([
-        ("IMAGES_TO_KEEP", "8"),
+        ("IMAGES_TO_KEEP", "7"),
         ("USAGE_ROLE_ARNS", &*role),
         ("USAGE_EXTERNAL_ID", "registry-cleaning"),
         ("KEEP_TAGS", "v2, v3"),
@@ -201,8 +202,8 @@ async fn the_settings_travel_with_the_plan_but_for_what_is_nobodys_business() {
     assert!(!text.contains("registry-cleaning"));
     let saved: Value = serde_json::from_str(&text).unwrap();
     let expected = json!({
-        "imagesToKeep": 8, "keepTags": ["v2", "v3"], "untaggedOlderThanDays": null, "inUseImages": [app.uri("v1")],
-        "usageRoleArns": [role],
+        "imagesToKeep": 7, "keepTags": ["v2", "v3"], "untaggedOlderThanDays": null, "inUseImages": [app.uri("v1")],
+        "usageRoleArns": [role], "keepBeforeInUse": 0,
     });
     assert_eq!(saved["settings"], expected);
 

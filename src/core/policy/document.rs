@@ -292,7 +292,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn get(&self, name: &str) -> Option<At<'a>> {
-        let value = self.fields.get(name).filter(|value| !value.is_null())?;
+        let value = self.fields.get(name)?;
         Some(At { path: format!("{}.{name}", self.object.path), value })
     }
 

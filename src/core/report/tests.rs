@@ -49,14 +49,15 @@ fn decided(images: Vec<Image>) -> Decided {
         images_to_keep: 2,
         ignore_tags_regex: None,
         keep_tags: Vec::new(),
+        keep_before_in_use: 0,
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 0,
     };
     let of_all = usage(None);
     let usage = of_all.known().of_repository(&ACCOUNT.parse().unwrap(), &RepositoryName::from_ecr("app"));
-    let (manifests, index_pulls) = (Manifests::default(), IndexPulls::OfOthers);
+    let manifests = Manifests::default();
     let (takes, now) = (Takes::NumberAndAge { untagged_older_than_days: Some(15) }, started_at());
-    let known = Known { images: &images, manifests: &manifests, index_pulls, usage: &usage, takes, now };
+    let known = Known { images: &images, manifests: &manifests, usage: &usage, replicated: None, takes, now };
     let (decisions, kept_by_use_alone) = (decide(&known, &rules), kept_by_use_alone(&known, &rules));
     Decided::gather(images, 0, &decisions, &usage, &kept_by_use_alone)
 }

@@ -140,37 +140,6 @@ pub(super) fn storage_class(status: ImageStatus) -> Option<StorageClass> {
     }
 }
 
-/// Marks the newest tagged images. Those that no rule may judge take no place, so that they displace none; nor does one
-/// that is about another by some of its tags, but it stays where it is as new as those that do.
-pub(super) fn newest_tagged(images: &[Image], graph: &Graph, images_to_keep: u32, now: DateTime<Utc>) -> Vec<bool> {
-    let rank = |place: &usize| (images[*place].image_pushed_at, images[*place].image_digest);
-    let (mut ranked, others): (Vec<usize>, Vec<usize>) = (0..images.len())
-        .filter(|place| may_be_newest(&images[*place], now))
-        .filter(|place| matches!(graph.relation(*place), Relation::Image | Relation::ImageAbout(_)))
-        .partition(|place| *graph.relation(*place) == Relation::Image);
-    let kept = usize::try_from(images_to_keep).unwrap_or(usize::MAX).min(ranked.len());
-    if 0 < kept && kept < ranked.len() {
-        ranked.select_nth_unstable_by_key(kept - 1, |place| std::cmp::Reverse(rank(place)));
-    }
-    let oldest_kept = ranked[..kept].iter().map(rank).min();
-    let all_are_kept = images_to_keep > 0 && kept == ranked.len();
-    let mut newest = vec![false; images.len()];
-    for place in &ranked[..kept] {
-        newest[*place] = true;
-    }
-    for place in others {
-        newest[place] = all_are_kept || oldest_kept.is_some_and(|oldest| rank(&place) >= oldest);
-    }
-    newest
-}
-
-/// Whether an image may be among the newest tagged ones.
-pub(super) fn may_be_newest(image: &Image, now: DateTime<Utc>) -> bool {
-    !image.is_untagged()
-        && image.image_status == ImageStatus::Active
-        && image.image_pushed_at.is_some_and(|pushed_at| pushed_at <= now)
-}
-
 /// The days over which an image without tags is a candidate, if it is that old.
 fn old(image: &Image, days: Option<u32>, now: DateTime<Utc>) -> Result<u32, KeepReason> {
     let pushed_at = image.image_pushed_at.ok_or(KeepReason::Unknown)?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::candidates::may_be_newest;
 use super::graph::Relation;
+use super::rank::{may_be_newest, stays_for_its_tags};
 use super::{Decision, Decisions, Fate, KeepReason, Known, Rules, StaleReason};
 use crate::image::{Image, ImageDigest};
 use crate::policy::RuleName;
@@ -15,7 +15,7 @@ use crate::policy::RuleName;
 pub struct Explanation {
     /// The image as ECR describes it.
     pub image: Image,
-    /// When it, or what it names, was last pulled by others.
+    /// When it, or what it names, was last pulled.
     pub pulled_at: Option<DateTime<Utc>>,
     /// What becomes of it.
     pub outlook: Outlook,
@@ -85,7 +85,7 @@ pub enum Relations {
 /// Explains what was decided on the image at a place.
 #[must_use]
 pub fn explain(known: &Known<'_>, rules: &Rules, decisions: &Decisions, place: usize) -> Explanation {
-    let Known { images, manifests, index_pulls: _, usage: _, takes: _, now } = *known;
+    let Known { images, manifests, usage: _, replicated: _, takes: _, now } = *known;
     let (image, graph) = (&images[place], &decisions.graph);
     let relatives = |places: &[usize]| {
         let mut relatives: Vec<Relative> = places.iter().map(|place| relative(*place, images, decisions)).collect();
@@ -93,8 +93,13 @@ pub fn explain(known: &Known<'_>, rules: &Rules, decisions: &Decisions, place: u
         relatives.dedup();
         relatives
     };
-    let takes_a_place =
-        |place: &usize| may_be_newest(&images[*place], now) && *graph.relation(*place) == Relation::Image;
+    let is_ranked = |place: &usize| match &decisions.each[*place] {
+        Decision::Keep { reasons, .. } => !stays_for_its_tags(*reasons),
+        Decision::Delete(_) | Decision::Archive(_) => true,
+    };
+    let takes_a_place = |place: &usize| {
+        may_be_newest(&images[*place], now) && *graph.relation(*place) == Relation::Image && is_ranked(place)
+    };
     let newness = |place: usize| (images[place].image_pushed_at, images[place].image_digest);
     let ranked: Vec<usize> = (0..images.len()).filter(takes_a_place).collect();
     let rank = takes_a_place(&place).then(|| Rank {
@@ -139,6 +144,10 @@ fn told(reason: KeepReason, image: &Image, rules: &Rules) -> String {
     let tag = |is_it: &dyn Fn(&str) -> bool| image.image_tags.iter().find(|tag| is_it(tag)).map_or("", |tag| &**tag);
     match reason {
         KeepReason::InUse => "a workload uses it".to_owned(),
+        KeepReason::BeforeInUse => {
+            let before = rules.keep_before_in_use;
+            format!("it is among the {before} newest tagged images pushed before one in use (keepBeforeInUse)")
+        }
         KeepReason::KeepTags => {
             let tag = tag(&|tag| rules.keep_tags.iter().any(|pattern| pattern.matches(tag)));
             format!("its tag {tag} matches keepTags")
@@ -163,6 +172,9 @@ fn told(reason: KeepReason, image: &Image, rules: &Rules) -> String {
         KeepReason::ParentOfInUse => "a workload uses an image that it names".to_owned(),
         KeepReason::ChildOfKept => "an index that stays names it".to_owned(),
         KeepReason::ReferrerOfKept => "it is about an image that stays".to_owned(),
+        KeepReason::Replicated => {
+            "deleting it would delete its copies in other registries, and one of them stays or can't be read".to_owned()
+        }
         KeepReason::Archived => "it is archived or being restored, and no rule of a policy takes it there".to_owned(),
         KeepReason::SharedElsewhere => {
             "accounts whose usage isn't read may pull from its repository (usageRoleArns, acceptUnseenAccounts)"

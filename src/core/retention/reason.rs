@@ -14,6 +14,8 @@ use crate::policy::{Action, RuleName};
 pub enum KeepReason {
     /// A workload uses it, by its digest or one of its tags.
     InUse,
+    /// It is among the newest tagged images pushed before one in use: what one rolls back to.
+    BeforeInUse,
     /// One of its tags matches `keepTags`.
     KeepTags,
     /// `ignoreTagsRegex` finds a match in one of its tags.
@@ -34,6 +36,8 @@ pub enum KeepReason {
     ChildOfKept,
     /// It is about an image that stays.
     ReferrerOfKept,
+    /// Deleting it would delete copies of it in other registries, and one of them stays, or what is there can't be read.
+    Replicated,
     /// It is not ACTIVE, and no rule of a policy selects what is archived; or it is archived with what it belongs to.
     Archived,
     /// Accounts whose usage isn't read may pull from its repository.
@@ -47,8 +51,9 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All of them, in the report's order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::InUse,
+        Self::BeforeInUse,
         Self::KeepTags,
         Self::IgnoreTagsRegex,
         Self::Newest,
@@ -59,6 +64,7 @@ impl KeepReason {
         Self::ParentOfInUse,
         Self::ChildOfKept,
         Self::ReferrerOfKept,
+        Self::Replicated,
         Self::Archived,
         Self::SharedElsewhere,
         Self::Unreadable,
@@ -70,6 +76,7 @@ impl KeepReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InUse => "inUse",
+            Self::BeforeInUse => "beforeInUse",
             Self::KeepTags => "keepTags",
             Self::IgnoreTagsRegex => "ignoreTagsRegex",
             Self::Newest => "newest",
@@ -80,6 +87,7 @@ impl KeepReason {
             Self::ParentOfInUse => "parentOfInUse",
             Self::ChildOfKept => "childOfKept",
             Self::ReferrerOfKept => "referrerOfKept",
+            Self::Replicated => "replicated",
             Self::Archived => "archived",
             Self::SharedElsewhere => "sharedElsewhere",
             Self::Unreadable => "unreadable",
@@ -90,7 +98,7 @@ impl KeepReason {
 
 /// All the reasons for which an image stays.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeepReasons(u16);
+pub struct KeepReasons(u32);
 
 impl KeepReasons {
     /// Nothing keeps it, so far.
@@ -99,7 +107,7 @@ impl KeepReasons {
     }
 
     pub(super) fn one(reason: KeepReason) -> Self {
-        Self(1 << reason as u16)
+        Self(1 << reason as u32)
     }
 
     pub(super) fn add(&mut self, reason: KeepReason) {

@@ -3,6 +3,7 @@
 mod explain;
 mod graph;
 mod properties;
+mod rank;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ fn image(number: u8, tags: &[&str], days: f64) -> Image {
 #[derive(Clone, Debug)]
 struct Rules {
     images_to_keep: u32,
+    keep_before_in_use: u32,
     ignore_tags_regex: Option<Regex>,
     keep_tags: Vec<Pattern>,
     untagged_older_than_days: Option<u32>,
@@ -60,6 +62,7 @@ impl Rules {
         let Self { ignore_tags_regex, keep_tags, .. } = self.clone();
         super::Rules {
             images_to_keep: self.images_to_keep,
+            keep_before_in_use: self.keep_before_in_use,
             ignore_tags_regex,
             keep_tags,
             keep_pulled_within_days: self.keep_pulled_within_days,
@@ -76,6 +79,7 @@ impl Rules {
 fn no_rules() -> Rules {
     Rules {
         images_to_keep: 0,
+        keep_before_in_use: 0,
         ignore_tags_regex: None,
         keep_tags: Vec::new(),
         untagged_older_than_days: Some(0),
@@ -91,9 +95,9 @@ fn decide_with(images: &[Image], rules: &Rules, used: &[&str]) -> Vec<Decision> 
         usage.add(Some(reference), None, &holder);
     }
     let usage = usage.of_repository(&"123456789012".parse().unwrap(), &RepositoryName::from_ecr("app"));
-    let (manifests, index_pulls) = (Manifests::default(), IndexPulls::OfOthers);
+    let manifests = Manifests::default();
     let (takes, now) = (rules.takes(), days_ago(0.0));
-    let known = Known { images, manifests: &manifests, index_pulls, usage: &usage, takes, now };
+    let known = Known { images, manifests: &manifests, usage: &usage, replicated: None, takes, now };
     decide(&known, &rules.kept()).each
 }
 
@@ -317,22 +321,15 @@ fn a_referrer_is_kept_for_its_own_sake_too() {
 fn all_reasons_are_told_in_the_reports_order() {
     let image = Image { last_recorded_pull_time: Some(days_ago(1.0)), ..image(1, &["latest"], 1.0) };
     let rules = Rules {
-        images_to_keep: 1,
         keep_tags: vec![Pattern::for_tags("*").unwrap()],
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 30,
         ..no_rules()
     };
     let used = ["123456789012.dkr.ecr.us-west-2.amazonaws.com/app"];
-    let Decision::Keep { reasons, candidate: None } = &decide_with(&[image], &rules, &used)[0] else {
+    let Decision::Keep { reasons, candidate: Some(_) } = &decide_with(&[image], &rules, &used)[0] else {
         panic!("it goes")
     };
-    let expected = [
-        KeepReason::InUse,
-        KeepReason::KeepTags,
-        KeepReason::Newest,
-        KeepReason::PulledRecently,
-        KeepReason::PushedRecently,
-    ];
+    let expected = [KeepReason::InUse, KeepReason::KeepTags, KeepReason::PulledRecently, KeepReason::PushedRecently];
     assert!(reasons.iter().eq(expected), "{reasons:?}");
 }

@@ -157,6 +157,15 @@ pub(super) const KEEP_TAGS: Key = Key {
     default: Some("latest"),
     ..Key::PLAIN
 };
+pub(super) const KEEP_BEFORE_IN_USE: Key = Key {
+    name: "keepBeforeInUse",
+    environment: Some("KEEP_BEFORE_IN_USE"),
+    form: Form::Integer,
+    value: "N",
+    help: "Newest tagged images kept of those pushed before one in use",
+    default: Some("1"),
+    ..Key::PLAIN
+};
 pub(super) const UNTAGGED_OLDER_THAN_DAYS: Key = Key {
     name: "untaggedOlderThanDays",
     environment: Some("UNTAGGED_OLDER_THAN_DAYS"),
@@ -173,7 +182,7 @@ pub(super) const KEEP_PULLED_WITHIN_DAYS: Key = Key {
     form: Form::Integer,
     value: "DAYS",
     help: "Keep images pulled within so many days; 0 means pulls don't count",
-    default: Some("30"),
+    default: Some("45"),
     ..Key::PLAIN
 };
 pub(super) const KEEP_PUSHED_WITHIN_DAYS: Key = Key {
@@ -236,7 +245,7 @@ pub(super) const ACCEPT_UNSEEN_ACCOUNTS: Key = Key {
     environment: Some("ACCEPT_UNSEEN_ACCOUNTS"),
     form: Form::List,
     value: "ACCOUNT",
-    help: "Accounts, or *, that may pull although their usage isn't read",
+    help: "Accounts, or *, that may pull or hold copies although they aren't read",
     ..Key::PLAIN
 };
 pub(super) const USAGE_REGIONS: Key = Key {
@@ -317,6 +326,7 @@ pub const KEYS: &[&Key] = &[
     &IMAGES_TO_KEEP,
     &IGNORE_TAGS_REGEX,
     &KEEP_TAGS,
+    &KEEP_BEFORE_IN_USE,
     &UNTAGGED_OLDER_THAN_DAYS,
     &KEEP_PULLED_WITHIN_DAYS,
     &KEEP_PUSHED_WITHIN_DAYS,

@@ -11,6 +11,8 @@ use crate::pull_time::{IndexPulls, RegisterCommand};
 pub struct Notes {
     /// Whether its indexes had to be read.
     pub read_indexes: bool,
+    /// How many of its indexes stay for nothing but a recorded pull of their own.
+    pub indexes_kept_by_pulls: u64,
     /// Whether exact sizes were left out, since reading for them would count as pulling, or might.
     pub exact_sizes_refused: bool,
     /// Why its lifecycle policy was not held against what is in use.
@@ -31,35 +33,51 @@ pub fn of_registry(
         Some(Err(error)) => Some(Some(error)),
     };
     let any = |is_noted: fn(&Notes) -> bool| notes.iter().any(|(_, notes)| is_noted(notes));
-    let of_pulls = may_be_own.filter(|_| any(|notes| notes.read_indexes)).map(|unknown| match unknown {
-        None => index_pulls_ignored(place, command),
-        Some(error) => index_pulls_unknown(place, error, command),
-    });
+    let kept_by_pulls: u64 = notes.iter().map(|(_, notes)| notes.indexes_kept_by_pulls).sum();
+    let is_of_interest = kept_by_pulls > 0 || any(|notes| notes.read_indexes);
+    let of_pulls = may_be_own
+        .filter(|_| is_of_interest)
+        .map(|unknown| index_pulls_counted(place, unknown, kept_by_pulls, command));
     let refused =
         any(|notes| notes.exact_sizes_refused).then(|| exact_sizes_refused(place, may_be_own.flatten(), command));
     of_pulls.into_iter().chain(refused).chain(not_audited(place, notes)).collect()
 }
 
-fn index_pulls_ignored(place: &Place, command: Option<&RegisterCommand>) -> Warning {
-    let remedy = match command {
-        Some(command) => format!("to prevent both, run `{command}`; a role's path belongs into the ARN"),
-        None => "run as a role or user that can be registered as a pull-time exclusion".to_owned(),
+fn index_pulls_counted(
+    place: &Place,
+    unknown: Option<&CallError>,
+    kept_by_pulls: u64,
+    command: Option<&RegisterCommand>,
+) -> Warning {
+    let region = &place.region;
+    let (code, counts) = match unknown {
+        None => (
+            WarningCode::IndexPullsCounted,
+            format!(
+                "in {region} reading an index, as this run does, is recorded as a pull, and any recorded pull counts"
+            ),
+        ),
+        Some(error) => (
+            WarningCode::IndexPullsUnknown,
+            format!(
+                "whether in {region} this run's reading of an index is recorded as a pull is not known, and any recorded pull counts: {error} ({})",
+                error.remedy()
+            ),
+        ),
     };
-    let message = format!(
-        "in {} this run's reading of an index counts as a pull: here only pulls of its children are looked at, and runs by others whose reading does not count, such as the function, will take it for somebody's pull ({remedy})",
-        place.region
-    );
-    Warning::new(WarningCode::IndexPullsIgnored, About::place(place), message)
-}
-
-fn index_pulls_unknown(place: &Place, error: &CallError, command: Option<&RegisterCommand>) -> Warning {
-    let command = command.map(|command| format!("; `{command}` makes sure that it does not")).unwrap_or_default();
-    let message = format!(
-        "whether in {} this run's reading of an index counts as a pull is not known: here only pulls of its children are looked at, and runs by others may take it for somebody's pull: {error} ({}{command})",
-        place.region,
-        error.remedy()
-    );
-    Warning::new(WarningCode::IndexPullsUnknown, About::place(place), message)
+    let holds = match usize::try_from(kept_by_pulls).unwrap_or(usize::MAX) {
+        0 => "what a run like this one has read stays for keepPulledWithinDays".to_owned(),
+        indexes => {
+            let indexes = counted(indexes, "index, with what it names, stays", "indexes, with what they name, stay");
+            format!("{indexes} for nothing but a pull that may be such a reading")
+        }
+    };
+    let remedy = match command {
+        Some(command) => format!("`{command}` ends that (a role's path belongs into the ARN), and so does a memory"),
+        None => "a memory ends that, or running as a role or user that can be registered as a pull-time exclusion"
+            .to_owned(),
+    };
+    Warning::new(code, About::place(place), format!("{counts}; {holds}; {remedy}"))
 }
 
 fn exact_sizes_refused(place: &Place, unknown: Option<&CallError>, command: Option<&RegisterCommand>) -> Warning {

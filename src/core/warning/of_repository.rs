@@ -5,6 +5,7 @@ use crate::account::Place;
 use crate::image::RepositoryName;
 use crate::manifest::{IndexContents, Unfetched};
 use crate::plan::ImageAtRisk;
+use crate::replication::UnreadCopies;
 use crate::sharing::Unseen;
 use crate::sizes::NotExact;
 
@@ -38,6 +39,28 @@ pub fn shared_elsewhere(place: &Place, repository: &RepositoryName, unseen: &Uns
         place.region
     );
     Warning::new(WarningCode::SharedElsewhere, About::repository(place, repository), message)
+}
+
+/// A repository is kept whole, since deletes are carried on to these registries, whose images can't be read.
+#[must_use]
+pub fn replicas_unread(place: &Place, repository: &RepositoryName, unread: &[(Place, UnreadCopies)]) -> Warning {
+    let why: Vec<String> = unread
+        .iter()
+        .map(|(elsewhere, why)| {
+            let remedy = match why {
+                UnreadCopies::OfAnotherAccount => "if nothing there needs them".to_owned(),
+                UnreadCopies::Failed(error) => format!("{}; or, if nothing there needs them", error.remedy()),
+            };
+            let (account, region) = (&elsewhere.account, &elsewhere.region);
+            format!("{region} of account {account}: {why} ({remedy}, add {account} to acceptUnseenAccounts)")
+        })
+        .collect();
+    let message = format!(
+        "repository {repository} in {} is kept whole: by the registry's replication rules, what is deleted there is deleted in other registries too, and what these hold is not known: {}",
+        place.region,
+        why.join("; ")
+    );
+    Warning::new(WarningCode::ReplicasUnread, About::repository(place, repository), message)
 }
 
 /// ECR's own policy of a repository would take these images in use; `None` where there are none.

@@ -138,9 +138,9 @@ const number = (value) => make('span', { class: value === 0 ? 'zero' : '' }, cou
 
 // What the report's keys mean.
 const REASONS = {
-  inUse: 'in use', keepTags: 'tag is kept (keepTags)', ignoreTagsRegex: 'tag is kept (ignoreTagsRegex)', newest: 'among the newest',
+  inUse: 'in use', beforeInUse: 'came before what is in use', keepTags: 'tag is kept (keepTags)', ignoreTagsRegex: 'tag is kept (ignoreTagsRegex)', newest: 'among the newest',
   pulledRecently: 'pulled recently', pushedRecently: 'pushed recently', policy: 'no rule takes it', untagged: 'untagged, not for long',
-  parentOfInUse: 'index of what is in use', childOfKept: 'platform of what stays', referrerOfKept: 'about what stays', archived: 'archived',
+  parentOfInUse: 'index of what is in use', childOfKept: 'platform of what stays', referrerOfKept: 'about what stays', replicated: 'a copy elsewhere stays', archived: 'archived',
   sharedElsewhere: 'others may pull it', unreadable: 'may be named by what is unreadable', unknown: 'not known enough',
 };
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::fault::Effect;
 use crate::page::{Limits, listing, page};
+use crate::replication::describe_registry;
 use crate::request::{Request, ServiceError};
 use crate::world::{Region, StoredImage};
 
@@ -23,6 +24,7 @@ pub(crate) fn answer(
     now: f64,
 ) -> Result<Value, ServiceError> {
     match request.action.as_str() {
+        "DescribeRegistry" => Ok(describe_registry(region, request)),
         "DescribeRepositories" => describe_repositories(region, request),
         "DescribeImages" => describe_images(images(region, request)?, request),
         "BatchGetImage" => {

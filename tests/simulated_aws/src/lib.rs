@@ -36,6 +36,7 @@ mod image;
 mod memory;
 mod page;
 mod quota;
+mod replication;
 mod repository;
 mod request;
 mod server;

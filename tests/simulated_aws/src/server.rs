@@ -27,7 +27,7 @@ use crate::quota::Quota;
 use crate::repository::Repository;
 use crate::request::{Request, ServiceError};
 use crate::world::{Cluster, Place, Shared};
-use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, sts};
+use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, replication, sts};
 
 /// What nobody resolves: requests to it never leave the process.
 const URL_IN_MEMORY: &str = "http://aws.simulated";
@@ -333,7 +333,11 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
         "account" => account::answer(&world.region_statuses, request)?,
         "ecr" => {
             let caller = sts::caller(world.caller.as_deref(), request);
-            ecr::answer(world.regions.entry(key).or_default(), request, &caller, effect, clock.seconds())?
+            let answer = ecr::answer(world.regions.entry(key).or_default(), request, &caller, effect, clock.seconds())?;
+            if request.action == "BatchDeleteImage" {
+                replication::carry_deletes(&mut world.regions, request, &answer);
+            }
+            answer
         }
         "ecs" => ecs::answer(world.regions.entry(key).or_default(), request)?,
         "lambda" => functions::answer(world.regions.entry(key).or_default(), request)?,

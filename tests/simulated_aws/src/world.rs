@@ -54,6 +54,8 @@ pub(crate) struct Region {
     pub(crate) pull_time_update_exclusions: BTreeSet<String>,
     /// The registry's own policy.
     pub(crate) registry_policy: Option<String>,
+    /// The rules by which images, and deletes where they say so, go to other registries.
+    pub(crate) replication_rules: Vec<serde_json::Value>,
     /// Resource policies, by repository.
     pub(crate) policies: BTreeMap<String, String>,
     /// Lifecycle policies, by repository.
@@ -233,6 +235,11 @@ impl Place {
     /// Sets the registry's own policy.
     pub fn set_registry_policy(&self, policy: &serde_json::Value) {
         self.update(|region| region.registry_policy = Some(policy.to_string()));
+    }
+
+    /// Adds a replication rule, as `PutReplicationConfiguration` takes it. It copies nothing that is there already.
+    pub fn add_replication_rule(&self, rule: &serde_json::Value) {
+        self.update(|region| region.replication_rules.push(rule.clone()));
     }
 
     /// The names of the repositories.

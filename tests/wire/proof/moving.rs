@@ -315,7 +315,7 @@ fn settings(seed: u64) -> Value {
     let mut rng = Rng::with_seed(!seed);
     json!({
         "dryRun": false, "imagesToKeep": rng.u32(0..3), "untaggedOlderThanDays": rng.u32(0..3),
-        "keepPulledWithinDays": rng.u32(0..2), "keepTags": ["latest"],
+        "keepPulledWithinDays": rng.u32(0..2), "keepTags": ["latest"], "keepBeforeInUse": 0,
     })
 }
 

@@ -11,8 +11,36 @@ fn right() -> Value {
 fn with(mut rule: Value, path: &[&str], value: Value) -> Value {
     let (last, parents) = path.split_last().unwrap();
     let object = parents.iter().fold(&mut rule, |object, name| &mut object[*name]);
-    object[*last] = value;
+    match value {
+        Value::Null => _ = object.as_object_mut().unwrap().remove(*last),
+        value => object[*last] = value,
+    }
     rule
+}
+
+#[test]
+fn null_is_no_way_to_leave_something_out() {
+    let null = |name: &str| {
+        let mut rule = right();
+        match name {
+            "description" => rule[name] = Value::Null,
+            "targetStorageClass" => rule["action"][name] = Value::Null,
+            name => rule["selection"][name] = Value::Null,
+        }
+        vec![rule]
+    };
+    each_is_wrong_at(&[
+        (null("targetStorageClass"), "[0].rules[0].action.targetStorageClass"),
+        (null("countUnit"), "[0].rules[0].selection.countUnit"),
+        (null("tagPatternList"), "[0].rules[0].selection.tagPatternList"),
+        (null("tagPrefixList"), "[0].rules[0].selection.tagPrefixList"),
+        (null("tagPatternExcludeList"), "[0].rules[0].selection.tagPatternExcludeList"),
+        (null("storageClass"), "[0].rules[0].selection.storageClass"),
+        (null("countType"), "[0].rules[0].selection.countType"),
+        (null("description"), "[0].rules[0].description"),
+    ]);
+    let (_, accepted) = wrong(&null("targetStorageClass"));
+    assert_eq!(accepted, "nothing with expire");
 }
 
 /// Where the policy of these rules is wrong, and what is accepted there.

@@ -11,8 +11,8 @@ fn explained(place: usize, rules: &Rules, used: &[u8], manifests: &Manifests) ->
         usage.add(Some("mirror.example.com/app"), Some(&digest(*number).to_string()), &holder);
     }
     let usage = usage.of_repository(&"123456789012".parse().unwrap(), &RepositoryName::from_ecr("app"));
-    let (index_pulls, takes, now) = (IndexPulls::OfOthers, rules.takes(), days_ago(0.0));
-    let known = Known { images: &images, manifests, index_pulls, usage: &usage, takes, now };
+    let (takes, now) = (rules.takes(), days_ago(0.0));
+    let known = Known { images: &images, manifests, usage: &usage, replicated: None, takes, now };
     let decisions = decide(&known, &rules.kept());
     explain(&known, &rules.kept(), &decisions, place)
 }

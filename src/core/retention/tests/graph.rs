@@ -3,28 +3,27 @@
 use super::*;
 
 /// A repository, with what its indexes name, and what is used of it.
-struct Case {
-    images: Vec<Image>,
+pub(super) struct Case {
+    pub(super) images: Vec<Image>,
     children: Vec<(ImageDigest, Vec<ImageDigest>)>,
     used: Vec<String>,
-    index_pulls: IndexPulls,
-    rules: Rules,
+    pub(super) rules: Rules,
 }
 
 impl Case {
     /// No image is kept for its age or its tags.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let rules = Rules { keep_pulled_within_days: 30, ..no_rules() };
-        Self { images: Vec::new(), children: Vec::new(), used: Vec::new(), index_pulls: IndexPulls::OfOthers, rules }
+        Self { images: Vec::new(), children: Vec::new(), used: Vec::new(), rules }
     }
 
-    fn image(mut self, number: u8, tags: &[&str], days: f64) -> Self {
+    pub(super) fn image(mut self, number: u8, tags: &[&str], days: f64) -> Self {
         self.images.push(image(number, tags, days));
         self
     }
 
     /// An index that is as old as this, and names these.
-    fn index(mut self, number: u8, tags: &[&str], days: f64, children: &[u8]) -> Self {
+    pub(super) fn index(mut self, number: u8, tags: &[&str], days: f64, children: &[u8]) -> Self {
         self = self.unread_index(number, tags, days);
         self.children.push((digest(number), children.iter().map(|child| digest(*child)).collect()));
         self
@@ -46,13 +45,9 @@ impl Case {
         self
     }
 
-    fn used(mut self, number: u8) -> Self {
+    pub(super) fn used(mut self, number: u8) -> Self {
         self.used.push(format!("123456789012.dkr.ecr.us-west-2.amazonaws.com/app@{}", digest(number)));
         self
-    }
-
-    fn index_pulls(self, index_pulls: IndexPulls) -> Self {
-        Self { index_pulls, ..self }
     }
 
     fn with<T>(&self, ask: impl FnOnce(&Known<'_>) -> T) -> T {
@@ -61,8 +56,8 @@ impl Case {
         self.used.iter().for_each(|used| usage.add(Some(used), None, &holder));
         let usage = usage.of_repository(&"123456789012".parse().unwrap(), &RepositoryName::from_ecr("app"));
         let manifests = Manifests::naming(self.children.clone());
-        let (images, index_pulls, now) = (self.images.as_slice(), self.index_pulls, days_ago(0.0));
-        ask(&Known { images, manifests: &manifests, index_pulls, usage: &usage, takes: self.rules.takes(), now })
+        let (images, now) = (self.images.as_slice(), days_ago(0.0));
+        ask(&Known { images, manifests: &manifests, usage: &usage, replicated: None, takes: self.rules.takes(), now })
     }
 
     fn decided(&self) -> Decisions {
@@ -70,7 +65,7 @@ impl Case {
     }
 
     #[track_caller]
-    fn stale(&self, expected: &[u8]) {
+    pub(super) fn stale(&self, expected: &[u8]) {
         let decisions = self.decided();
         let stale: Vec<u8> = (self.images.iter().zip(decisions.each()))
             .filter(|(_, decision)| matches!(decision, Decision::Delete(_)))
@@ -84,7 +79,7 @@ impl Case {
         self.with(|known| needs_manifests(known, &self.rules.kept()))
     }
 
-    fn reason(&self, number: u8) -> KeepReason {
+    pub(super) fn reason(&self, number: u8) -> KeepReason {
         let place = self.images.iter().position(|image| image.image_digest == digest(number)).unwrap();
         first_reason(&self.decided().each[place])
     }
@@ -180,7 +175,7 @@ fn what_follows_goes_however_young_unless_it_is_held_for_its_own_sake() {
 }
 
 #[test]
-fn a_pull_of_a_child_keeps_its_index_and_a_pull_of_an_index_counts_where_it_is_not_ours() {
+fn a_pull_of_a_child_keeps_its_index_and_so_does_one_of_the_index_itself() {
     let case = |of_index: f64, of_child: f64| {
         Case::new().index(1, &["v1"], 90.0, &[11, 12]).pulled(of_index).image(11, &[], 90.0).pulled(of_child).image(
             12,
@@ -188,19 +183,18 @@ fn a_pull_of_a_child_keeps_its_index_and_a_pull_of_an_index_counts_where_it_is_n
             90.0,
         )
     };
-    for index_pulls in [IndexPulls::OfOthers, IndexPulls::MayBeOwn] {
-        let case = case(40.0, 3.0).index_pulls(index_pulls);
+    for (case, kept_by_own_pulls) in [(case(40.0, 3.0), 0), (case(3.0, 3.0), 0), (case(3.0, 40.0), 1)] {
         case.stale(&[]);
         assert_eq!(case.reason(1), KeepReason::PulledRecently);
         assert_eq!(case.reason(12), KeepReason::ChildOfKept);
+        assert_eq!(case.decided().indexes_kept_by_their_pulls(&case.images), kept_by_own_pulls);
     }
-    case(3.0, 40.0).index_pulls(IndexPulls::OfOthers).stale(&[]);
-    case(3.0, 40.0).index_pulls(IndexPulls::MayBeOwn).stale(&[1, 11, 12]);
+    case(40.0, 40.0).stale(&[1, 11, 12]);
 }
 
 #[test]
 fn a_pull_of_what_may_be_an_index_counts() {
-    let mut case = Case::new().index(1, &["v1"], 90.0, &[]).pulled(3.0).index_pulls(IndexPulls::MayBeOwn);
+    let mut case = Case::new().index(1, &["v1"], 90.0, &[]).pulled(3.0);
     case.images[0].manifest = ManifestKind::Unknown;
     case.stale(&[]);
 }
@@ -267,9 +261,8 @@ fn manifests_are_needed_only_where_something_may_go() {
     assert!(keeping(young.clone()).image(2, &[], 16.0).needs_manifests(), "an old untagged image may be a child");
     assert!(!keeping(young.clone()).image(2, &[], 16.0).used(2).needs_manifests(), "which is used");
     assert!(keeping(Rules { images_to_keep: 1, ..young }).image(2, &["v0"], 99.0).needs_manifests());
-    // An index is pulled by looking at it, unless that is excluded, which is asked only where it matters.
     let pulled = Case::new().index(1, &["v1"], 90.0, &[11]).pulled(1.0);
-    assert!(pulled.needs_manifests());
+    assert!(!pulled.needs_manifests(), "an index that was pulled stays, whoever pulled it");
 }
 
 #[test]
@@ -310,11 +303,8 @@ fn the_pull_of_a_family_is_the_newest_that_counts() {
         .pulled(70.0)
         .image(12, &[], 90.0)
         .pulled(60.0);
-    let pulled_at = |index_pulls| {
-        let case = Case { images: case.images.clone(), children: case.children.clone(), ..Case::new() };
-        let case = case.index_pulls(index_pulls);
-        case.decided().pulled_at(0, &case.images[0])
-    };
-    assert_eq!(pulled_at(IndexPulls::OfOthers), Some(days_ago(50.0)));
-    assert_eq!(pulled_at(IndexPulls::MayBeOwn), Some(days_ago(60.0)));
+    assert_eq!(case.decided().pulled_at(0, &case.images[0]), Some(days_ago(50.0)));
+    let mut case = case;
+    case.images[2].last_recorded_pull_time = Some(days_ago(45.0));
+    assert_eq!(case.decided().pulled_at(0, &case.images[0]), Some(days_ago(45.0)));
 }

@@ -19,7 +19,6 @@ struct World {
     unread: BTreeSet<u8>,
     used_digests: BTreeSet<u8>,
     used_tags: BTreeSet<u8>,
-    index_pulls: IndexPulls,
     rules: Rules,
     /// What takes images instead of their number and age.
     policy: Option<Policy>,
@@ -63,7 +62,6 @@ prop_compose! {
         are_unread in prop::bool::weighted(0.3),
         used_digests in prop::collection::btree_set(1..14_u8, 0..3),
         used_tags in prop::collection::btree_set(0..56_u8, 0..2),
-        own_pulls in any::<bool>(),
         images_to_keep in 0..3_u32,
         days in (0..40_u32, 0..40_u32, 0..20_u32),
         keep_latest in any::<bool>(),
@@ -118,9 +116,9 @@ prop_compose! {
             unread: if are_unread { unread } else { BTreeSet::new() },
             used_digests,
             used_tags,
-            index_pulls: if own_pulls { IndexPulls::MayBeOwn } else { IndexPulls::OfOthers },
             rules: Rules {
                 images_to_keep,
+                keep_before_in_use: pushed % 3,
                 ignore_tags_regex: None,
                 keep_tags: if keep_latest { vec![Pattern::for_tags("latest").unwrap()] } else { Vec::new() },
                 untagged_older_than_days: (untagged < 35).then_some(untagged),
@@ -148,10 +146,10 @@ impl World {
         let manifests = Manifests::naming(
             read.map(|(index, children)| (digest(*index), children.iter().map(|child| digest(*child)).collect())),
         );
-        let (images, index_pulls) = (self.images.as_slice(), self.index_pulls);
+        let images = self.images.as_slice();
         let takes = self.policy.as_ref().map_or(self.rules.takes(), Takes::Policy);
         let now = days_ago(0.0);
-        ask(&Known { images, manifests: &manifests, index_pulls, usage: &usage, takes, now })
+        ask(&Known { images, manifests: &manifests, usage: &usage, replicated: None, takes, now })
     }
 
     /// Those that go, and those that go to archive storage.
@@ -241,8 +239,8 @@ proptest! {
         for (index, child) in world.named() {
             let child = &world.images[usize::from(child) - 1];
             let is_young = |pulled_at| days > 0 && pulled_at >= days_ago(f64::from(days));
-            let counts = child.manifest == ManifestKind::Manifest && !world.unread.contains(&index);
-            let is_pulled = counts && child.last_recorded_pull_time.is_some_and(is_young);
+            let is_read = !world.unread.contains(&index);
+            let is_pulled = is_read && child.last_recorded_pull_time.is_some_and(is_young);
             prop_assert!(!is_pulled || !stale.contains(&index), "{}", index);
         }
     }

@@ -1,0 +1,102 @@
+//! Which tagged images stay for their rank by push time: the newest, and those that came before what is in use.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+
+use super::graph::{Graph, Relation};
+use super::{KeepReason, KeepReasons};
+use crate::image::{Image, ImageDigest, ImageStatus};
+
+type Newness = (Option<DateTime<Utc>>, ImageDigest);
+
+fn newness(image: &Image) -> Newness {
+    (image.image_pushed_at, image.image_digest)
+}
+
+/// Marks the newest tagged images. Those that no rule may judge take no place, so that they displace none, nor do those
+/// that stay for their tags, which are often releases among builds. One that is about another by some of its tags takes
+/// none either, but it stays where it is as new as those that do.
+pub(super) fn newest_tagged(
+    images: &[Image],
+    graph: &Graph,
+    reasons: &[KeepReasons],
+    images_to_keep: u32,
+    now: DateTime<Utc>,
+) -> Vec<bool> {
+    let rank = |place: &usize| newness(&images[*place]);
+    let (mut ranked, others): (Vec<usize>, Vec<usize>) = (0..images.len())
+        .filter(|place| may_be_newest(&images[*place], now) && !stays_for_its_tags(reasons[*place]))
+        .filter(|place| matches!(graph.relation(*place), Relation::Image | Relation::ImageAbout(_)))
+        .partition(|place| *graph.relation(*place) == Relation::Image);
+    let kept = usize::try_from(images_to_keep).unwrap_or(usize::MAX).min(ranked.len());
+    if 0 < kept && kept < ranked.len() {
+        ranked.select_nth_unstable_by_key(kept - 1, |place| Reverse(rank(place)));
+    }
+    let oldest_kept = ranked[..kept].iter().map(rank).min();
+    let all_are_kept = images_to_keep > 0 && kept == ranked.len();
+    let mut newest = vec![false; images.len()];
+    for place in &ranked[..kept] {
+        newest[*place] = true;
+    }
+    for place in others {
+        newest[place] = all_are_kept || oldest_kept.is_some_and(|oldest| rank(&place) >= oldest);
+    }
+    newest
+}
+
+/// Holds, of the tagged images pushed before each one in use, so many of the newest: what one rolls back to. The platforms
+/// of what is in use are part of it, and not what came before.
+pub(super) fn hold_what_came_before(
+    reasons: &mut [KeepReasons],
+    images: &[Image],
+    graph: &Graph,
+    keep_before_in_use: u32,
+    now: DateTime<Utc>,
+) {
+    let is_used = |place: &usize| {
+        reasons[*place].contains(KeepReason::InUse) || reasons[*place].contains(KeepReason::ParentOfInUse)
+    };
+    let used: Vec<usize> = (0..images.len()).filter(is_used).collect();
+    if used.is_empty() || keep_before_in_use == 0 {
+        return;
+    }
+    let mut part_of_used = HashSet::new();
+    let mut left = used.clone();
+    while let Some(place) = left.pop() {
+        left.extend(graph.children(place).iter().copied().filter(|child| part_of_used.insert(*child)));
+    }
+    let mut ranked: Vec<usize> = (0..images.len())
+        .filter(|place| may_be_newest(&images[*place], now) && !part_of_used.contains(place))
+        .filter(|place| *graph.relation(*place) == Relation::Image)
+        .collect();
+    ranked.sort_unstable_by_key(|place| newness(&images[*place]));
+    let keep = usize::try_from(keep_before_in_use).unwrap_or(usize::MAX);
+    // How many more images in use begin and cease to hold at each place, so that many of them cost no more than one.
+    let (mut begin, mut cease) = (vec![0_usize; ranked.len() + 1], vec![0_usize; ranked.len() + 1]);
+    for used in used.into_iter().filter(|place| images[*place].image_pushed_at.is_some()) {
+        let before = ranked.partition_point(|place| newness(&images[*place]) < newness(&images[used]));
+        begin[before.saturating_sub(keep)] += 1;
+        cease[before] += 1;
+    }
+    let mut holding = 0;
+    for (at, place) in ranked.into_iter().enumerate() {
+        holding = holding + begin[at] - cease[at];
+        if holding > 0 {
+            reasons[place].add(KeepReason::BeforeInUse);
+        }
+    }
+}
+
+/// Whether an image may be among the newest tagged ones.
+pub(super) fn may_be_newest(image: &Image, now: DateTime<Utc>) -> bool {
+    !image.is_untagged()
+        && image.image_status == ImageStatus::Active
+        && image.image_pushed_at.is_some_and(|pushed_at| pushed_at <= now)
+}
+
+/// Whether an image stays whatever its rank, because somebody named its tags.
+pub(super) fn stays_for_its_tags(reasons: KeepReasons) -> bool {
+    reasons.contains(KeepReason::KeepTags) || reasons.contains(KeepReason::IgnoreTagsRegex)
+}

@@ -1,0 +1,255 @@
+//! Cases from the field: what a registry holds, and what is decided on it.
+
+use ecr_cleanup_core::report::{Outcome, Report};
+use serde_json::{Value, json};
+use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
+
+use crate::support::{json_of, merciless, run_on, set, with};
+
+const ELSEWHERE: &str = "eu-west-1";
+const OTHER: &str = "999999999999";
+
+/// A rule that carries deletes on to this registry.
+fn deleting_in(account: &str, region: &str) -> Value {
+    json!({ "destinations": [{ "region": region, "registryId": account }], "deleteReplication": { "enabled": true } })
+}
+
+/// An account whose `app` is replicated to another region with its deletes: two old images, and their copies.
+async fn replicated(rule: &Value) -> (SimulatedAws, Repository, Repository) {
+    let aws = SimulatedAws::in_memory();
+    let (app, copy) = (aws.repository("app"), aws.region(ELSEWHERE).repository("app"));
+    aws.place(ACCOUNT, REGION).add_replication_rule(rule);
+    for tag in ["v1", "v2"] {
+        let image = Image::tagged(tag).days_old(90.0);
+        app.push(image.clone());
+        copy.push(image);
+    }
+    aws.cluster("prod").runs("nginx");
+    (aws, app, copy)
+}
+
+/// Only the source's region is cleaned, mercilessly but for recorded pulls.
+fn here(more: &Value) -> Value {
+    with(with(merciless(false), &json!({ "region": REGION, "keepPulledWithinDays": 30 })), more)
+}
+
+fn kept_because(report: &Report, reason: &str) -> u64 {
+    let report = json_of(report);
+    report["regions"][0]["repositories"][0]["keptBecause"][reason].as_u64().unwrap_or(0)
+}
+
+fn warning_with(report: &Report, text: &str) -> Option<String> {
+    report.warnings.iter().map(ToString::to_string).find(|warning| warning.contains(text))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_is_pulled_keeps_the_source_that_it_goes_with() {
+    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+    copy.pull(&copy.digest_of("v1"));
+    let report = run_on(&aws, here(&json!({}))).await;
+    assert_eq!((&report.outcome, report.totals.images_deleted), (&Outcome::Completed, 1));
+    assert_eq!((app.tags(), copy.tags()), (set(["v1"]), set(["v1"])), "v2 went everywhere");
+    assert_eq!(kept_because(&report, "replicated"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_keeps_a_copy_keeps_its_source() {
+    type Keep = fn(&SimulatedAws, &Repository);
+    let cases: [(&str, Value, Keep); 6] = [
+        ("a use of a tag that only the copy has", json!({}), |aws, copy| {
+            copy.retag("v1", "prod");
+            aws.region(ELSEWHERE).cluster("prod").runs(&copy.uri("prod"));
+        }),
+        ("keepTags", json!({ "keepTags": ["prod"] }), |_, copy| copy.retag("v1", "prod")),
+        ("ignoreTagsRegex", json!({ "ignoreTagsRegex": "^prod" }), |_, copy| copy.retag("v1", "prod")),
+        ("a push there", json!({ "keepPushedWithinDays": 3 }), |_, copy| copy.push_again("v1")),
+        ("its place among the newest there", json!({ "imagesToKeep": 1 }), |_, copy| copy.push_again("v1")),
+        ("the archive there", json!({}), |_, copy| copy.archive(&copy.digest_of("v1"))),
+    ];
+    for (behaviour, settings, keep) in cases {
+        let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+        app.push_again("v2");
+        keep(&aws, &copy);
+        let report = run_on(&aws, here(&settings)).await;
+        assert_eq!(report.outcome, Outcome::Completed, "{behaviour}");
+        assert!(app.tags().contains("v1"), "{behaviour}");
+        assert!(copy.tags().contains("v1"), "{behaviour}");
+        assert_eq!(kept_because(&report, "replicated"), 1, "{behaviour}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_whose_copies_nothing_keeps_goes_with_them() {
+    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+    copy.push(Image::tagged("of-its-own").days_old(1.0));
+    let report = run_on(&aws, here(&json!({}))).await;
+    assert_eq!((&report.outcome, report.totals.images_deleted), (&Outcome::Completed, 2));
+    assert_eq!((app.tags(), copy.tags()), (set([]), set(["of-its-own"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_count_only_where_deletes_are_carried_on_to_them() {
+    let to = |region: &str| json!([{ "region": region, "registryId": ACCOUNT }]);
+    let delete = json!({ "enabled": true });
+    let filter = |prefix: &str| json!([{ "filter": prefix, "filterType": "PREFIX_MATCH" }]);
+    for (rule, expected) in [
+        (json!({ "destinations": to(ELSEWHERE) }), set([])),
+        (json!({ "destinations": to(ELSEWHERE), "deleteReplication": { "enabled": false } }), set([])),
+        (
+            json!({ "destinations": to(ELSEWHERE), "deleteReplication": delete, "repositoryFilters": filter("web") }),
+            set([]),
+        ),
+        (
+            json!({ "destinations": to(ELSEWHERE), "deleteReplication": delete, "repositoryFilters": filter("ap") }),
+            set(["v1"]),
+        ),
+        (json!({ "destinations": to("us-east-1"), "deleteReplication": delete }), set([])),
+    ] {
+        let (aws, app, copy) = replicated(&rule).await;
+        _ = aws.region("us-east-1");
+        // Replication is not transitive: what is carried on to us-east-1 ends there.
+        aws.place(ACCOUNT, "us-east-1").add_replication_rule(&deleting_in(ACCOUNT, ELSEWHERE));
+        copy.pull(&copy.digest_of("v1"));
+        run_on(&aws, here(&json!({}))).await;
+        assert_eq!(app.tags(), expected, "{rule}");
+        assert!(copy.tags().contains("v1"), "{rule}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pulled_copy_of_a_platform_keeps_the_index_and_the_other_platform() {
+    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+    let platforms = [Image::untagged().days_old(90.0), Image::untagged().days_old(90.0)];
+    let index = Image::index_of(&platforms).and_tag("multi").days_old(90.0);
+    for place in [&app, &copy] {
+        place.push_all(platforms.iter().chain([&index]).cloned());
+    }
+    copy.pull(platforms[0].digest());
+    run_on(&aws, here(&json!({}))).await;
+    assert_eq!((app.tags(), app.digests().len()), (set(["multi"]), 3));
+    assert_eq!((copy.tags(), copy.digests().len()), (set(["multi"]), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_index_names_that_only_the_other_registry_has_stays() {
+    for is_readable in [true, false] {
+        let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+        let platform = Image::tagged("platform").days_old(90.0);
+        app.push(platform.clone());
+        copy.push(platform.clone());
+        copy.push(Image::index_of([&platform]).and_tag("only-there").days_old(89.0));
+        if !is_readable {
+            aws.inject(Fault::denied("ecr:BatchGetImage").in_region(ELSEWHERE));
+        }
+        let report = run_on(&aws, here(&json!({}))).await;
+        assert!(copy.digests().contains(platform.digest()), "readable: {is_readable}");
+        let expected = if is_readable { set(["platform"]) } else { set(["platform", "v1", "v2"]) };
+        assert_eq!(app.tags(), expected, "readable: {is_readable}");
+        assert_eq!(warning_with(&report, "grant ecr:BatchGetImage").is_some(), !is_readable);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_can_not_be_read_keeps_the_repositories_that_delete_there() {
+    let (aws, app, _) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+    aws.inject(Fault::denied("ecr:DescribeImages").in_region(ELSEWHERE));
+    for anyone in [json!([]), json!(["*"]), json!([OTHER])] {
+        let report = run_on(&aws, here(&json!({ "acceptUnseenAccounts": anyone }))).await;
+        assert_eq!((&report.outcome, report.totals.images_stale), (&Outcome::Completed, 0), "{anyone}");
+        assert_eq!((app.tags(), kept_because(&report, "replicated")), (set(["v1", "v2"]), 2));
+        let warning = warning_with(&report, "repository app in us-west-2 is kept whole").unwrap();
+        assert!(warning.contains("grant ecr:DescribeImages") && warning.contains(ELSEWHERE), "{warning}");
+    }
+    let report = run_on(&aws, here(&json!({ "acceptUnseenAccounts": [ACCOUNT] }))).await;
+    assert_eq!((report.totals.images_deleted, app.tags()), (2, set([])), "the account was named");
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_in_another_account_keep_the_repository_unless_that_is_accepted() {
+    for (accepted, expected) in [
+        (json!([]), set(["v1", "v2"])),
+        (json!([OTHER]), set([])),
+        (json!(["*"]), set([])),
+        (json!([ACCOUNT]), set(["v1", "v2"])),
+    ] {
+        let (aws, app, _) = replicated(&deleting_in(OTHER, REGION)).await;
+        let report = run_on(&aws, here(&json!({ "acceptUnseenAccounts": accepted }))).await;
+        assert_eq!(report.outcome, Outcome::Completed, "{accepted}");
+        assert_eq!(app.tags(), expected, "{accepted}");
+        let warning = warning_with(&report, "add 999999999999 to acceptUnseenAccounts");
+        assert_eq!(warning.is_some(), !expected.is_empty(), "{accepted}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_rules_can_not_be_read_nothing_goes() {
+    for fault in [Fault::denied("ecr:DescribeRegistry"), Fault::blank("ecr:DescribeRegistry")] {
+        let (aws, app, _) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+        aws.inject(fault);
+        let report = run_on(&aws, here(&json!({}))).await;
+        assert_eq!((&report.outcome, app.tags()), (&Outcome::Partial, set(["v1", "v2"])));
+        let report = json_of(&report);
+        let error = &report["regions"][0]["repositories"][0]["error"];
+        assert!(error.to_string().contains("ecr:DescribeRegistry"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rules_are_asked_for_once_and_only_where_something_goes() {
+    let (aws, app, _) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+    for name in ["web", "worker"] {
+        aws.repository(name).push(Image::tagged("v1").days_old(90.0));
+    }
+    run_on(&aws, here(&json!({ "imagesToKeep": 5 }))).await;
+    assert_eq!(aws.calls_of("ecr:DescribeRegistry").len(), 0, "nothing goes");
+    run_on(&aws, here(&json!({ "dryRun": true }))).await;
+    assert_eq!(aws.calls_of("ecr:DescribeRegistry").len(), 1);
+    assert_eq!(app.tags(), set(["v1", "v2"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_rolls_back_to_stays_and_releases_displace_no_builds() {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app").daily_builds(20);
+    let web = aws.repository("web").daily_builds(10);
+    web.push_all((1..=10).map(|release| Image::tagged(&format!("release-{release}")).days_old(0.5)));
+    aws.cluster("prod").runs(&app.uri("v7"));
+    let event = json!({ "dryRun": false, "imagesToKeep": 5, "ignoreTagsRegex": "^release-" });
+    let report = run_on(&aws, event).await;
+    assert_eq!(app.tags(), set(["v6", "v7", "v16", "v17", "v18", "v19", "v20"]));
+    let builds: Vec<String> = web.tags().into_iter().filter(|tag| tag.starts_with('v')).collect();
+    assert_eq!(builds, ["v10", "v6", "v7", "v8", "v9"]);
+    assert_eq!((web.tags().len(), kept_because(&report, "beforeInUse")), (15, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_repository_policy_that_aws_writes_for_lambda_shares_with_no_one() {
+    let statement = |principal: Value| json!({ "Statement": [{ "Effect": "Allow", "Principal": principal, "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"] }] });
+    let lambda = json!({ "Service": "lambda.amazonaws.com" });
+    let both = json!({ "Service": "lambda.amazonaws.com", "AWS": format!("arn:aws:iam::{OTHER}:root") });
+    for (principal, stays) in [(lambda, 0), (both, 1), (json!({ "Service": "codebuild.amazonaws.com" }), 1)] {
+        let aws = SimulatedAws::in_memory();
+        let app = aws.repository("app");
+        app.push(Image::tagged("v1").days_old(90.0));
+        app.set_policy(&statement(principal.clone()));
+        aws.cluster("prod").runs("nginx");
+        let report = run_on(&aws, here(&json!({}))).await;
+        assert_eq!((app.tags().len() as u64, kept_because(&report, "sharedElsewhere")), (stays, stays), "{principal}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_whose_entries_lack_what_nobody_needs_freezes_nothing() {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    let platform = Image::untagged().days_old(90.0);
+    let manifest = json!({
+        "schemaVersion": 2,
+        "manifests": [{ "digest": platform.digest(), "platform": { "architecture": "amd64" } }],
+    });
+    let index = Image::of_manifest("application/vnd.oci.image.index.v1+json", &manifest.to_string());
+    app.push_all([platform, index.and_tag("odd").days_old(90.0), Image::tagged("junk").days_old(95.0)]);
+    aws.cluster("prod").runs("nginx");
+    let report = run_on(&aws, here(&json!({}))).await;
+    assert_eq!((&report.outcome, app.digests().len()), (&Outcome::Completed, 0), "{:?}", report.warnings);
+}
