@@ -27,7 +27,7 @@ enum Raw<'a> {
     /// In the event, under this spelling.
     Event(&'a str, &'a Value),
     /// In this environment variable.
-    Environment(&'static str, &'a str),
+    Environment(&'a str, &'a str),
 }
 
 impl Raw<'_> {
@@ -50,6 +50,13 @@ impl<'a> Given<'a> {
         }
         let given = Self { event, environment };
         for key in KEYS {
+            let mut variables = key.all_in_environment(environment);
+            if let (Some((first, text)), Some((second, other))) = (variables.next(), variables.next())
+                && text != other
+            {
+                let accepted = format!("what {first} is, or nothing: both name one setting");
+                return Err(InvalidSettings::without_value(second, "given beside another", &accepted));
+            }
             let mut spellings = event.iter().filter(|(name, _)| key.is_spelled(name));
             if let (Some((first, _)), Some((second, value))) = (spellings.next(), spellings.next()) {
                 let accepted = format!("one spelling of the setting, and `{first}` is given too");
