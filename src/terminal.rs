@@ -15,6 +15,7 @@ mod progress;
 mod session;
 mod trouble;
 mod usage;
+mod variables;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -88,6 +89,9 @@ pub async fn run(arguments: impl Iterator<Item = OsString>, environment: &Enviro
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     _ = tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().with_env_filter(filter).try_init();
+    for variable in variables::unknown(environment) {
+        tell(&format!("warning: {variable} is the variable of no setting; --help has those that count"));
+    }
     let done = match matches.subcommand() {
         Some(("plan", matches)) => Box::pin(plan(matches, environment)).await,
         Some(("delete", matches)) => Box::pin(delete::delete(matches, environment)).await,

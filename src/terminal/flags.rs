@@ -12,7 +12,7 @@ pub(super) fn all() -> impl Iterator<Item = Arg> {
     KEYS.iter().map(|key| {
         let default = key.default.map_or_else(String::new, |default| format!(" [default: {default}]"));
         // A command stands for this variable.
-        let variable = key.environment.filter(|variable| Some(*variable) != keys::DRY_RUN.environment);
+        let variable = key.prefixed().filter(|_| key.name != keys::DRY_RUN.name);
         let environment = variable.map_or_else(String::new, |variable| format!(" [env: {variable}]"));
         let flag = Arg::new(key.name)
             .long(key.flag())
@@ -113,7 +113,7 @@ mod tests {
             assert!(help.contains(&format!("--{}", key.flag())), "{}", key.name);
             assert!(help.contains(key.help) && !key.help.is_empty(), "{}", key.name);
             // The command itself says what the variable would.
-            let variable = key.environment.filter(|variable| Some(*variable) != keys::DRY_RUN.environment);
+            let variable = key.prefixed().filter(|_| key.name != keys::DRY_RUN.name);
             assert!(variable.is_none_or(|variable| help.contains(&format!("[env: {variable}]"))), "{}", key.name);
         }
         let flags: Vec<Arg> = all().collect();

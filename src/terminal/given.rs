@@ -9,7 +9,7 @@ use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, Nu
 use ecr_cleanup_core::settings::{Environment, InvalidSettings, KEYS, Key, Mode, Settings};
 use serde_json::{Map, Value, json};
 
-use super::{WrongUsage, flags};
+use super::{WrongUsage, flags, variables};
 use crate::event::Event;
 
 /// What may stand beside a plan that was reviewed: it can only make less of it, or is needed to read usage at all.
@@ -36,8 +36,8 @@ impl Given {
         let mut event = file.map_or_else(|| Ok(Map::new()), |file| settings_of(file))?;
         event.retain(|name, _| !flags.keys().any(|flag| Key::named(flag).is_some_and(|key| key.is_spelled(name))));
         event.extend(flags.clone());
-        let mut environment = environment.clone();
-        environment.remove(DRY_RUN.environment.unwrap_or_default());
+        variables::refuse_to_contradict(environment, &event, mode)?;
+        let mut environment = variables::that_count(environment);
         if let Some(pattern) = matches.get_one::<String>("tags") {
             take_tags(&mut event, pattern)?;
         }
@@ -69,6 +69,8 @@ impl Given {
                 "--{flag} can't be given beside a plan: {file} has the settings that it was made by (to change them, make a new plan)"
             )));
         }
+        variables::refuse_to_contradict(environment, &flags, Mode::Live)?;
+        let environment = &variables::that_count(environment);
         // Of several limits the lowest holds, wherever it is given; what is no number is refused below.
         if let (Some(Value::Number(given)), Some(Value::Number(planned))) =
             (flags.get(MAX_DELETIONS.name), settings.get(MAX_DELETIONS.name))
@@ -86,7 +88,10 @@ impl Given {
             asked.push(&MAX_DELETIONS);
         }
         let asked = asked.into_iter().filter_map(|key| key.in_environment(environment));
-        let mut more = references(flags::in_environment(&IN_USE_IMAGES, environment)?, "IN_USE_IMAGES")?;
+        let mut more = references(
+            flags::in_environment(&IN_USE_IMAGES, environment)?,
+            &IN_USE_IMAGES.prefixed().unwrap_or_default(),
+        )?;
         let environment = asked.map(|(variable, text)| (variable.to_owned(), text.to_owned())).collect();
         more.extend(references(of_flag, "--in-use-images")?);
         more.extend(images_in_use(matches)?);
@@ -166,7 +171,7 @@ impl Origin<'_> {
                 error.key = format!("--{}{rest}", key.flag());
                 WrongUsage(error.to_string())
             }
-            (None, Some(file)) if !KEYS.iter().any(|key| key.environment == Some(name)) => {
+            (None, Some(file)) if !KEYS.iter().any(|key| key.prefixed().as_deref() == Some(name)) => {
                 WrongUsage(format!("{file}: {error}"))
             }
             (None, _) => WrongUsage(error.to_string()),
@@ -210,9 +215,9 @@ fn take_policies(event: &mut Map<String, Value>, environment: &mut Environment) 
         return Ok(None);
     }
     let Some((variable, file)) = POLICIES.in_environment(environment) else { return Ok(None) };
-    let told = format!("{variable} {file}");
+    let (variable, told) = (variable.to_owned(), format!("{variable} {file}"));
     event.extend(flags::in_environment(&POLICIES, environment)?.map(|policies| (POLICIES.name.to_owned(), policies)));
-    environment.remove(variable);
+    environment.remove(&variable);
     Ok(Some(told))
 }
 

@@ -8,6 +8,8 @@ mod audit;
 mod binary;
 mod deadline;
 mod exact_sizes;
+#[cfg(feature = "cli")]
+mod field_input;
 mod fuzzing;
 mod graph;
 mod main_job;

@@ -26,7 +26,7 @@ async fn flags_win_over_the_file_and_the_file_over_the_environment() {
         (&[], "5", 5),
     ] {
         let mut command = command(&aws, &[&["plan", "--quiet", "--format", "json"], arguments].concat());
-        command.env("IMAGES_TO_KEEP", variable);
+        command.env("ECR_CLEANUP_IMAGES_TO_KEEP", variable);
         let report = finish(command).await.json();
         assert_eq!(report["totals"]["imagesStale"], stale, "{arguments:?}");
         assert_eq!(report["warnings"], json!([]), "when an event was sent does not matter here");
@@ -44,7 +44,7 @@ async fn lists_come_by_comma_or_by_flag() {
 }
 
 #[tokio::test]
-async fn what_contradicts_the_command_is_wrong_usage_and_the_variable_is_ignored() {
+async fn what_contradicts_the_command_is_wrong_usage() {
     let aws = world().await;
     let (live, dry) = (file("contradicting-live.json"), file("contradicting-dry.json"));
     std::fs::write(&live, json!({ "dry-run": "false" }).to_string()).unwrap();
@@ -151,10 +151,14 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
     std::fs::write(&nothing, json!({ "policies": null }).to_string()).unwrap();
     std::fs::write(&wrong, json!([{ "repositories": ["*"], "rules": "ecs" }]).to_string()).unwrap();
     for (variable, text, told) in [
-        ("IMAGES_TO_KEEP", "ten", "`IMAGES_TO_KEEP` can't be"),
-        ("POLICIES_FILE", "does-not-exist.json", "POLICIES_FILE: does-not-exist.json: No such file"),
-        ("POLICIES_FILE", &nothing, "policies-null.json holds null"),
-        ("POLICIES_FILE", &wrong, "policies-wrong.json: `policies[0].rules` can't be \"ecs\""),
+        ("ECR_CLEANUP_IMAGES_TO_KEEP", "ten", "`ECR_CLEANUP_IMAGES_TO_KEEP` can't be"),
+        (
+            "ECR_CLEANUP_POLICIES_FILE",
+            "does-not-exist.json",
+            "ECR_CLEANUP_POLICIES_FILE: does-not-exist.json: No such file",
+        ),
+        ("ECR_CLEANUP_POLICIES_FILE", &nothing, "policies-null.json holds null"),
+        ("ECR_CLEANUP_POLICIES_FILE", &wrong, "policies-wrong.json: `policies[0].rules` can't be \"ecs\""),
     ] {
         let mut command = command(&aws, &["plan"]);
         command.env(variable, text);

@@ -192,7 +192,9 @@ fn every_key_is_read_from_the_environment_as_text() {
 
 #[test]
 fn two_variables_of_one_setting_may_not_contradict_each_other() {
-    for (plain, prefixed, expected) in [("5", "5", Some("5")), ("5", "", Some("5")), ("", "6", Some("6")), ("5", "6", None)] {
+    for (plain, prefixed, expected) in
+        [("5", "5", Some("5")), ("5", "", Some("5")), ("", "6", Some("6")), ("5", "6", None)]
+    {
         let variables = [("IMAGES_TO_KEEP", plain), ("ECR_CLEANUP_IMAGES_TO_KEEP", prefixed)];
         match (resolve(&json!({}), &variables), expected) {
             (Ok(settings), Some(expected)) => assert_eq!(shown(&settings, "imagesToKeep"), expected),

@@ -1,0 +1,59 @@
+//! What people give, as it comes from the field: contradictions, left-over variables, empty flags and lists that failed.
+
+use simulated_aws::SimulatedAws;
+
+use crate::terminal::{Ran, command, ecr_cleanup, finish};
+
+/// Ten daily builds of which a task runs the newest.
+async fn world() -> SimulatedAws {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("web/app").daily_builds(10);
+    aws.cluster("prod").runs(&app.uri("v10"));
+    aws
+}
+
+async fn with_variables(aws: &SimulatedAws, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+    let mut command = command(aws, arguments);
+    command.envs(variables.iter().copied());
+    finish(command).await
+}
+
+#[tokio::test]
+async fn in_a_terminal_only_variables_of_our_own_count() {
+    let aws = world().await;
+    let left_over = [("IMAGES_TO_KEEP", "5"), ("REGION", "mars"), ("KEEP_TAGS", "a b"), ("POLICIES_FILE", "none.json")];
+    let ran = with_variables(&aws, &["delete", "--yes", "--quiet"], &left_over).await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "what a shell has for something else is not looked at");
+    assert_eq!(aws.repository("web/app").tags().len(), 10);
+    let arguments = ["delete", "--yes", "--quiet"];
+    let misspelled = with_variables(&aws, &arguments, &[("ECR_CLEANUP_IMAGE_TO_KEEP", "5")]).await;
+    assert!(
+        misspelled.stderr.contains("ECR_CLEANUP_IMAGE_TO_KEEP is the variable of no setting"),
+        "{}",
+        misspelled.stderr
+    );
+    let ran = with_variables(&aws, &arguments, &[("ECR_CLEANUP_IMAGES_TO_KEEP", "5")]).await;
+    assert_eq!((ran.code, aws.repository("web/app").tags().len()), (0, 5), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn delete_is_not_for_a_shell_that_says_dry_run() {
+    let aws = world().await;
+    let plan = crate::terminal::file("dry-run-variable.json");
+    assert_eq!(ecr_cleanup(&aws, &["plan", "--images-to-keep", "1", "--quiet", "--out", &plan]).await.code, 0);
+    aws.forget_calls();
+    for (variable, text) in
+        [("DRYRUN", "true"), ("ECR_CLEANUP_DRYRUN", "True"), ("DRYRUN", "1"), ("ECR_CLEANUP_DRYRUN", ",false,")]
+    {
+        for arguments in [&["delete", "--yes", "--images-to-keep", "1"][..], &["delete", &plan]] {
+            let ran = with_variables(&aws, arguments, &[(variable, text)]).await;
+            assert_eq!(ran.code, 2, "{variable}={text}: {}", ran.stderr);
+            assert!(ran.stderr.contains(&format!("{variable} is {text:?} in the environment")), "{}", ran.stderr);
+        }
+        let ran = with_variables(&aws, &["plan", "--quiet"], &[(variable, text)]).await;
+        assert_eq!(ran.code, 0, "a plan is what it asks for: {}", ran.stderr);
+    }
+    assert!(aws.calls_of("ecr:BatchDeleteImage").is_empty());
+    let ran = with_variables(&aws, &["delete", &plan, "--quiet"], &[("DRYRUN", "false")]).await;
+    assert_eq!((ran.code, aws.repository("web/app").tags().len()), (0, 1), "{}", ran.stderr);
+}
