@@ -10,7 +10,7 @@
 //! - what is decided: [`retention`] an image, [`repository`] a repository, [`plan`] all, [`review`] what a person agreed to, [`saved_plan`] how that is
 //!   written down;
 //! - what is told: [`warning`], [`report`];
-//! - what is asked: [`settings`].
+//! - what is asked: [`settings`], read by [`strict_json`].
 
 pub mod account;
 pub mod call_error;
@@ -29,6 +29,7 @@ pub mod saved_plan;
 pub mod settings;
 pub mod sharing;
 pub mod sizes;
+pub mod strict_json;
 pub mod usage;
 pub mod wanted;
 pub mod warning;

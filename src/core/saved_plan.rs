@@ -36,6 +36,7 @@ use crate::image::RepositoryName;
 use crate::plan::{Plan, RegistryPlan, RepositoryPlan, StaleImage};
 use crate::policy::Action;
 use crate::review::{ReviewedImage, ReviewedImages, ReviewedPlan};
+use crate::strict_json::{self, NotRead};
 
 /// The version of the schema that this program writes, and the only one that it takes.
 pub const SCHEMA_VERSION: u64 = 1;
@@ -151,8 +152,10 @@ impl SavedPlan {
     /// With what to do, when it is none, or one of a version that this program does not know.
     pub fn parse(text: &str) -> Result<Self, String> {
         const REMEDY: &str = "make it anew with `ecr-cleanup plan --out`";
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| format!("this is not JSON: {error}; {REMEDY}"))?;
+        let value = strict_json::read(text).map_err(|error| match error {
+            NotRead::NotJson(error) => format!("this is not JSON: {error}; {REMEDY}"),
+            NotRead::Twice(key) => format!("this plan contradicts itself: `{key}` stands twice in it; {REMEDY}"),
+        })?;
         match value.get("schemaVersion").and_then(Value::as_u64) {
             Some(SCHEMA_VERSION) => {}
             Some(other) => {

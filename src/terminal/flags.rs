@@ -3,6 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches};
 use ecr_cleanup_core::settings::keys::{self, Form};
 use ecr_cleanup_core::settings::{Environment, KEYS, Key};
+use ecr_cleanup_core::strict_json::{self, NotRead};
 use serde_json::{Map, Value};
 
 use super::WrongUsage;
@@ -98,7 +99,10 @@ fn value_of(key: &Key, texts: &[&str]) -> Result<Value, WrongUsage> {
 /// Reads a JSON file.
 pub(super) fn read_json(file: &str) -> Result<Value, WrongUsage> {
     let text = std::fs::read_to_string(file).map_err(|error| WrongUsage(format!("{file}: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| WrongUsage(format!("{file} is not JSON: {error}")))
+    strict_json::read(&text).map_err(|error| match error {
+        NotRead::NotJson(error) => WrongUsage(format!("{file} is not JSON: {error}")),
+        NotRead::Twice(_) => WrongUsage(format!("{file}: {error}: which of them is meant?")),
+    })
 }
 
 #[cfg(test)]

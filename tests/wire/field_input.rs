@@ -1,8 +1,8 @@
 //! What people give, as it comes from the field: contradictions, left-over variables, empty flags and lists that failed.
 
-use simulated_aws::SimulatedAws;
+use simulated_aws::{Function, SimulatedAws};
 
-use crate::terminal::{Ran, command, ecr_cleanup, finish};
+use crate::terminal::{Ran, command, ecr_cleanup, file, finish};
 
 /// Ten daily builds of which a task runs the newest.
 async fn world() -> SimulatedAws {
@@ -39,7 +39,7 @@ async fn in_a_terminal_only_variables_of_our_own_count() {
 #[tokio::test]
 async fn delete_is_not_for_a_shell_that_says_dry_run() {
     let aws = world().await;
-    let plan = crate::terminal::file("dry-run-variable.json");
+    let plan = file("dry-run-variable.json");
     assert_eq!(ecr_cleanup(&aws, &["plan", "--images-to-keep", "1", "--quiet", "--out", &plan]).await.code, 0);
     aws.forget_calls();
     for (variable, text) in
@@ -56,4 +56,52 @@ async fn delete_is_not_for_a_shell_that_says_dry_run() {
     assert!(aws.calls_of("ecr:BatchDeleteImage").is_empty());
     let ran = with_variables(&aws, &["delete", &plan, "--quiet"], &[("DRYRUN", "false")]).await;
     assert_eq!((ran.code, aws.repository("web/app").tags().len()), (0, 1), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn what_stands_twice_in_a_file_is_wrong_usage() {
+    let aws = world().await;
+    let [settings, policies, plan] = ["twice-settings.json", "twice-policies.json", "twice-plan.json"].map(file);
+    std::fs::write(
+        &settings,
+        r#"{ "detail-type": "x", "source": "x", "detail": { "imagesToKeep": 9, "imagesToKeep": 1 } }"#,
+    )
+    .unwrap();
+    std::fs::write(&policies, r#"[{ "repositories": ["web/*"], "rules": "ecr", "repositories": ["*"] }]"#).unwrap();
+    assert_eq!(ecr_cleanup(&aws, &["plan", "--images-to-keep", "1", "--quiet", "--out", &plan]).await.code, 0);
+    let text = std::fs::read_to_string(&plan).unwrap();
+    std::fs::write(&plan, text.replacen("\"regions\":", "\"regions\": [],\n  \"regions\":", 1)).unwrap();
+    aws.forget_calls();
+    for (arguments, named) in [
+        (&["delete", "--yes", "--settings", &*settings][..], "`detail.imagesToKeep` stands twice"),
+        (&["delete", "--yes", "--policies", &policies], "`[0].repositories` stands twice"),
+        (&["delete", &plan], "`regions` stands twice"),
+    ] {
+        let ran = ecr_cleanup(&aws, arguments).await;
+        assert!(ran.code == 2 && ran.stderr.contains(named), "{arguments:?}: {}", ran.stderr);
+    }
+    assert!(aws.calls().is_empty());
+}
+
+#[tokio::test]
+async fn what_stands_twice_in_an_event_is_refused_by_the_function() {
+    let aws = world().await;
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_ecr-cleanup"));
+    let function = Function::start(binary, aws.url(), &[]).await;
+    for (event, named) in [
+        (r#"{ "dryRun": true, "imagesToKeep": 1, "dryRun": false }"#, "dryRun"),
+        (
+            r#"{ "detail-type": "x", "source": "x", "detail": { "dryRun": false, "imagesToKeep": 9, "imagesToKeep": 1 } }"#,
+            "detail.imagesToKeep",
+        ),
+        (r#"{ "detail-type": "x", "source": "x", "detail": "{\"dryRun\":true,\"dryRun\":false}" }"#, "dryRun"),
+    ] {
+        let error = function.invoke_text(event).await.unwrap_err();
+        assert_eq!(error.error_type, "InvalidSettings", "{event}");
+        assert!(error.error_message.contains(&format!("`{named}` can't be given twice")), "{}", error.error_message);
+    }
+    assert!(aws.calls().is_empty());
+    for event in ["null", " {} ", r#"{ "dryRun": "true" }"#] {
+        assert_eq!(function.invoke_text(event).await.unwrap()["outcome"], "planned", "{event}");
+    }
 }

@@ -12,6 +12,7 @@ use crate::pattern::{Pattern, UnusablePattern};
 use crate::policy::{InvalidPolicy, Policies};
 use crate::reference::ImageReference;
 use crate::sharing::AcceptedAccounts;
+use crate::strict_json;
 
 const REGIONS: &str = "a region code such as us-west-2, or a list of them";
 const INTEGER: &str = "an integer from 0 to 4294967295";
@@ -192,7 +193,7 @@ impl<'a> Given<'a> {
             Some(raw @ Raw::Environment(variable, file)) => {
                 let refuse = |error: &dyn fmt::Display| raw.refuse(&format!("{FILE}; {error}"));
                 let text = read_file(file).map_err(|error| refuse(&error))?;
-                let value: Value = serde_json::from_str(&text).map_err(|error| refuse(&error))?;
+                let value = strict_json::read(&text).map_err(|error| refuse(&error))?;
                 // An event that was tried out can be packaged as it is, if nothing else stands in it.
                 let in_event = value.as_object().filter(|event| event.len() == 1).and_then(|event| event.get(key.name));
                 let at = if in_event.is_some() { key.name } else { "" };

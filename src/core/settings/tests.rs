@@ -351,7 +351,7 @@ fn policies_can_be_a_file_which_the_event_wins_over() {
 
     let error = read(json!({}), r#"[{ "repositories": ["*"], "rules": [] }]"#).unwrap_err();
     assert_eq!(error.key, "POLICIES_FILE p.json: [0].rules");
-    for text in ["{", ""] {
+    for text in ["{", "", r#"[{ "repositories": ["a"], "repositories": ["*"], "rules": "ecr" }]"#] {
         assert_eq!(read(json!({}), text).unwrap_err().key, "POLICIES_FILE", "{text}");
     }
 }
