@@ -30,6 +30,15 @@ pub(super) fn all() -> impl Iterator<Item = Arg> {
     })
 }
 
+/// The text of a flag, which says something. An empty one is most likely somebody's variable that is not set, and would
+/// take away what it was to name: `--keep-tags "$KEEP"`.
+pub(super) fn filled(text: &str) -> Result<String, &'static str> {
+    if text.trim_matches(|c: char| c.is_whitespace() || c == ',').is_empty() {
+        return Err("nothing is given: leave the flag out, or write an empty list as [] in a --settings file");
+    }
+    Ok(text.to_owned())
+}
+
 /// The settings that flags give, as an event would.
 pub(super) fn given(matches: &ArgMatches) -> Result<Map<String, Value>, WrongUsage> {
     let mut given = Map::new();

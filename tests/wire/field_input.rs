@@ -105,3 +105,31 @@ async fn what_stands_twice_in_an_event_is_refused_by_the_function() {
         assert_eq!(function.invoke_text(event).await.unwrap()["outcome"], "planned", "{event}");
     }
 }
+
+#[tokio::test]
+async fn an_empty_flag_is_wrong_usage_and_never_an_empty_list() {
+    let aws = world().await;
+    let settings = file("with-an-exclusion.json");
+    std::fs::write(&settings, r#"{ "excludeRepositories": ["web/*"], "imagesToKeep": 1 }"#).unwrap();
+    for arguments in [
+        &["--keep-tags", ""][..],
+        &["--keep-tags", "latest", "--keep-tags", ""],
+        &["--keep-tags= "],
+        &["--settings", &settings, "--exclude-repositories", ""],
+        &["--settings", &settings, "--exclude-repositories", ","],
+        &["--in-use-images", ""],
+        &["--in-use-file", ""],
+        &["--ignore-tags-regex", ""],
+        &["--max-deletions", " "],
+        &["--region", ""],
+        &["--settings", ""],
+        &["--tags", ""],
+        &["--profile", ""],
+        &["--dry-run="],
+    ] {
+        let ran = ecr_cleanup(&aws, &[&["delete", "--yes"], arguments].concat()).await;
+        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("nothing is given"), "{arguments:?}: {}", ran.stderr);
+    }
+    assert!(aws.calls().is_empty());
+}
