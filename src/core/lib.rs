@@ -10,11 +10,12 @@
 //! - what is decided: [`retention`] an image, [`repository`] a repository, [`plan`] all, [`review`] what a person agreed to, [`saved_plan`] how that is
 //!   written down;
 //! - what is told: [`warning`], [`report`];
-//! - what is asked: [`settings`], read by [`strict_json`].
+//! - what is asked: [`settings`], read by [`strict_json`], with an [`in_use_list`] beside them.
 
 pub mod account;
 pub mod call_error;
 pub mod image;
+pub mod in_use_list;
 pub mod manifest;
 pub mod pattern;
 pub mod plan;

@@ -118,7 +118,7 @@ fn attended(command: Command, formats: &'static [&'static str]) -> Command {
                 .long("in-use-file")
                 .value_name("FILE")
                 .action(ArgAction::Append)
-                .help("A file of images that count as used, or - for stdin; # begins a comment"),
+                .help("A file of images that count as used, or - for stdin: a list (# begins a comment) or what `kubectl -o json` prints"),
         )
         .arg(
             Arg::new("tags")

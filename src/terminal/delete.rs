@@ -14,7 +14,7 @@ use ecr_cleanup_core::saved_plan::SavedPlan;
 use ecr_cleanup_core::settings::{Environment, Mode, Settings};
 
 use super::given::Given;
-use super::session::Session;
+use super::session::{Session, tell_listed};
 use super::{Done, Stream, Undone, WrongUsage, account_of, done, tell};
 use crate::show::figures::{bytes, counted};
 use crate::show::quoted::quoted;
@@ -38,6 +38,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
         let session = Session::begin(matches, &given).await?;
         let report = session.run(&given.settings, Some(&reviewed)).await?.report;
         session.print(&report)?;
+        tell_listed(&report, &given);
         tell_changes(&report, &format!("Since the plan was made ({}):", created_at.format("%Y-%m-%d %H:%M UTC")));
         return Ok(done(&report));
     }

@@ -17,7 +17,7 @@ use ecr_cleanup_core::warning::WarningCode;
 use serde_json::{Value, json};
 
 use super::given::Given;
-use super::session::Session;
+use super::session::{Session, tell_listed};
 use super::{Done, Undone, WrongUsage, done, no_region, print, tell, trouble};
 use crate::run::{self, Finished, Request};
 use crate::show::figures::{bytes, count};
@@ -68,6 +68,7 @@ pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> 
         "json" => print(&format!("{}\n", json(&explained, at_risk, selection)))?,
         _ => print(&text(&explained, at_risk, selection, Utc::now()))?,
     }
+    tell_listed(&report, &given);
     // What ECR's own policy would take is told of this image, and others are not asked about.
     for warning in report.warnings.iter().filter(|warning| warning.code != WarningCode::AtRisk) {
         tell(&quoted(&format!("warning: {warning}")));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use clap::ArgMatches;
+use ecr_cleanup_core::in_use_list;
 use ecr_cleanup_core::reference::ImageReference;
 use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, Null, POLICIES, USAGE_EXTERNAL_ID};
 use ecr_cleanup_core::settings::{Environment, InvalidSettings, KEYS, Key, Mode, Settings};
@@ -26,6 +27,8 @@ pub(super) struct Given {
     pub(super) settings: Settings,
     /// The tags of the images that are taken, and no others are.
     pub(super) tags: Option<String>,
+    /// The images that files list as used.
+    pub(super) listed: BTreeSet<String>,
 }
 
 impl Given {
@@ -42,14 +45,15 @@ impl Given {
             take_tags(&mut event, pattern)?;
         }
         let policies_file = take_policies(&mut event, &mut environment)?;
-        add_images_in_use(&mut event, &environment, images_in_use(matches)?)?;
+        let listed = images_in_use(matches)?;
+        add_images_in_use(&mut event, &environment, as_values(&listed))?;
         let origin = Origin {
             flags: flags.keys().map(String::as_str).collect(),
             tags: matches.get_one::<String>("tags").map(String::as_str),
             file: file.map(String::as_str),
             policies_file,
         };
-        Self::resolve(event, environment, mode, &origin)
+        Self::resolve(event, environment, mode, &origin, listed)
     }
 
     /// Gathers what the carrying out of a reviewed plan goes by: the settings that it was made by, and what only takes
@@ -94,11 +98,12 @@ impl Given {
         )?;
         let environment = asked.map(|(variable, text)| (variable.to_owned(), text.to_owned())).collect();
         more.extend(references(of_flag, "--in-use-images")?);
-        more.extend(images_in_use(matches)?);
+        let listed = images_in_use(matches)?;
+        more.extend(as_values(&listed));
         add_images_in_use(&mut settings, &environment, more)?;
         let flags = flags.keys().map(String::as_str).collect();
         let origin = Origin { flags, tags: None, file: Some(file), policies_file: None };
-        Self::resolve(settings, environment, Mode::Live, &origin)
+        Self::resolve(settings, environment, Mode::Live, &origin, listed)
     }
 
     fn resolve(
@@ -106,6 +111,7 @@ impl Given {
         environment: Environment,
         mode: Mode,
         origin: &Origin<'_>,
+        listed: BTreeSet<String>,
     ) -> Result<Self, WrongUsage> {
         let read = |file: &str| std::fs::read_to_string(file);
         let settings = Settings::resolve(&event, &environment, &read).map_err(|error| origin.name(error))?;
@@ -123,7 +129,7 @@ impl Given {
         }
         event.retain(|name, _| !DRY_RUN.is_spelled(name));
         let tags = origin.tags.map(str::to_owned);
-        Ok(Self { event, environment, settings: Settings { mode, ..settings }, tags })
+        Ok(Self { event, environment, settings: Settings { mode, ..settings }, tags, listed })
     }
 
     /// Everything that is given, by the names of the settings and wherever it was given, for another run by the same
@@ -243,6 +249,10 @@ fn references(list: Option<Value>, given_by: &str) -> Result<Vec<Value>, WrongUs
     Ok(images)
 }
 
+fn as_values(images: &BTreeSet<String>) -> Vec<Value> {
+    images.iter().map(|image| image.as_str().into()).collect()
+}
+
 /// Adds images to those that count as used, wherever these are given.
 fn add_images_in_use(
     event: &mut Map<String, Value>,
@@ -270,9 +280,9 @@ fn add_images_in_use(
     Ok(())
 }
 
-/// The images that files name: one a line or many, as `kubectl` prints them.
-fn images_in_use(matches: &ArgMatches) -> Result<Vec<Value>, WrongUsage> {
-    let mut images = Vec::new();
+/// The images that files list.
+fn images_in_use(matches: &ArgMatches) -> Result<BTreeSet<String>, WrongUsage> {
+    let mut images = BTreeSet::new();
     for file in matches.get_many::<String>("in-use-file").into_iter().flatten() {
         let text = if file == "-" {
             let mut text = String::new();
@@ -281,26 +291,7 @@ fn images_in_use(matches: &ArgMatches) -> Result<Vec<Value>, WrongUsage> {
             std::fs::read_to_string(file)
         };
         let text = text.map_err(|error| WrongUsage(format!("--in-use-file {file}: {error}")))?;
-        let in_file = images_in(&text).map_err(|error| WrongUsage(format!("--in-use-file {file}: {error}")))?;
-        if in_file.is_empty() {
-            // More likely that whatever was to fill it has failed, and that would cost what it should protect.
-            return Err(WrongUsage(format!(
-                "--in-use-file {file}: it names no image; leave it out if nothing is in use there"
-            )));
-        }
-        images.extend(in_file);
-    }
-    Ok(images)
-}
-
-fn images_in(text: &str) -> Result<Vec<Value>, String> {
-    let mut images = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default();
-        for image in line.split_whitespace() {
-            image.parse::<ImageReference>().map_err(|error| format!("line {}: {error}", number + 1))?;
-            images.push(image.into());
-        }
+        images.extend(in_use_list::read(&text).map_err(|error| WrongUsage(format!("--in-use-file {file}: {error}")))?);
     }
     Ok(images)
 }

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 
 use clap::ArgMatches;
 use ecr_cleanup_core::image::RepositoryName;
+use ecr_cleanup_core::in_use_list;
 use ecr_cleanup_core::pattern::Pattern;
 use ecr_cleanup_core::plan::Refusal;
 use ecr_cleanup_core::report::{Outcome, Report};
@@ -14,9 +15,10 @@ use ecr_cleanup_core::settings::Settings;
 use super::given::Given;
 use super::progress::{Loudness, Shown};
 use super::trouble::Access;
-use super::{Stream, Undone, interruption, no_region, tell, trouble, unwritten, width};
+use super::{Stream, Undone, account_of, interruption, no_region, tell, trouble, unwritten, width};
 use crate::aws::Aws;
 use crate::run::{self, Finished, Limits, Request, RunError};
+use crate::show::figures;
 use crate::show::quoted::quoted;
 use crate::show::table::{Colours, Details, Look};
 use crate::show::{html, markdown, table};
@@ -119,6 +121,7 @@ impl Session {
     /// Says what somebody may not have meant: taking images by tag whatever their rank, and patterns that match no
     /// repository, with the one that was probably meant.
     pub(super) fn hint(&self, report: &Report, given: &Given) {
+        tell_listed(report, given);
         if given.tags.is_some() && given.settings.rules.images_to_keep == 0 {
             tell("warning: --tags takes the newest images too; --images-to-keep N keeps the N newest of a repository");
         }
@@ -152,6 +155,19 @@ impl Session {
         let read = registries.map(|registry| registry.repositories.as_ref().ok()).collect::<Option<Vec<_>>>()?;
         let read = read.into_iter().flatten().map(|repository| repository.repository_name.clone());
         Some(read.chain(self.shown.passed_over()).collect())
+    }
+}
+
+/// Tells how much came of the images that files list: a list that names nothing here protects nothing.
+pub(super) fn tell_listed(report: &Report, given: &Given) {
+    let (listed, Some(account)) = (&given.listed, account_of(report)) else { return };
+    if !listed.is_empty() {
+        let found = in_use_list::found_in(&report.plan, account, listed.iter().map(String::as_str));
+        let read = figures::counted(listed.len() as u64, "reference", "references");
+        tell(&format!(
+            "--in-use-file: {read} read, of which {} an image that is here",
+            figures::counted(found as u64, "names", "name")
+        ));
     }
 }
 

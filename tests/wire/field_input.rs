@@ -1,5 +1,6 @@
 //! What people give, as it comes from the field: contradictions, left-over variables, empty flags and lists that failed.
 
+use serde_json::json;
 use simulated_aws::{Function, SimulatedAws};
 
 use crate::terminal::{Ran, command, ecr_cleanup, file, finish};
@@ -132,4 +133,45 @@ async fn an_empty_flag_is_wrong_usage_and_never_an_empty_list() {
         assert!(ran.stderr.contains("nothing is given"), "{arguments:?}: {}", ran.stderr);
     }
     assert!(aws.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_list_of_images_in_use_that_is_none_is_refused() {
+    let aws = world().await;
+    let list = file("failed-list.txt");
+    for text in
+        ["Unable to connect to the server: dial tcp 10.0.0.1:443: i/o timeout", "nginx\nerror: no context", "{", ""]
+    {
+        std::fs::write(&list, text).unwrap();
+        let ran = ecr_cleanup(&aws, &["delete", "--yes", "--images-to-keep", "1", "--in-use-file", &list]).await;
+        assert!(ran.code == 2 && ran.stderr.contains(&format!("--in-use-file {list}: ")), "{text}: {}", ran.stderr);
+    }
+    assert!(aws.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_list_of_images_in_use_tells_what_came_of_it() {
+    let aws = world().await;
+    let app = aws.repository("web/app");
+    let (list, pods) = (file("plain-list.txt"), file("pods.json"));
+    std::fs::write(&list, format!("nginx:1.27 {}\nweb/app:v2\nweb/app:v77\n", app.uri("v1"))).unwrap();
+    let id = format!("docker-pullable://{}", app.uri_by_digest(&app.digest_of("v3")));
+    let pod = json!({ "kind": "Pod", "spec": { "containers": [{ "image": app.uri("v2") }] },
+        "status": { "containerStatuses": [{ "image": app.uri("v2"), "imageID": id }] } });
+    std::fs::write(&pods, json!({ "kind": "List", "items": [pod] }).to_string()).unwrap();
+    let arguments = ["plan", "--images-to-keep", "0", "--quiet", "--format", "json"];
+    for (files, told, stale) in [
+        (&["--in-use-file", &*list][..], "4 references read, of which 2 name an image that is here", 7),
+        (&["--in-use-file", &pods], "2 references read, of which 2 name an image that is here", 7),
+        (&["--in-use-file", &list, "--in-use-file", &pods], "6 references read, of which 4 name", 6),
+    ] {
+        let ran = ecr_cleanup(&aws, &[&arguments[..], files].concat()).await;
+        assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
+        assert_eq!(ran.json()["totals"]["imagesStale"], stale, "{told}");
+    }
+    let plan = file("listed.json");
+    assert_eq!(ecr_cleanup(&aws, &["plan", "--images-to-keep", "1", "--quiet", "--out", &plan]).await.code, 0);
+    let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--in-use-file", &pods]).await;
+    assert!(ran.code == 0 && ran.stderr.contains("2 references read, of which 2 name"), "{}", ran.stderr);
+    assert_eq!(app.tags(), crate::support::set(["v10", "v2", "v3"]));
 }

@@ -70,10 +70,10 @@ fn images_in_use_are_added_to_those_that_are_known() {
         let arguments = [&["--in-use-file", file_name], arguments].concat();
         gather(&arguments, environment).settings.usage.in_use_images
     };
-    assert_eq!(of(&[], &[("ECR_CLEANUP_IN_USE_IMAGES", "nginx")]), ["nginx", "busybox", "redis", "mysql"]);
+    assert_eq!(of(&[], &[("ECR_CLEANUP_IN_USE_IMAGES", "nginx")]), ["nginx", "busybox", "mysql", "redis"]);
     assert_eq!(
         of(&["--in-use-images", "a,b"], &[("ECR_CLEANUP_IN_USE_IMAGES", "nginx")]),
-        ["a", "b", "busybox", "redis", "mysql"]
+        ["a", "b", "busybox", "mysql", "redis"]
     );
     std::fs::remove_file(file).unwrap();
 }
