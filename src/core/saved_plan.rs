@@ -22,6 +22,7 @@
 //!   and a program refuses numbers that it does not know.
 //! - `settings`: every setting that was given, by flag, file or environment, under its name in an event; policies as
 //!   they were in their file. Neither `dryRun` nor `usageExternalId` is among them.
+//! - `tags`, where `--tags` narrowed the plan: that pattern.
 //! - `images`: what may go. Whoever reviews the plan may take images out; what is left is still only deleted if it is
 //!   stale by the settings then, with just these tags and this push time.
 //! - `action`: `expire` (delete) or `archive`. `imageSizeInBytes` and `reason` are for the reader.
@@ -49,6 +50,8 @@ struct PlanFile<Image> {
     created_by: String,
     account: String,
     settings: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tags: Option<String>,
     regions: Vec<RegionEntry<Image>>,
 }
 
@@ -91,6 +94,8 @@ pub struct SavedPlan {
     pub created_at: DateTime<Utc>,
     /// The settings that it was made by.
     pub settings: Map<String, Value>,
+    /// The pattern of tags that it is narrowed to.
+    pub tags: Option<String>,
     /// What may go.
     pub reviewed: ReviewedPlan,
 }
@@ -103,6 +108,7 @@ pub fn to_json(
     plan: &Plan,
     account: &AccountId,
     settings: Map<String, Value>,
+    tags: Option<&str>,
     created_at: DateTime<Utc>,
 ) -> serde_json::Result<String> {
     let mut regions = Vec::new();
@@ -126,6 +132,7 @@ pub fn to_json(
         created_by: format!("ecr-cleanup {}", env!("CARGO_PKG_VERSION")),
         account: account.to_string(),
         settings,
+        tags: tags.map(str::to_owned),
         regions,
     };
     serde_json::to_string_pretty(&file).map(|text| text + "\n")
@@ -167,7 +174,7 @@ impl SavedPlan {
             None => return Err(format!("this is not a plan: it has no schemaVersion; {REMEDY}")),
         }
         let broken = |error: &dyn std::fmt::Display| format!("this plan is broken: {error}; {REMEDY}");
-        let PlanFile::<ImageEntry> { account, settings, regions, created_at, schema_version: _, created_by: _ } =
+        let PlanFile::<ImageEntry> { account, settings, tags, regions, created_at, schema_version: _, created_by: _ } =
             serde_json::from_value(value).map_err(|error| broken(&error))?;
         let account: AccountId = account.parse().map_err(|error| broken(&error))?;
         let mut reviewed = ReviewedPlan { account: account.clone(), registries: [].into() };
@@ -191,7 +198,7 @@ impl SavedPlan {
                 }
             }
         }
-        Ok(Self { created_at, settings, reviewed })
+        Ok(Self { created_at, settings, tags, reviewed })
     }
 }
 

@@ -124,7 +124,7 @@ fn attended(command: Command, formats: &'static [&'static str]) -> Command {
             Arg::new("tags")
                 .long("tags")
                 .value_name("PATTERN")
-                .help("Take the images with a tag that matches, and no others, unless something holds them; to be among the newest holds none then, without --images-to-keep"),
+                .help("Of what would go, only images with a tag that matches, and what goes with them"),
         )
         .args(flags::all())
         // Whatever a flag takes, nothing is not it.

@@ -13,7 +13,7 @@ use ecr_cleanup_core::review::{ReviewedImages, ReviewedPlan};
 use ecr_cleanup_core::saved_plan::SavedPlan;
 use ecr_cleanup_core::settings::{Environment, Mode, Settings};
 
-use super::given::Given;
+use super::given::{Given, Planned};
 use super::session::{Session, tell_listed};
 use super::{Done, Stream, Undone, WrongUsage, account_of, done, tell};
 use crate::show::figures::{bytes, counted};
@@ -26,8 +26,8 @@ const CHANGES_SHOWN: usize = 20;
 /// Deletes what is stale, after asking, or what a reviewed plan has.
 pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     if let Some(file) = matches.get_one::<String>("plan") {
-        let SavedPlan { created_at, settings, reviewed } = read_plan(file)?;
-        let given = Given::beside_plan(matches, settings, file, environment)?;
+        let SavedPlan { created_at, settings, tags, reviewed } = read_plan(file)?;
+        let given = Given::beside_plan(matches, Planned { settings, tags, file }, environment)?;
         // Who carries a plan out without a terminal has reviewed it before.
         if has_somebody_to_ask(matches) && !matches.get_flag("yes") {
             let question = question_of_plan(&reviewed);

@@ -5,10 +5,11 @@ use std::io::Read;
 
 use clap::ArgMatches;
 use ecr_cleanup_core::in_use_list;
+use ecr_cleanup_core::pattern::Pattern;
 use ecr_cleanup_core::reference::ImageReference;
 use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, Null, POLICIES, USAGE_EXTERNAL_ID};
 use ecr_cleanup_core::settings::{Environment, InvalidSettings, KEYS, Key, Mode, Settings};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{WrongUsage, flags, variables};
 use crate::event::Event;
@@ -25,10 +26,20 @@ pub(super) struct Given {
     environment: Environment,
     /// The same, resolved.
     pub(super) settings: Settings,
-    /// The tags of the images that are taken, and no others are.
+    /// The pattern of the tags that what may go is narrowed to.
     pub(super) tags: Option<String>,
     /// The images that files list as used.
     pub(super) listed: BTreeSet<String>,
+}
+
+/// What a reviewed plan was made by.
+pub(super) struct Planned<'a> {
+    /// The settings that were given.
+    pub(super) settings: Map<String, Value>,
+    /// The pattern of tags that it was narrowed to.
+    pub(super) tags: Option<String>,
+    /// The file that it is in.
+    pub(super) file: &'a str,
 }
 
 impl Given {
@@ -41,9 +52,6 @@ impl Given {
         event.extend(flags.clone());
         variables::refuse_to_contradict(environment, &event, mode)?;
         let mut environment = variables::that_count(environment);
-        if let Some(pattern) = matches.get_one::<String>("tags") {
-            take_tags(&mut event, pattern)?;
-        }
         let policies_file = take_policies(&mut event, &mut environment)?;
         let listed = images_in_use(matches)?;
         add_images_in_use(&mut event, &environment, as_values(&listed))?;
@@ -60,8 +68,7 @@ impl Given {
     /// away from it.
     pub(super) fn beside_plan(
         matches: &ArgMatches,
-        mut settings: Map<String, Value>,
-        file: &str,
+        Planned { mut settings, tags, file }: Planned<'_>,
         environment: &Environment,
     ) -> Result<Self, WrongUsage> {
         let mut flags = flags::given(matches)?;
@@ -102,7 +109,7 @@ impl Given {
         more.extend(as_values(&listed));
         add_images_in_use(&mut settings, &environment, more)?;
         let flags = flags.keys().map(String::as_str).collect();
-        let origin = Origin { flags, tags: None, file: Some(file), policies_file: None };
+        let origin = Origin { flags, tags: tags.as_deref(), file: Some(file), policies_file: None };
         Self::resolve(settings, environment, Mode::Live, &origin, listed)
     }
 
@@ -114,7 +121,8 @@ impl Given {
         listed: BTreeSet<String>,
     ) -> Result<Self, WrongUsage> {
         let read = |file: &str| std::fs::read_to_string(file);
-        let settings = Settings::resolve(&event, &environment, &read).map_err(|error| origin.name(error))?;
+        let mut settings = Settings::resolve(&event, &environment, &read).map_err(|error| origin.name(error))?;
+        settings.rules.only_tags = only_tags(origin.tags)?;
         let is_given = event.iter().any(|(name, value)| DRY_RUN.is_spelled(name) && !value.is_null());
         if is_given && settings.mode != mode {
             return Err(WrongUsage(match mode {
@@ -154,7 +162,7 @@ impl Given {
 /// Where settings come from, for the errors.
 struct Origin<'a> {
     flags: BTreeSet<&'a str>,
-    /// What `--tags` made policies of.
+    /// The tags that the run is narrowed to.
     tags: Option<&'a str>,
     file: Option<&'a str>,
     /// The file that the environment names for policies, with its variable.
@@ -166,9 +174,6 @@ impl Origin<'_> {
     fn name(&self, mut error: InvalidSettings) -> WrongUsage {
         let end = error.key.find(['[', '.']).unwrap_or(error.key.len());
         let (name, rest) = error.key.split_at(end);
-        if let (true, Some(pattern)) = (name == POLICIES.name, self.tags) {
-            return WrongUsage(format!("--tags {pattern}: {error}"));
-        }
         if let (true, Some(file)) = (name == POLICIES.name, &self.policies_file) {
             return WrongUsage(format!("{file}: {error}"));
         }
@@ -191,27 +196,10 @@ fn settings_of(file: &str) -> Result<Map<String, Value>, WrongUsage> {
     event.map(|event| event.settings).map_err(|error| WrongUsage(format!("{file}: {error}")))
 }
 
-/// Lets nothing be a candidate but what has a tag that matches.
-fn take_tags(event: &mut Map<String, Value>, pattern: &str) -> Result<(), WrongUsage> {
-    if event.get(POLICIES.name).is_some_and(|policies| !policies.is_null()) {
-        return Err(WrongUsage(
-            "--tags and policies both say what goes: give one of them (a policy's tagPatternList selects by tag too)"
-                .to_owned(),
-        ));
-    }
-    let rule = json!({
-        "rulePriority": 1,
-        "description": format!("--tags {pattern}"),
-        "selection": {
-            "tagStatus": "tagged",
-            "tagPatternList": [pattern],
-            "countType": "imageCountMoreThan",
-            "countNumber": 0,
-        },
-        "action": { "type": "expire" },
-    });
-    event.insert(POLICIES.name.to_owned(), json!([{ "repositories": ["*"], "rules": [rule] }]));
-    Ok(())
+/// The pattern of the tags that a run is narrowed to.
+fn only_tags(tags: Option<&str>) -> Result<Option<Pattern>, WrongUsage> {
+    let pattern = |tags| Pattern::for_tags(tags).map_err(|error| WrongUsage(format!("--tags {tags}: {error}")));
+    tags.map(pattern).transpose()
 }
 
 /// Takes the policies of a file that the environment names into the event, as the flag does: the file is read once, so that

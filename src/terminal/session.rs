@@ -118,13 +118,10 @@ impl Session {
         Ok(())
     }
 
-    /// Says what somebody may not have meant: taking images by tag whatever their rank, and patterns that match no
-    /// repository, with the one that was probably meant.
+    /// Says what came of lists of images, and what somebody may not have meant: patterns that match no repository, with
+    /// the one that was probably meant.
     pub(super) fn hint(&self, report: &Report, given: &Given) {
         tell_listed(report, given);
-        if given.tags.is_some() && given.settings.rules.images_to_keep == 0 {
-            tell("warning: --tags takes the newest images too; --images-to-keep N keeps the N newest of a repository");
-        }
         let Some(known) = self.repositories_of(report) else { return };
         let selection = &given.settings.repositories;
         for idle in idle(selection.patterns(), &known).chain(idle(selection.exclusions(), &known)) {

@@ -81,6 +81,7 @@ fn decide_on(bencher: Bencher<'_, '_>, number: u32, takes: Takes<'_>) {
         keep_tags: vec![Pattern::for_tags("latest").expect("a pattern")],
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 0,
+        only_tags: None,
     };
     bencher.counter(ItemsCount::new(images.len())).bench_local(|| decide(&known, &rules));
 }

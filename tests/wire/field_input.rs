@@ -1,8 +1,11 @@
 //! What people give, as it comes from the field: contradictions, left-over variables, empty flags and lists that failed.
 
-use serde_json::json;
-use simulated_aws::{Function, SimulatedAws};
+use std::collections::BTreeSet;
 
+use serde_json::json;
+use simulated_aws::{Function, Image, SimulatedAws};
+
+use crate::support::{push_multi_arch, set};
 use crate::terminal::{Ran, command, ecr_cleanup, file, finish};
 
 /// Ten daily builds of which a task runs the newest.
@@ -173,5 +176,70 @@ async fn a_list_of_images_in_use_tells_what_came_of_it() {
     assert_eq!(ecr_cleanup(&aws, &["plan", "--images-to-keep", "1", "--quiet", "--out", &plan]).await.code, 0);
     let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--in-use-file", &pods]).await;
     assert!(ran.code == 0 && ran.stderr.contains("2 references read, of which 2 name"), "{}", ran.stderr);
-    assert_eq!(app.tags(), crate::support::set(["v10", "v2", "v3"]));
+    assert_eq!(app.tags(), set(["v10", "v2", "v3"]));
+}
+
+#[tokio::test]
+async fn tags_narrow_what_would_go_and_widen_nothing() {
+    let aws = world().await;
+    let app = aws.repository("web/app");
+    for (build, tag) in
+        [("v2", "pr-2"), ("v3", "pr-3"), ("v4", "pr-4"), ("v4", "latest"), ("v9", "pr-9"), ("v5", "pr-5")]
+    {
+        app.retag(build, tag);
+    }
+    aws.cluster("prod").runs(&app.uri("pr-3"));
+    app.push(Image::untagged().days_old(90.0));
+    let stale = async |arguments: &[&str]| {
+        let plan = ["plan", "--quiet", "--format", "json", "--details", "--images-to-keep", "4"];
+        let report = ecr_cleanup(&aws, &[&plan[..], arguments].concat()).await.json();
+        let stale = report["regions"][0]["repositories"][0]["stale"].as_array().unwrap().clone();
+        assert_eq!(report["totals"]["imagesStale"], stale.len(), "what is not asked for is not listed");
+        let tags = stale.iter().flat_map(|image| image["imageTags"].as_array().unwrap().clone());
+        tags.map(|tag| tag.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let without = stale(&[]).await;
+    assert_eq!(without, set(["v1", "v2", "pr-2", "v5", "pr-5", "v6"]), "v3 runs, v4 is latest, four are the newest");
+    assert_eq!(stale(&["--tags", "pr-*"]).await, set(["v2", "pr-2", "v5", "pr-5"]));
+    assert_eq!(stale(&["--tags", "*"]).await, without);
+    assert_eq!(stale(&["--tags", "pr-9"]).await, set([]), "it is among the newest");
+    let policies = file("tags-and-policies.json");
+    let rule = json!({ "rulePriority": 1, "action": { "type": "expire" },
+        "selection": { "tagStatus": "tagged", "tagPatternList": ["v*"], "countType": "imageCountMoreThan", "countNumber": 1 } });
+    std::fs::write(&policies, json!([{ "repositories": ["*"], "rules": [rule] }]).to_string()).unwrap();
+    let by_policy = stale(&["--policies", &policies, "--tags", "pr-2"]).await;
+    assert_eq!(by_policy, set(["v2", "pr-2"]), "a policy is narrowed as well");
+
+    let ran = ecr_cleanup(&aws, &["explain", "web/app:v1", "--tags", "pr-*", "--images-to-keep", "4", "--quiet"]).await;
+    assert!(ran.stdout.contains("none of its tags matches pr-*, and no others are asked for; otherwise it would go"));
+    let ran = ecr_cleanup(&aws, &["plan", "--tags", "pr-?"]).await;
+    assert!(ran.code == 2 && ran.stderr.contains("--tags pr-?: "), "{}", ran.stderr);
+
+    let plan = file("narrowed.json");
+    let saving = ["plan", "--tags", "pr-2", "--images-to-keep", "4", "--quiet", "--out", &plan];
+    assert_eq!(ecr_cleanup(&aws, &saving).await.code, 0);
+    let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "nothing has changed since");
+    let before = app.tags();
+    let ran = ecr_cleanup(&aws, &["delete", "--yes", "--tags", "pr-*", "--images-to-keep", "4", "--quiet"]).await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let gone: BTreeSet<_> = before.difference(&app.tags()).cloned().collect();
+    assert_eq!((gone, before.contains("pr-2")), (set(["v5", "pr-5"]), false));
+}
+
+#[tokio::test]
+async fn what_goes_with_an_image_goes_with_it_also_when_tags_narrow() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("web/app");
+    aws.cluster("prod").runs("nginx");
+    let [amd64, arm64, index] = push_multi_arch(&app, "pr-1", 90.0);
+    let [_, _, other] = push_multi_arch(&app, "v1", 91.0);
+    let signature = |digest: &str| Image::tagged(&format!("{}.sig", digest.replace(':', "-"))).days_old(89.0);
+    let (signed, kept) = (app.push(signature(&index)), app.push(signature(&other)));
+    let arguments = ["delete", "--yes", "--tags", "pr-*", "--images-to-keep", "0", "--quiet"];
+    let ran = ecr_cleanup(&aws, &arguments).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let left = app.digests();
+    assert!([amd64, arm64, index, signed].iter().all(|digest| !left.contains(digest)), "{left:?}");
+    assert!(left.contains(&other) && left.contains(&kept) && left.len() == 4, "{left:?}");
 }

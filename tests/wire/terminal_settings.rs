@@ -88,35 +88,6 @@ async fn what_contradicts_the_command_is_wrong_usage() {
 }
 
 #[tokio::test]
-async fn tags_select_and_every_protection_stays_on() {
-    let aws = world().await;
-    let app = aws.repository("web/app");
-    app.retag("v3", "pr-3");
-    app.retag("v4", "pr-4");
-    app.retag("v4", "latest");
-    aws.cluster("prod").runs(&app.uri("pr-3"));
-    app.retag("v5", "pr-5");
-    let ran = ecr_cleanup(&aws, &["delete", "--yes", "--tags", "pr-*", "--quiet"]).await;
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(ran.stderr.contains("warning: --tags takes the newest images too; --images-to-keep N"), "{}", ran.stderr);
-    let kept = ecr_cleanup(&aws, &["plan", "--tags", "v*", "--images-to-keep", "20", "--quiet"]).await;
-    assert!(kept.stdout.starts_with("Dry run, planned: 0 of ") && kept.stderr.is_empty(), "{}", kept.stdout);
-    let left = app.tags();
-    assert!(!left.contains("pr-5") && left.contains("pr-3") && left.contains("pr-4"), "{left:?}");
-    assert_eq!(left.len(), 10 + 4 - 2, "nothing else is touched");
-
-    let policies = file("tags-and-policies.json");
-    std::fs::write(&policies, json!([{ "repositories": ["*"], "rules": "ecr" }]).to_string()).unwrap();
-    for (arguments, told) in [
-        (&["--tags", "pr-*", "--policies", &*policies][..], "--tags and policies both say what goes"),
-        (&["--tags", "pr-?"], "--tags pr-?: "),
-    ] {
-        let ran = ecr_cleanup(&aws, &[&["plan"], arguments].concat()).await;
-        assert!(ran.code == 2 && ran.stderr.contains(told), "{}", ran.stderr);
-    }
-}
-
-#[tokio::test]
 async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
     let aws = world().await;
     let (settings, broken) = (file("unusable.json"), file("no.json"));
