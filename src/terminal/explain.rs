@@ -61,7 +61,7 @@ pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> 
     let Some(explained) = explained else {
         return Err(Undone::Failed(not_found(&asked, &region, &report, &session.shown.passed_over())));
     };
-    let selection = Selection::of(&asked, &given.settings);
+    let selection = Selection::of(&asked, &region, &given.settings);
     let digest = explained.explanation.image.image_digest;
     let at_risk = report.plan.decided().flat_map(|decided| &decided.at_risk).find(|image| image.image_digest == digest);
     match session.format.as_str() {
@@ -130,11 +130,19 @@ enum Selection {
     Cleaned,
     /// It is never touched, whatever else is said of it.
     LeftOut,
+    /// Nothing of its region is.
+    RegionLeftOut,
 }
 
 impl Selection {
-    fn of(asked: &Asked, settings: &Settings) -> Self {
-        if settings.repositories.contains(&asked.wanted.repository_name) { Self::Cleaned } else { Self::LeftOut }
+    fn of(asked: &Asked, region: &Region, settings: &Settings) -> Self {
+        if settings.regions.as_ref().is_some_and(|regions| !regions.contains(region)) {
+            Self::RegionLeftOut
+        } else if settings.repositories.contains(&asked.wanted.repository_name) {
+            Self::Cleaned
+        } else {
+            Self::LeftOut
+        }
     }
 }
 
@@ -199,12 +207,18 @@ fn text(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Se
     }
     text.push_str(&quoted(&explanation.sentence()));
     text.push('\n');
-    if selection == Selection::LeftOut {
-        _ = writeln!(
-            text,
-            "But repositories and excludeRepositories leave {} out, so nothing of it is ever touched.",
-            quoted(repository_name.as_str())
-        );
+    match selection {
+        Selection::Cleaned => {}
+        Selection::LeftOut => {
+            _ = writeln!(
+                text,
+                "But repositories and excludeRepositories leave {} out, so nothing of it is ever touched.",
+                quoted(repository_name.as_str())
+            );
+        }
+        Selection::RegionLeftOut => {
+            _ = writeln!(text, "But region leaves {region} out: these settings don't touch it.");
+        }
     }
     text
 }
@@ -232,7 +246,7 @@ fn json(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Se
     json!({
         "region": region,
         "repositoryName": repository_name,
-        "isLeftOut": selection == Selection::LeftOut,
+        "isLeftOut": selection != Selection::Cleaned,
         "imageDigest": image.image_digest,
         "imageTags": image.image_tags,
         "imagePushedAt": image.image_pushed_at.map(rfc3339),
