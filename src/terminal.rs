@@ -12,6 +12,7 @@ mod flags;
 mod given;
 mod interruption;
 mod progress;
+mod saving;
 mod session;
 mod trouble;
 mod usage;
@@ -135,8 +136,12 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
         (Some(out), Some(account)) => {
             saved_plan::to_json(&report.plan, account, given.to_save()?, given.tags.as_deref(), report.started_at)
                 .map_err(std::io::Error::from)
-                .and_then(|text| std::fs::write(out, text))
-                .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved")))
+                .and_then(|text| saving::save(out, &text))
+                .map_err(|error| {
+                    Undone::Failed(format!(
+                        "{out}: {error}; the plan was not saved"
+                    ))
+                })
         }
         (Some(_) | None, _) => Ok(()),
     };
