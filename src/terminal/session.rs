@@ -7,7 +7,7 @@ use clap::ArgMatches;
 use ecr_cleanup_core::image::RepositoryName;
 use ecr_cleanup_core::in_use_list;
 use ecr_cleanup_core::pattern::Pattern;
-use ecr_cleanup_core::plan::Refusal;
+use ecr_cleanup_core::plan::{ImageResult, Refusal, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::report::{Outcome, Report};
 use ecr_cleanup_core::review::ReviewedPlan;
 use ecr_cleanup_core::settings::Settings;
@@ -103,7 +103,7 @@ impl Session {
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        super::print(&text)?;
+        super::print(&text).inspect_err(|_| tell_done(report))?;
         match &report.outcome {
             // The report's warnings name each cause.
             Outcome::Refused(Refusal::UsageIncomplete { images_done, .. }) => {
@@ -152,6 +152,22 @@ impl Session {
         let read = registries.map(|registry| registry.repositories.as_ref().ok()).collect::<Option<Vec<_>>>()?;
         let read = read.into_iter().flatten().map(|repository| repository.repository_name.clone());
         Some(read.chain(self.shown.passed_over()).collect())
+    }
+}
+
+/// Tells what a run has deleted and archived, one by one: nothing else would, where its report is not written.
+fn tell_done(report: &Report) {
+    for RegistryPlan { place, index_pulls: _, repositories } in &report.plan.registries {
+        for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
+            for image in decided.iter().flat_map(|decided| &decided.stale) {
+                let StaleImage { image_digest, image_tags, result, .. } = image;
+                if matches!(result, ImageResult::Deleted | ImageResult::Archived) {
+                    let tags = if image_tags.is_empty() { String::new() } else { format!(":{}", image_tags.join(",")) };
+                    let done = result.as_str();
+                    tell(&format!("{done} {} {repository_name}{tags}@{image_digest}", place.region));
+                }
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use simulated_aws::{Function, Image, SimulatedAws};
+use tokio::process::Command;
 
 use crate::support::{push_multi_arch, set};
 use crate::terminal::{Ran, command, ecr_cleanup, file, finish};
@@ -242,4 +243,76 @@ async fn what_goes_with_an_image_goes_with_it_also_when_tags_narrow() {
     let left = app.digests();
     assert!([amd64, arm64, index, signed].iter().all(|digest| !left.contains(digest)), "{left:?}");
     assert!(left.contains(&other) && left.contains(&kept) && left.len() == 4, "{left:?}");
+}
+
+#[tokio::test]
+async fn an_image_of_a_region_that_is_not_cleaned_is_not_touched() {
+    let aws = world().await;
+    let image = aws.repository("web/app").uri("v1");
+    let cleaned = "these settings don't touch it";
+    for (arguments, is_left_out) in [
+        (&["--region", "us-east-1"][..], true),
+        (&["--region", "us-east-1,eu-west-1", "--images-to-keep", "1"], true),
+        (&["--region", "us-west-2"], false),
+        (&[], false),
+    ] {
+        let ran = ecr_cleanup(&aws, &[&["explain", &image, "--quiet"], arguments].concat()).await;
+        assert_eq!((ran.code, ran.stdout.contains(cleaned)), (0, is_left_out), "{arguments:?}: {}", ran.stdout);
+        let json = ecr_cleanup(&aws, &[&["explain", &image, "--quiet", "--format", "json"], arguments].concat()).await;
+        assert_eq!(json.json()["isLeftOut"], is_left_out, "{arguments:?}");
+    }
+}
+
+/// What is written there is lost, as on a disk that is full.
+#[cfg(target_os = "linux")]
+fn full_disk() -> std::process::Stdio {
+    std::fs::File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_was_deleted_is_told_also_when_the_report_can_not_be_written() {
+    let aws = world().await;
+    let app = aws.repository("web/app");
+    let plan = file("to-a-full-disk.json");
+    assert_eq!(ecr_cleanup(&aws, &["plan", "--images-to-keep", "4", "--quiet", "--out", &plan]).await.code, 0);
+    for (arguments, format) in
+        [(&["delete", &*plan][..], "json"), (&["delete", "--yes", "--images-to-keep", "1"], "table")]
+    {
+        let before = app.tags();
+        let mut command = command(&aws, &[arguments, &["--quiet", "--format", format]].concat());
+        let output = command.stdout(full_disk()).spawn().unwrap().wait_with_output().await.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("the answer was not written"), "{stderr}");
+        let left = app.tags();
+        let gone: Vec<&String> = before.difference(&left).collect();
+        assert!(gone.len() >= 3, "{gone:?}");
+        for tag in gone {
+            assert!(stderr.contains(&format!("deleted us-west-2 web/app:{tag}@sha256:")), "{tag}: {stderr}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_plan_that_can_not_be_saved_leaves_the_one_before() {
+    let aws = world().await;
+    let folder = file("read-only");
+    std::fs::create_dir_all(&folder).unwrap();
+    let plan = format!("{folder}/plan.json");
+    assert_eq!(ecr_cleanup(&aws, &["plan", "--images-to-keep", "4", "--quiet", "--out", &plan]).await.code, 0);
+    let before = std::fs::read_to_string(&plan).unwrap();
+    let mut command = Command::new("sh");
+    // A limit of the size of files, which the plan is over.
+    let limited = "ulimit -f 1; trap '' XFSZ; exec \"$0\" \"$@\"";
+    let aws_command = crate::terminal::command(&aws, &["plan", "--images-to-keep", "1", "--quiet", "--out", &plan]);
+    let aws_command = aws_command.as_std();
+    command.args(["-c", limited]).arg(aws_command.get_program()).args(aws_command.get_args()).env_clear();
+    command.envs(aws_command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().await.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && stderr.contains("the plan was not saved"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(&plan).unwrap(), before);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
 }
