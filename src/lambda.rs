@@ -81,6 +81,7 @@ fn error_type_of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::UsageIncomplete { .. } => "UsageIncomplete",
         Refusal::TooManyDeletions { .. } => "TooManyDeletions",
+        Refusal::ClockSkew(_) => "ClockSkew",
     }
 }
 

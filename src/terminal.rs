@@ -137,11 +137,7 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
             saved_plan::to_json(&report.plan, account, given.to_save()?, given.tags.as_deref(), report.started_at)
                 .map_err(std::io::Error::from)
                 .and_then(|text| saving::save(out, &text))
-                .map_err(|error| {
-                    Undone::Failed(format!(
-                        "{out}: {error}; the plan was not saved"
-                    ))
-                })
+                .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved")))
         }
         (Some(_) | None, _) => Ok(()),
     };

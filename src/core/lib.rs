@@ -6,7 +6,7 @@
 //!
 //! Read it in this order:
 //! - names: [`account`], [`image`], [`reference`](mod@reference), [`pattern`];
-//! - what is known: [`manifest`], [`pull_time`], [`sharing`], [`policy`], [`usage`], and [`call_error`] for what is not;
+//! - what is known: [`manifest`], [`pull_time`], [`sharing`], [`policy`], [`usage`], and [`call_error`] for what is not, [`clock_skew`];
 //! - what is decided: [`retention`] an image, [`repository`] a repository, [`plan`] all, [`review`] what a person agreed to, [`saved_plan`] how that is
 //!   written down;
 //! - what is told: [`warning`], [`report`];
@@ -14,6 +14,7 @@
 
 pub mod account;
 pub mod call_error;
+pub mod clock_skew;
 pub mod image;
 pub mod in_use_list;
 pub mod manifest;

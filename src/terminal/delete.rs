@@ -12,6 +12,7 @@ use ecr_cleanup_core::report::Report;
 use ecr_cleanup_core::review::{ReviewedImages, ReviewedPlan};
 use ecr_cleanup_core::saved_plan::SavedPlan;
 use ecr_cleanup_core::settings::{Environment, Mode, Settings};
+use ecr_cleanup_core::warning::WarningCode;
 
 use super::given::{Given, Planned};
 use super::session::{Session, tell_listed};
@@ -76,6 +77,9 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     // What would be refused is not asked for.
     if !planned.usage.complete {
         return Err(Undone::Failed("what is in use is not known in full, so nothing can be deleted".to_owned()));
+    }
+    if let Some(skewed) = planned.warnings.iter().find(|warning| warning.code == WarningCode::ClockSkew) {
+        return Err(Undone::Failed(quoted(&skewed.to_string())));
     }
     if let Some(max_deletions) = given.settings.max_deletions.filter(|max_deletions| *max_deletions < images) {
         let refusal = Refusal::TooManyDeletions { stale: images, max_deletions };

@@ -112,7 +112,9 @@ impl Session {
                     "error: nothing{more} was deleted, since what is in use is not known in full; see the warnings"
                 ));
             }
-            Outcome::Refused(refusal @ Refusal::TooManyDeletions { .. }) => tell(&format!("error: {refusal}")),
+            Outcome::Refused(refusal @ (Refusal::TooManyDeletions { .. } | Refusal::ClockSkew(_))) => {
+                tell(&format!("error: {refusal}"))
+            }
             Outcome::Planned | Outcome::Completed | Outcome::Partial | Outcome::DeadlineReached => {}
         }
         Ok(())

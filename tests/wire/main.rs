@@ -6,6 +6,7 @@ mod apply;
 mod archiving;
 mod audit;
 mod binary;
+mod clock_skew;
 mod deadline;
 mod exact_sizes;
 #[cfg(feature = "cli")]
