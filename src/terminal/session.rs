@@ -6,7 +6,6 @@ use std::io::IsTerminal;
 use clap::ArgMatches;
 use ecr_cleanup_core::image::RepositoryName;
 use ecr_cleanup_core::in_use_list;
-use ecr_cleanup_core::pattern::Pattern;
 use ecr_cleanup_core::plan::{ImageResult, Refusal, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::report::{Outcome, Report};
 use ecr_cleanup_core::review::ReviewedPlan;
@@ -14,7 +13,7 @@ use ecr_cleanup_core::settings::Settings;
 
 use super::given::Given;
 use super::progress::{Loudness, Shown};
-use super::trouble::Access;
+use super::trouble::{Access, idle_patterns};
 use super::{Stream, Undone, account_of, interruption, no_region, tell, trouble, unwritten, width};
 use crate::aws::Aws;
 use crate::run::{self, Finished, Limits, Request, RunError};
@@ -126,8 +125,8 @@ impl Session {
         tell_listed(report, given);
         let Some(known) = self.repositories_of(report) else { return };
         let selection = &given.settings.repositories;
-        for idle in idle(selection.patterns(), &known).chain(idle(selection.exclusions(), &known)) {
-            tell(&quoted(&format!("warning: {idle}")));
+        for warning in idle_patterns(selection.patterns().chain(selection.exclusions()), &known) {
+            tell(&quoted(&format!("warning: {warning}")));
         }
     }
 
@@ -186,22 +185,8 @@ pub(super) fn tell_listed(report: &Report, given: &Given) {
     }
 }
 
-/// Tells of each pattern that matches no repository.
-fn idle<'a>(
-    patterns: impl Iterator<Item = &'a Pattern>,
-    known: &BTreeSet<RepositoryName>,
-) -> impl Iterator<Item = String> {
-    patterns.filter(|pattern| !known.is_empty() && !known.iter().any(|name| pattern.matches(name.as_str()))).map(
-        |pattern| {
-            let nearest = trouble::nearest(&pattern.to_string(), known.iter());
-            let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            format!("`{pattern}` matches no repository{meant}")
-        },
-    )
-}
-
 fn refuse_idle_exclusions(given: &Given, known: &BTreeSet<RepositoryName>) -> Result<(), Undone> {
-    match idle(given.settings.repositories.exclusions(), known).next() {
+    match idle_patterns(given.settings.repositories.exclusions(), known).first() {
         Some(idle) => {
             Err(Undone::WrongUsage(quoted(&format!("--exclude-repositories: {idle} (so nothing was deleted)"))))
         }

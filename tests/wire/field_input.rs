@@ -316,3 +316,23 @@ async fn a_plan_that_can_not_be_saved_leaves_the_one_before() {
     assert_eq!(std::fs::read_to_string(&plan).unwrap(), before);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
 }
+
+#[tokio::test]
+async fn many_patterns_that_match_nothing_are_told_soon_and_shortly() {
+    let aws = SimulatedAws::start().await;
+    aws.cluster("prod").runs("nginx");
+    for number in 0..300 {
+        aws.repository(&format!("team-{number}/service"));
+    }
+    let settings = file("many-patterns.json");
+    let patterns: Vec<String> = (0..300).map(|number| format!("team-{number}/some-other-servise")).collect();
+    std::fs::write(&settings, json!({ "excludeRepositories": patterns }).to_string()).unwrap();
+    let began = std::time::Instant::now();
+    let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--settings", &settings]).await;
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert_eq!((ran.code, lines.len()), (0, 11), "{}", ran.stderr);
+    assert_eq!(lines[10], "warning: 290 more patterns match no repository either");
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+    let ran = ecr_cleanup(&aws, &["delete", "--yes", "--quiet", "--settings", &settings]).await;
+    assert!(ran.code == 2 && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+}
