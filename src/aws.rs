@@ -1,6 +1,7 @@
 //! Clients for AWS's services, per region: retries, timeouts and connections are settled here, once.
 
 mod call;
+mod first_date;
 mod pace;
 mod role;
 
@@ -17,12 +18,14 @@ use aws_sdk_ecr::config::SharedHttpClient;
 use aws_smithy_http_client::tls;
 use ecr_cleanup_core::account::{AccountId, ExternalId, Region, RoleArn};
 use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::clock_skew::ClockSkew;
 
 pub use call::Caller;
 pub use pace::{Haste, Pace, Quota};
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;
+use first_date::FirstDate;
 use role::AssumedRole;
 
 /// Throttled calls back off and come again; ten times is about two minutes. `standard`, since `adaptive` slows all
@@ -194,17 +197,23 @@ impl Aws {
         aws_sdk_ecr::Client::new(&self.config_in(region))
     }
 
-    /// The account that the credentials belong to, and the ARN of who they are. Nothing needs to be granted for this call.
+    /// The account that the credentials belong to, the ARN of who they are, and whether AWS's clock is another. Nothing
+    /// needs to be granted for this call.
     ///
     /// # Errors
     /// When the credentials are missing or not accepted, or STS can't be reached.
-    pub async fn caller_identity(&self, deadline: Deadline) -> Result<(AccountId, String), CallError> {
+    pub async fn caller_identity(
+        &self,
+        deadline: Deadline,
+    ) -> Result<(AccountId, String, Option<ClockSkew>), CallError> {
         const API: &str = "sts:GetCallerIdentity";
+        let first_date = FirstDate::by(self.clock());
         let request = aws_sdk_sts::Client::new(&self.at_first()).get_caller_identity();
+        let request = request.customize().interceptor(first_date.clone());
         let identity = Caller::new(deadline).call(API, request.send()).await?;
         let account = identity.account().unwrap_or_default();
         let account = account.parse().map_err(|error| CallError::unexpected(API, &error))?;
-        Ok((account, identity.arn().unwrap_or_default().to_owned()))
+        Ok((account, identity.arn().unwrap_or_default().to_owned(), first_date.skew()))
     }
 
     /// The regions that are enabled in the account.

@@ -5,6 +5,7 @@
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use chrono::{DateTime, Utc};
 use ecr_cleanup_core::settings::{InvalidSettings, KEYS};
+use ecr_cleanup_core::strict_json::{self, NotRead};
 use serde_json::{Map, Value};
 
 /// The settings an event gives, and when it was sent.
@@ -17,6 +18,14 @@ pub struct Event {
 }
 
 impl Event {
+    /// Reads the text of an event, of which nothing may stand twice.
+    ///
+    /// # Errors
+    /// When it is no JSON, or [`Event::parse`] refuses it.
+    pub fn read(text: &str) -> Result<Self, InvalidSettings> {
+        Self::parse(value_of("event", text, "JSON that has every key once")?)
+    }
+
     /// Reads an EventBridge envelope, whose settings are in `detail`, or a bare object of settings.
     ///
     /// # Errors
@@ -49,6 +58,14 @@ impl Event {
     }
 }
 
+/// The value that a text is. What stands in it is not shown: there may be an external id.
+fn value_of(name: &str, text: &str, accepted: &str) -> Result<Value, InvalidSettings> {
+    strict_json::read(text).map_err(|error| match error {
+        NotRead::NotJson(_) => InvalidSettings::without_value(name, "a text that is no JSON", accepted),
+        NotRead::Twice(key) => InvalidSettings::without_value(&key, "given twice", "one value for each key"),
+    })
+}
+
 /// EventBridge Scheduler's default event carries `"detail": "{}"`: an object as text.
 fn settings_in_detail(detail: Value) -> Result<Map<String, Value>, InvalidSettings> {
     const ACCEPTED: &str = "a JSON object of settings";
@@ -56,11 +73,12 @@ fn settings_in_detail(detail: Value) -> Result<Map<String, Value>, InvalidSettin
         Value::Null => Ok(Map::new()),
         Value::Object(settings) => Ok(settings),
         Value::String(text) if text.trim().is_empty() => Ok(Map::new()),
-        Value::String(text) => {
-            // An external id may stand in it.
-            serde_json::from_str(&text)
-                .map_err(|_| InvalidSettings::without_value("detail", "a text that is no JSON object", ACCEPTED))
-        }
+        Value::String(text) => match value_of("detail", &text, ACCEPTED)? {
+            Value::Object(settings) => Ok(settings),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Err(InvalidSettings::without_value("detail", "a text that is no JSON object", ACCEPTED))
+            }
+        },
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(InvalidSettings::new("detail", &detail, ACCEPTED)),
     }
 }
@@ -119,6 +137,29 @@ mod tests {
     fn the_envelopes_time_is_the_events() {
         let event = Event::parse(json!({ "detail-type": "x", "source": "x", "time": "2026-01-01T00:00:00Z" })).unwrap();
         assert_eq!(event.time.unwrap().to_rfc3339(), "2026-01-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn what_stands_twice_is_refused_by_its_name_wherever_it_stands() {
+        for (text, named) in [
+            (r#"{ "dryRun": true, "dryRun": false }"#, "dryRun"),
+            (r#"{ "dryRun": true, "dryRun": true }"#, "dryRun"),
+            (r#"{ "detail-type": "x", "source": "x", "detail": {}, "detail": { "dryRun": false } }"#, "detail"),
+            (
+                r#"{ "detail-type": "x", "source": "x", "detail": { "keepTags": ["a"], "keepTags": [] } }"#,
+                "detail.keepTags",
+            ),
+            (r#"{ "detail-type": "x", "source": "x", "detail": "{\"dryRun\":true,\"dryRun\":false}" }"#, "dryRun"),
+            (
+                r#"{ "policies": [{ "repositories": ["a"], "rules": "ecr", "repositories": ["*"] }] }"#,
+                "policies[0].repositories",
+            ),
+            ("{", "event"),
+        ] {
+            let error = Event::read(text).unwrap_err();
+            assert_eq!(error.key, named, "{text}");
+        }
+        assert_eq!(Event::read("null").unwrap(), Event::default());
     }
 
     #[test]

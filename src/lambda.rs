@@ -10,19 +10,18 @@ use ecr_cleanup_core::report::{Outcome, RESPONSE_BYTES, metric_of_unknown_usage,
 use ecr_cleanup_core::settings::Environment;
 use futures::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::aws::Aws;
 use crate::deadline::Deadline;
 use crate::run::{Finished, Limits, Request, RunError, run};
 
-/// Answers one invocation.
+/// Answers one invocation. The event comes as it was sent: once it is read, nobody sees what stood in it twice.
 ///
 /// # Errors
 /// With the `errorType` that the contract names, when the run could not start or was refused; with `Panic` on a bug.
 pub async fn invoke(
-    event: LambdaEvent<Value>,
+    event: LambdaEvent<Box<RawValue>>,
     environment: &Environment,
     aws: &Aws,
 ) -> Result<Box<RawValue>, Diagnostic> {
@@ -40,11 +39,15 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it does not say why")
 }
 
-async fn answer(event: LambdaEvent<Value>, environment: &Environment, aws: &Aws) -> Result<Box<RawValue>, Diagnostic> {
+async fn answer(
+    event: LambdaEvent<Box<RawValue>>,
+    environment: &Environment,
+    aws: &Aws,
+) -> Result<Box<RawValue>, Diagnostic> {
     let deadline = Deadline::from_lambda(event.context.deadline, SystemTime::now());
     // Boxed, since the future of a whole run is large and nested deeper than the compiler likes to look.
     let answer = async {
-        let request = Request::parse(event.payload, environment, Limits::until(deadline))?;
+        let request = Request::read(event.payload.get(), environment, Limits::until(deadline))?;
         run(&request, aws).await
     };
     let Finished { report, explained: _ } = Box::pin(answer).await.map_err(|error| {
@@ -78,6 +81,7 @@ fn error_type_of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::UsageIncomplete { .. } => "UsageIncomplete",
         Refusal::TooManyDeletions { .. } => "TooManyDeletions",
+        Refusal::ClockSkew(_) => "ClockSkew",
     }
 }
 

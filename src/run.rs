@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ecr_cleanup_core::account::{AccountId, Place};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::image::RepositoryName;
-use ecr_cleanup_core::plan::{Plan, Refusal};
+use ecr_cleanup_core::plan::{ApprovedPlan, Plan, Refusal};
 use ecr_cleanup_core::report::{Report, Run};
 use ecr_cleanup_core::settings::{InvalidSettings, Mode};
 use ecr_cleanup_core::usage::Usage;
@@ -146,7 +146,7 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
     }
     let (plan, refusal, usage) = match request.settings.mode {
         Mode::DryRun => (plan, None, reading.usage),
-        Mode::Live => match plan.approve(&reading.usage, request.settings.max_deletions) {
+        Mode::Live => match approve(stage, plan, &reading.usage) {
             Ok(approved) => {
                 let usage = FreshUsage::new(places, reading, request.limits.freshness, request.limits.deadline);
                 let applied = apply(aws, approved, &usage, &stage.identity.principal, request.progress).await;
@@ -162,10 +162,18 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
     Cleaned { plan, usage, refusal, warnings, explained }
 }
 
+/// Lets a plan be carried out that was made by the right time and passes its guard.
+fn approve(stage: Stage<'_>, plan: Plan, usage: &Usage) -> Result<ApprovedPlan, (Plan, Refusal)> {
+    match stage.identity.clock_skew {
+        Some(skew) => Err((plan, Refusal::ClockSkew(skew))),
+        None => plan.approve(usage, stage.request.settings.max_deletions),
+    }
+}
+
 /// The report of what became of the registries.
 #[must_use]
 pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
-    let Stage { request: Request { settings, sent_at, reviewed, .. }, aws, started_at, .. } = stage;
+    let Stage { request: Request { settings, sent_at, reviewed, .. }, aws, identity, started_at } = stage;
     let Cleaned { plan, usage, refusal, warnings: of_repositories, explained: _ } = cleaned;
     let mut warnings = warning::of_usage(&usage, &plan);
     warnings.extend(reviewed.iter().flat_map(|reviewed| reviewed.warnings(&plan)));
@@ -173,6 +181,8 @@ pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
     warnings.extend(warning::of_plan(&plan));
     warnings.extend(warning::of_settings(settings));
     warnings.extend(warning::of_selection(settings, &plan));
+    let is_dry = settings.mode == Mode::DryRun;
+    warnings.extend(identity.clock_skew.filter(|_| is_dry).map(|skew| warning::clock_skew(&skew)));
     warnings.extend(sent_at.filter(|time| started_at - *time > OLD_EVENT).map(warning::old_event));
     let report = Report::new(Run {
         mode: settings.mode,

@@ -12,9 +12,11 @@ mod flags;
 mod given;
 mod interruption;
 mod progress;
+mod saving;
 mod session;
 mod trouble;
 mod usage;
+mod variables;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -88,6 +90,9 @@ pub async fn run(arguments: impl Iterator<Item = OsString>, environment: &Enviro
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     _ = tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().with_env_filter(filter).try_init();
+    for variable in variables::unknown(environment) {
+        tell(&format!("warning: {variable} is the variable of no setting; --help has those that count"));
+    }
     let done = match matches.subcommand() {
         Some(("plan", matches)) => Box::pin(plan(matches, environment)).await,
         Some(("delete", matches)) => Box::pin(delete::delete(matches, environment)).await,
@@ -128,10 +133,12 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
     let session = Session::begin(matches, &given).await?;
     let report = session.run(&given.settings, None).await?.report;
     let saved = match (out, account_of(&report)) {
-        (Some(out), Some(account)) => saved_plan::to_json(&report.plan, account, given.to_save()?, report.started_at)
-            .map_err(std::io::Error::from)
-            .and_then(|text| std::fs::write(out, text))
-            .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved"))),
+        (Some(out), Some(account)) => {
+            saved_plan::to_json(&report.plan, account, given.to_save()?, given.tags.as_deref(), report.started_at)
+                .map_err(std::io::Error::from)
+                .and_then(|text| saving::save(out, &text))
+                .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved")))
+        }
         (Some(_) | None, _) => Ok(()),
     };
     // What it took minutes to find out is told, whatever becomes of the file.

@@ -70,6 +70,15 @@ pub struct Rules {
     pub keep_pulled_within_days: u32,
     /// An image pushed within so many days stays.
     pub keep_pushed_within_days: u32,
+    /// Where this is given, an image without a tag that matches stays, unless it goes with one that has.
+    pub only_tags: Option<Pattern>,
+}
+
+impl Rules {
+    /// Whether an image is among those that may go for themselves.
+    fn may_take(&self, image: &Image) -> bool {
+        self.only_tags.as_ref().is_none_or(|only| image.image_tags.iter().any(|tag| only.matches(tag)))
+    }
 }
 
 /// What would go from a repository if nothing kept it.
@@ -179,6 +188,10 @@ pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
         }
         if newest[place] {
             reasons[place].add(KeepReason::Newest);
+        }
+        let goes_by_itself = candidate.as_ref().is_ok_and(|candidate| !candidate.reason.is_of_others());
+        if goes_by_itself && !rules.may_take(&images[place]) {
+            reasons[place].add(KeepReason::Policy);
         }
     }
     spare_what_follows_the_archived(&mut each, &mut reasons, images, &graph);

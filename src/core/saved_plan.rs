@@ -22,6 +22,7 @@
 //!   and a program refuses numbers that it does not know.
 //! - `settings`: every setting that was given, by flag, file or environment, under its name in an event; policies as
 //!   they were in their file. Neither `dryRun` nor `usageExternalId` is among them.
+//! - `tags`, where `--tags` narrowed the plan: that pattern.
 //! - `images`: what may go. Whoever reviews the plan may take images out; what is left is still only deleted if it is
 //!   stale by the settings then, with just these tags and this push time.
 //! - `action`: `expire` (delete) or `archive`. `imageSizeInBytes` and `reason` are for the reader.
@@ -36,6 +37,7 @@ use crate::image::RepositoryName;
 use crate::plan::{Plan, RegistryPlan, RepositoryPlan, StaleImage};
 use crate::policy::Action;
 use crate::review::{ReviewedImage, ReviewedImages, ReviewedPlan};
+use crate::strict_json::{self, NotRead};
 
 /// The version of the schema that this program writes, and the only one that it takes.
 pub const SCHEMA_VERSION: u64 = 1;
@@ -48,6 +50,8 @@ struct PlanFile<Image> {
     created_by: String,
     account: String,
     settings: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tags: Option<String>,
     regions: Vec<RegionEntry<Image>>,
 }
 
@@ -90,6 +94,8 @@ pub struct SavedPlan {
     pub created_at: DateTime<Utc>,
     /// The settings that it was made by.
     pub settings: Map<String, Value>,
+    /// The pattern of tags that it is narrowed to.
+    pub tags: Option<String>,
     /// What may go.
     pub reviewed: ReviewedPlan,
 }
@@ -102,6 +108,7 @@ pub fn to_json(
     plan: &Plan,
     account: &AccountId,
     settings: Map<String, Value>,
+    tags: Option<&str>,
     created_at: DateTime<Utc>,
 ) -> serde_json::Result<String> {
     let mut regions = Vec::new();
@@ -125,6 +132,7 @@ pub fn to_json(
         created_by: format!("ecr-cleanup {}", env!("CARGO_PKG_VERSION")),
         account: account.to_string(),
         settings,
+        tags: tags.map(str::to_owned),
         regions,
     };
     serde_json::to_string_pretty(&file).map(|text| text + "\n")
@@ -151,8 +159,10 @@ impl SavedPlan {
     /// With what to do, when it is none, or one of a version that this program does not know.
     pub fn parse(text: &str) -> Result<Self, String> {
         const REMEDY: &str = "make it anew with `ecr-cleanup plan --out`";
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| format!("this is not JSON: {error}; {REMEDY}"))?;
+        let value = strict_json::read(text).map_err(|error| match error {
+            NotRead::NotJson(error) => format!("this is not JSON: {error}; {REMEDY}"),
+            NotRead::Twice(key) => format!("this plan contradicts itself: `{key}` stands twice in it; {REMEDY}"),
+        })?;
         match value.get("schemaVersion").and_then(Value::as_u64) {
             Some(SCHEMA_VERSION) => {}
             Some(other) => {
@@ -164,7 +174,7 @@ impl SavedPlan {
             None => return Err(format!("this is not a plan: it has no schemaVersion; {REMEDY}")),
         }
         let broken = |error: &dyn std::fmt::Display| format!("this plan is broken: {error}; {REMEDY}");
-        let PlanFile::<ImageEntry> { account, settings, regions, created_at, schema_version: _, created_by: _ } =
+        let PlanFile::<ImageEntry> { account, settings, tags, regions, created_at, schema_version: _, created_by: _ } =
             serde_json::from_value(value).map_err(|error| broken(&error))?;
         let account: AccountId = account.parse().map_err(|error| broken(&error))?;
         let mut reviewed = ReviewedPlan { account: account.clone(), registries: [].into() };
@@ -188,7 +198,7 @@ impl SavedPlan {
                 }
             }
         }
-        Ok(Self { created_at, settings, reviewed })
+        Ok(Self { created_at, settings, tags, reviewed })
     }
 }
 

@@ -183,6 +183,7 @@ impl Settings {
                 keep_pushed_within_days: given
                     .integer(&KEEP_PUSHED_WITHIN_DAYS)?
                     .unwrap_or(DEFAULT_KEEP_PUSHED_WITHIN_DAYS),
+                only_tags: None,
             },
             candidates: match (policies, untagged_older_than_days) {
                 (Some(policies), _) => Candidates::Policies(policies),

@@ -45,10 +45,16 @@ pub enum NotExact {
     /// ECR describes so many images without a digest to ask for them by.
     #[error("{0} of its images have no digest")]
     Unnamed(u64),
+    /// A manifest tells a size that no registry could hold.
+    #[error("a manifest claims {1} bytes for {0}, which is more than ECR could hold")]
+    Impossible(ImageDigest, u64),
     /// Two manifests tell different sizes of one blob.
     #[error("its manifests contradict each other on the size of {0}")]
     Contradiction(ImageDigest),
 }
+
+/// Far more than ECR takes for a layer (52 GB), and less than any claim that is made up.
+const LARGEST_BLOB: u64 = 1 << 40;
 
 /// The blobs of a repository's images, as far as they were added.
 #[derive(Debug, Default)]
@@ -80,9 +86,12 @@ impl Blobs {
     /// Adds what an image refers to. The order in which images are added makes no difference.
     ///
     /// # Errors
-    /// When another image told another size of one of them.
+    /// When another image told another size of one of them, or it is a size that none can have.
     pub fn add(&mut self, fate: Fate, blobs: &[Blob]) -> Result<(), NotExact> {
         for Blob { digest, bytes } in blobs {
+            if *bytes > LARGEST_BLOB {
+                return Err(NotExact::Impossible(*digest, *bytes));
+            }
             let held = self.0.entry(*digest).or_insert(Held { bytes: *bytes, fate });
             if held.bytes != *bytes {
                 return Err(NotExact::Contradiction(*digest));
@@ -100,7 +109,7 @@ impl Blobs {
     pub fn sizes(&self) -> ExactSizes {
         let mut sizes = ExactSizes::default();
         for Held { bytes, fate } in self.0.values() {
-            // A manifest may claim any size; a sum beyond all storage is as good as any other.
+            // What many manifests claim together is still anything.
             sizes.bytes = sizes.bytes.saturating_add(*bytes);
             match fate {
                 Fate::IsDeleted => sizes.bytes_stale = sizes.bytes_stale.saturating_add(*bytes),
@@ -183,11 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_beyond_all_storage_is_not_a_panic() {
-        let mut counted = Blobs::default();
-        for number in [1, 2] {
-            counted.add(Fate::IsDeleted, &[Blob { bytes: u64::MAX, ..blob(number) }]).unwrap();
+    fn a_claim_beyond_all_storage_is_not_counted() {
+        let of = |bytes| Blob { bytes, ..blob(1) };
+        for bytes in [LARGEST_BLOB + 1, 1 << 60, u64::MAX] {
+            let added = Blobs::default().add(Fate::IsDeleted, &[blob(2), of(bytes)]);
+            assert_eq!(added, Err(NotExact::Impossible(of(0).digest, bytes)));
         }
-        assert_eq!(counted.sizes(), ExactSizes { bytes: u64::MAX, bytes_stale: u64::MAX });
+        let mut counted = Blobs::default();
+        counted.add(Fate::IsDeleted, &[of(LARGEST_BLOB)]).unwrap();
+        assert_eq!(counted.sizes(), ExactSizes { bytes: LARGEST_BLOB, bytes_stale: LARGEST_BLOB });
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use of_plan::of_plan;
 pub use of_registry::{Notes, of_registry};
 pub use of_repository::{at_risk, not_exact, of_indexes, replicas_unread, shared_elsewhere};
-pub use of_settings::{of_selection, of_settings, old_event};
+pub use of_settings::{clock_skew, of_selection, of_settings, old_event};
 pub use of_usage::of_usage;
 
 use crate::account::Place;
@@ -48,6 +48,8 @@ pub enum WarningCode {
     AtRisk,
     /// Regions are cleaned in which, by the settings, no workload is looked for.
     CleanedUnseen,
+    /// The clock is wrong, so that ages are too; a live run would refuse.
+    ClockSkew,
     /// Exact sizes are left out, since reading for them counts as pulling every image, or may.
     ExactSizesRefused,
     /// Pulls of indexes count although they may be this function's.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ecr_cleanup_core::account::{AccountId, Region};
 use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::clock_skew::ClockSkew;
 use ecr_cleanup_core::pull_time::Principal;
 use ecr_cleanup_core::settings::Settings;
 use futures::future::join;
@@ -18,6 +19,8 @@ pub struct Identity {
     pub account: AccountId,
     /// Who makes the calls.
     pub principal: Principal,
+    /// How far the run's clock is from AWS's, where that is too far to tell ages by.
+    pub clock_skew: Option<ClockSkew>,
     /// The regions in which its workloads are looked for, as far as they are known.
     pub usage_regions: BTreeSet<Region>,
     /// Why these may not be all.
@@ -47,7 +50,7 @@ pub async fn identify(settings: &Settings, aws: &Aws, deadline: Deadline) -> Res
         }
     };
     let (identity, enabled) = join(aws.caller_identity(deadline), enabled).await;
-    let (account, arn) = identity.map_err(NotIdentified::AccountUnknown)?;
+    let (account, arn, clock_skew) = identity.map_err(NotIdentified::AccountUnknown)?;
     let (usage_regions, usage_regions_unknown, cleaned) = match (enabled, &settings.regions) {
         (Ok(regions), None) => (regions.clone(), None, regions),
         (Ok(mut regions), Some(cleaned)) => {
@@ -62,5 +65,5 @@ pub async fn identify(settings: &Settings, aws: &Aws, deadline: Deadline) -> Res
         (Err(error), None) => return Err(NotIdentified::RegionsUnavailable(error)),
     };
     let principal = Principal::of_identity(&arn);
-    Ok(Identity { account, principal, usage_regions, usage_regions_unknown, cleaned })
+    Ok(Identity { account, principal, clock_skew, usage_regions, usage_regions_unknown, cleaned })
 }

@@ -47,12 +47,24 @@ impl Limits {
 }
 
 impl Request<'static> {
-    /// Reads an event, with what the environment gives.
+    /// Reads the text of an event, with what the environment gives.
+    ///
+    /// # Errors
+    /// When something stands in it twice, or a setting can't be used.
+    pub fn read(event: &str, environment: &Environment, limits: Limits) -> Result<Self, InvalidSettings> {
+        Self::of(Event::read(event)?, environment, limits)
+    }
+
+    /// Takes an event that is read already, with what the environment gives.
     ///
     /// # Errors
     /// When a setting can't be used.
     pub fn parse(payload: Value, environment: &Environment, limits: Limits) -> Result<Self, InvalidSettings> {
-        let Event { settings, time } = Event::parse(payload)?;
+        Self::of(Event::parse(payload)?, environment, limits)
+    }
+
+    fn of(event: Event, environment: &Environment, limits: Limits) -> Result<Self, InvalidSettings> {
+        let Event { settings, time } = event;
         let settings = Settings::resolve(&settings, environment, &|file| std::fs::read_to_string(file))?;
         Ok(Self { sent_at: time, ..Self::new(settings, limits) })
     }

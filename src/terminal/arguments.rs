@@ -54,7 +54,7 @@ pub(super) fn command() -> Command {
         .subcommand(
             attended(Command::new("plan").about("Show what is stale; nothing is deleted (the default)"), &REPORT_FORMATS)
                 .arg(details())
-                .arg(Arg::new("out").long("out").value_name("FILE").help("Save the plan, for review and `delete FILE`"))
+                .arg(Arg::new("out").long("out").value_name("FILE").value_parser(flags::filled).help("Save the plan, for review and `delete FILE`"))
                 .after_help(EXAMPLES),
         )
         .subcommand(
@@ -118,15 +118,23 @@ fn attended(command: Command, formats: &'static [&'static str]) -> Command {
                 .long("in-use-file")
                 .value_name("FILE")
                 .action(ArgAction::Append)
-                .help("A file of images that count as used, or - for stdin; # begins a comment"),
+                .help("A file of images that count as used, or - for stdin: a list (# begins a comment) or what `kubectl -o json` prints"),
         )
         .arg(
             Arg::new("tags")
                 .long("tags")
                 .value_name("PATTERN")
-                .help("Take the images with a tag that matches, and no others, unless something holds them; to be among the newest holds none then, without --images-to-keep"),
+                .help("Of what would go, only images with a tag that matches, and what goes with them"),
         )
         .args(flags::all())
+        // Whatever a flag takes, nothing is not it.
+        .mut_args(|arg| if takes_any_text(&arg) { arg.value_parser(flags::filled) } else { arg })
+}
+
+/// Whether an argument takes a text, and any.
+fn takes_any_text(arg: &Arg) -> bool {
+    let takes_values = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
+    takes_values && arg.get_possible_values().is_empty()
 }
 
 fn details() -> Arg {
@@ -171,6 +179,24 @@ mod tests {
         assert_eq!(with(&["e", "--region", "us-west-2"]), ["e", "plan", "--region", "us-west-2"]);
         assert_eq!(with(&["e", "usage"]), ["e", "usage"]);
         assert_eq!(with(&["e", "--help"]), ["e", "--help"]);
+    }
+
+    #[test]
+    fn no_flag_takes_nothing() {
+        for subcommand in command().get_subcommands().filter(|command| command.get_name() != "completions") {
+            for arg in subcommand.get_arguments().filter(|arg| arg.get_long().is_some()) {
+                if !matches!(arg.get_action(), ArgAction::Set | ArgAction::Append) {
+                    continue;
+                }
+                let flag = arg.get_long().unwrap();
+                for nothing in ["", " ", ",", " , ,", "\t"] {
+                    let given = format!("--{flag}={nothing}");
+                    let refused =
+                        command().try_get_matches_from(["ecr-cleanup", subcommand.get_name(), &given, "image"]);
+                    assert!(refused.is_err_and(|error| error.to_string().contains(flag)), "{given:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -12,9 +12,10 @@ use ecr_cleanup_core::report::Report;
 use ecr_cleanup_core::review::{ReviewedImages, ReviewedPlan};
 use ecr_cleanup_core::saved_plan::SavedPlan;
 use ecr_cleanup_core::settings::{Environment, Mode, Settings};
+use ecr_cleanup_core::warning::WarningCode;
 
-use super::given::Given;
-use super::session::Session;
+use super::given::{Given, Planned};
+use super::session::{Session, tell_listed};
 use super::{Done, Stream, Undone, WrongUsage, account_of, done, tell};
 use crate::show::figures::{bytes, counted};
 use crate::show::quoted::quoted;
@@ -26,8 +27,8 @@ const CHANGES_SHOWN: usize = 20;
 /// Deletes what is stale, after asking, or what a reviewed plan has.
 pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     if let Some(file) = matches.get_one::<String>("plan") {
-        let SavedPlan { created_at, settings, reviewed } = read_plan(file)?;
-        let given = Given::beside_plan(matches, settings, file, environment)?;
+        let SavedPlan { created_at, settings, tags, reviewed } = read_plan(file)?;
+        let given = Given::beside_plan(matches, Planned { settings, tags, file }, environment)?;
         // Who carries a plan out without a terminal has reviewed it before.
         if has_somebody_to_ask(matches) && !matches.get_flag("yes") {
             let question = question_of_plan(&reviewed);
@@ -38,6 +39,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
         let session = Session::begin(matches, &given).await?;
         let report = session.run(&given.settings, Some(&reviewed)).await?.report;
         session.print(&report)?;
+        tell_listed(&report, &given);
         tell_changes(&report, &format!("Since the plan was made ({}):", created_at.format("%Y-%m-%d %H:%M UTC")));
         return Ok(done(&report));
     }
@@ -75,6 +77,9 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     // What would be refused is not asked for.
     if !planned.usage.complete {
         return Err(Undone::Failed("what is in use is not known in full, so nothing can be deleted".to_owned()));
+    }
+    if let Some(skewed) = planned.warnings.iter().find(|warning| warning.code == WarningCode::ClockSkew) {
+        return Err(Undone::Failed(quoted(&skewed.to_string())));
     }
     if let Some(max_deletions) = given.settings.max_deletions.filter(|max_deletions| *max_deletions < images) {
         let refusal = Refusal::TooManyDeletions { stale: images, max_deletions };

@@ -17,7 +17,7 @@ use ecr_cleanup_core::warning::WarningCode;
 use serde_json::{Value, json};
 
 use super::given::Given;
-use super::session::Session;
+use super::session::{Session, tell_listed};
 use super::{Done, Undone, WrongUsage, done, no_region, print, tell, trouble};
 use crate::run::{self, Finished, Request};
 use crate::show::figures::{bytes, count};
@@ -61,13 +61,14 @@ pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> 
     let Some(explained) = explained else {
         return Err(Undone::Failed(not_found(&asked, &region, &report, &session.shown.passed_over())));
     };
-    let selection = Selection::of(&asked, &given.settings);
+    let selection = Selection::of(&asked, &region, &given.settings);
     let digest = explained.explanation.image.image_digest;
     let at_risk = report.plan.decided().flat_map(|decided| &decided.at_risk).find(|image| image.image_digest == digest);
     match session.format.as_str() {
         "json" => print(&format!("{}\n", json(&explained, at_risk, selection)))?,
         _ => print(&text(&explained, at_risk, selection, Utc::now()))?,
     }
+    tell_listed(&report, &given);
     // What ECR's own policy would take is told of this image, and others are not asked about.
     for warning in report.warnings.iter().filter(|warning| warning.code != WarningCode::AtRisk) {
         tell(&quoted(&format!("warning: {warning}")));
@@ -129,11 +130,19 @@ enum Selection {
     Cleaned,
     /// It is never touched, whatever else is said of it.
     LeftOut,
+    /// Nothing of its region is.
+    RegionLeftOut,
 }
 
 impl Selection {
-    fn of(asked: &Asked, settings: &Settings) -> Self {
-        if settings.repositories.contains(&asked.wanted.repository_name) { Self::Cleaned } else { Self::LeftOut }
+    fn of(asked: &Asked, region: &Region, settings: &Settings) -> Self {
+        if settings.regions.as_ref().is_some_and(|regions| !regions.contains(region)) {
+            Self::RegionLeftOut
+        } else if settings.repositories.contains(&asked.wanted.repository_name) {
+            Self::Cleaned
+        } else {
+            Self::LeftOut
+        }
     }
 }
 
@@ -198,12 +207,18 @@ fn text(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Se
     }
     text.push_str(&quoted(&explanation.sentence()));
     text.push('\n');
-    if selection == Selection::LeftOut {
-        _ = writeln!(
-            text,
-            "But repositories and excludeRepositories leave {} out, so nothing of it is ever touched.",
-            quoted(repository_name.as_str())
-        );
+    match selection {
+        Selection::Cleaned => {}
+        Selection::LeftOut => {
+            _ = writeln!(
+                text,
+                "But repositories and excludeRepositories leave {} out, so nothing of it is ever touched.",
+                quoted(repository_name.as_str())
+            );
+        }
+        Selection::RegionLeftOut => {
+            _ = writeln!(text, "But region leaves {region} out: these settings don't touch it.");
+        }
     }
     text
 }
@@ -231,7 +246,7 @@ fn json(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Se
     json!({
         "region": region,
         "repositoryName": repository_name,
-        "isLeftOut": selection == Selection::LeftOut,
+        "isLeftOut": selection != Selection::Cleaned,
         "imageDigest": image.image_digest,
         "imageTags": image.image_tags,
         "imagePushedAt": image.image_pushed_at.map(rfc3339),

@@ -3,6 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches};
 use ecr_cleanup_core::settings::keys::{self, Form};
 use ecr_cleanup_core::settings::{Environment, KEYS, Key};
+use ecr_cleanup_core::strict_json::{self, NotRead};
 use serde_json::{Map, Value};
 
 use super::WrongUsage;
@@ -12,7 +13,7 @@ pub(super) fn all() -> impl Iterator<Item = Arg> {
     KEYS.iter().map(|key| {
         let default = key.default.map_or_else(String::new, |default| format!(" [default: {default}]"));
         // A command stands for this variable.
-        let variable = key.environment.filter(|variable| Some(*variable) != keys::DRY_RUN.environment);
+        let variable = key.prefixed().filter(|_| key.name != keys::DRY_RUN.name);
         let environment = variable.map_or_else(String::new, |variable| format!(" [env: {variable}]"));
         let flag = Arg::new(key.name)
             .long(key.flag())
@@ -27,6 +28,15 @@ pub(super) fn all() -> impl Iterator<Item = Arg> {
             Form::Integer | Form::Number | Form::Text | Form::DaysOrNever | Form::IntegerOrAll | Form::File => flag,
         }
     })
+}
+
+/// The text of a flag, which says something. An empty one is most likely somebody's variable that is not set, and would
+/// take away what it was to name: `--keep-tags "$KEEP"`.
+pub(super) fn filled(text: &str) -> Result<String, &'static str> {
+    if text.trim_matches(|c: char| c.is_whitespace() || c == ',').is_empty() {
+        return Err("nothing is given: leave the flag out, or write an empty list as [] in a --settings file");
+    }
+    Ok(text.to_owned())
 }
 
 /// The settings that flags give, as an event would.
@@ -99,7 +109,10 @@ fn value_of(key: &Key, texts: &[&str]) -> Result<Value, WrongUsage> {
 /// Reads a JSON file.
 pub(super) fn read_json(file: &str) -> Result<Value, WrongUsage> {
     let text = std::fs::read_to_string(file).map_err(|error| WrongUsage(format!("{file}: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| WrongUsage(format!("{file} is not JSON: {error}")))
+    strict_json::read(&text).map_err(|error| match error {
+        NotRead::NotJson(error) => WrongUsage(format!("{file} is not JSON: {error}")),
+        NotRead::Twice(_) => WrongUsage(format!("{file}: {error}: which of them is meant?")),
+    })
 }
 
 #[cfg(test)]
@@ -114,7 +127,7 @@ mod tests {
             assert!(help.contains(&format!("--{}", key.flag())), "{}", key.name);
             assert!(help.contains(key.help) && !key.help.is_empty(), "{}", key.name);
             // The command itself says what the variable would.
-            let variable = key.environment.filter(|variable| Some(*variable) != keys::DRY_RUN.environment);
+            let variable = key.prefixed().filter(|_| key.name != keys::DRY_RUN.name);
             assert!(variable.is_none_or(|variable| help.contains(&format!("[env: {variable}]"))), "{}", key.name);
         }
         let flags: Vec<Arg> = all().collect();

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use clap::ArgMatches;
+use ecr_cleanup_core::in_use_list;
+use ecr_cleanup_core::pattern::Pattern;
 use ecr_cleanup_core::reference::ImageReference;
 use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, Null, POLICIES, USAGE_EXTERNAL_ID};
 use ecr_cleanup_core::settings::{Environment, InvalidSettings, KEYS, Key, Mode, Settings};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{WrongUsage, flags};
+use super::{WrongUsage, flags, variables};
 use crate::event::Event;
 
 /// What may stand beside a plan that was reviewed: it can only make less of it, or is needed to read usage at all.
@@ -24,8 +26,20 @@ pub(super) struct Given {
     environment: Environment,
     /// The same, resolved.
     pub(super) settings: Settings,
-    /// The tags of the images that are taken, and no others are.
+    /// The pattern of the tags that what may go is narrowed to.
     pub(super) tags: Option<String>,
+    /// The images that files list as used.
+    pub(super) listed: BTreeSet<String>,
+}
+
+/// What a reviewed plan was made by.
+pub(super) struct Planned<'a> {
+    /// The settings that were given.
+    pub(super) settings: Map<String, Value>,
+    /// The pattern of tags that it was narrowed to.
+    pub(super) tags: Option<String>,
+    /// The file that it is in.
+    pub(super) file: &'a str,
 }
 
 impl Given {
@@ -36,28 +50,25 @@ impl Given {
         let mut event = file.map_or_else(|| Ok(Map::new()), |file| settings_of(file))?;
         event.retain(|name, _| !flags.keys().any(|flag| Key::named(flag).is_some_and(|key| key.is_spelled(name))));
         event.extend(flags.clone());
-        let mut environment = environment.clone();
-        environment.remove(DRY_RUN.environment.unwrap_or_default());
-        if let Some(pattern) = matches.get_one::<String>("tags") {
-            take_tags(&mut event, pattern)?;
-        }
+        variables::refuse_to_contradict(environment, &event, mode)?;
+        let mut environment = variables::that_count(environment);
         let policies_file = take_policies(&mut event, &mut environment)?;
-        add_images_in_use(&mut event, &environment, images_in_use(matches)?)?;
+        let listed = images_in_use(matches)?;
+        add_images_in_use(&mut event, &environment, as_values(&listed))?;
         let origin = Origin {
             flags: flags.keys().map(String::as_str).collect(),
             tags: matches.get_one::<String>("tags").map(String::as_str),
             file: file.map(String::as_str),
             policies_file,
         };
-        Self::resolve(event, environment, mode, &origin)
+        Self::resolve(event, environment, mode, &origin, listed)
     }
 
     /// Gathers what the carrying out of a reviewed plan goes by: the settings that it was made by, and what only takes
     /// away from it.
     pub(super) fn beside_plan(
         matches: &ArgMatches,
-        mut settings: Map<String, Value>,
-        file: &str,
+        Planned { mut settings, tags, file }: Planned<'_>,
         environment: &Environment,
     ) -> Result<Self, WrongUsage> {
         let mut flags = flags::given(matches)?;
@@ -69,6 +80,8 @@ impl Given {
                 "--{flag} can't be given beside a plan: {file} has the settings that it was made by (to change them, make a new plan)"
             )));
         }
+        variables::refuse_to_contradict(environment, &flags, Mode::Live)?;
+        let environment = &variables::that_count(environment);
         // Of several limits the lowest holds, wherever it is given; what is no number is refused below.
         if let (Some(Value::Number(given)), Some(Value::Number(planned))) =
             (flags.get(MAX_DELETIONS.name), settings.get(MAX_DELETIONS.name))
@@ -86,14 +99,18 @@ impl Given {
             asked.push(&MAX_DELETIONS);
         }
         let asked = asked.into_iter().filter_map(|key| key.in_environment(environment));
-        let mut more = references(flags::in_environment(&IN_USE_IMAGES, environment)?, "IN_USE_IMAGES")?;
+        let mut more = references(
+            flags::in_environment(&IN_USE_IMAGES, environment)?,
+            &IN_USE_IMAGES.prefixed().unwrap_or_default(),
+        )?;
         let environment = asked.map(|(variable, text)| (variable.to_owned(), text.to_owned())).collect();
         more.extend(references(of_flag, "--in-use-images")?);
-        more.extend(images_in_use(matches)?);
+        let listed = images_in_use(matches)?;
+        more.extend(as_values(&listed));
         add_images_in_use(&mut settings, &environment, more)?;
         let flags = flags.keys().map(String::as_str).collect();
-        let origin = Origin { flags, tags: None, file: Some(file), policies_file: None };
-        Self::resolve(settings, environment, Mode::Live, &origin)
+        let origin = Origin { flags, tags: tags.as_deref(), file: Some(file), policies_file: None };
+        Self::resolve(settings, environment, Mode::Live, &origin, listed)
     }
 
     fn resolve(
@@ -101,9 +118,11 @@ impl Given {
         environment: Environment,
         mode: Mode,
         origin: &Origin<'_>,
+        listed: BTreeSet<String>,
     ) -> Result<Self, WrongUsage> {
         let read = |file: &str| std::fs::read_to_string(file);
-        let settings = Settings::resolve(&event, &environment, &read).map_err(|error| origin.name(error))?;
+        let mut settings = Settings::resolve(&event, &environment, &read).map_err(|error| origin.name(error))?;
+        settings.rules.only_tags = only_tags(origin.tags)?;
         let is_given = event.iter().any(|(name, value)| DRY_RUN.is_spelled(name) && !value.is_null());
         if is_given && settings.mode != mode {
             return Err(WrongUsage(match mode {
@@ -118,7 +137,7 @@ impl Given {
         }
         event.retain(|name, _| !DRY_RUN.is_spelled(name));
         let tags = origin.tags.map(str::to_owned);
-        Ok(Self { event, environment, settings: Settings { mode, ..settings }, tags })
+        Ok(Self { event, environment, settings: Settings { mode, ..settings }, tags, listed })
     }
 
     /// Everything that is given, by the names of the settings and wherever it was given, for another run by the same
@@ -143,7 +162,7 @@ impl Given {
 /// Where settings come from, for the errors.
 struct Origin<'a> {
     flags: BTreeSet<&'a str>,
-    /// What `--tags` made policies of.
+    /// The tags that the run is narrowed to.
     tags: Option<&'a str>,
     file: Option<&'a str>,
     /// The file that the environment names for policies, with its variable.
@@ -155,9 +174,6 @@ impl Origin<'_> {
     fn name(&self, mut error: InvalidSettings) -> WrongUsage {
         let end = error.key.find(['[', '.']).unwrap_or(error.key.len());
         let (name, rest) = error.key.split_at(end);
-        if let (true, Some(pattern)) = (name == POLICIES.name, self.tags) {
-            return WrongUsage(format!("--tags {pattern}: {error}"));
-        }
         if let (true, Some(file)) = (name == POLICIES.name, &self.policies_file) {
             return WrongUsage(format!("{file}: {error}"));
         }
@@ -166,7 +182,7 @@ impl Origin<'_> {
                 error.key = format!("--{}{rest}", key.flag());
                 WrongUsage(error.to_string())
             }
-            (None, Some(file)) if !KEYS.iter().any(|key| key.environment == Some(name)) => {
+            (None, Some(file)) if !KEYS.iter().any(|key| key.prefixed().as_deref() == Some(name)) => {
                 WrongUsage(format!("{file}: {error}"))
             }
             (None, _) => WrongUsage(error.to_string()),
@@ -180,27 +196,10 @@ fn settings_of(file: &str) -> Result<Map<String, Value>, WrongUsage> {
     event.map(|event| event.settings).map_err(|error| WrongUsage(format!("{file}: {error}")))
 }
 
-/// Lets nothing be a candidate but what has a tag that matches.
-fn take_tags(event: &mut Map<String, Value>, pattern: &str) -> Result<(), WrongUsage> {
-    if event.get(POLICIES.name).is_some_and(|policies| !policies.is_null()) {
-        return Err(WrongUsage(
-            "--tags and policies both say what goes: give one of them (a policy's tagPatternList selects by tag too)"
-                .to_owned(),
-        ));
-    }
-    let rule = json!({
-        "rulePriority": 1,
-        "description": format!("--tags {pattern}"),
-        "selection": {
-            "tagStatus": "tagged",
-            "tagPatternList": [pattern],
-            "countType": "imageCountMoreThan",
-            "countNumber": 0,
-        },
-        "action": { "type": "expire" },
-    });
-    event.insert(POLICIES.name.to_owned(), json!([{ "repositories": ["*"], "rules": [rule] }]));
-    Ok(())
+/// The pattern of the tags that a run is narrowed to.
+fn only_tags(tags: Option<&str>) -> Result<Option<Pattern>, WrongUsage> {
+    let pattern = |tags| Pattern::for_tags(tags).map_err(|error| WrongUsage(format!("--tags {tags}: {error}")));
+    tags.map(pattern).transpose()
 }
 
 /// Takes the policies of a file that the environment names into the event, as the flag does: the file is read once, so that
@@ -210,9 +209,9 @@ fn take_policies(event: &mut Map<String, Value>, environment: &mut Environment) 
         return Ok(None);
     }
     let Some((variable, file)) = POLICIES.in_environment(environment) else { return Ok(None) };
-    let told = format!("{variable} {file}");
+    let (variable, told) = (variable.to_owned(), format!("{variable} {file}"));
     event.extend(flags::in_environment(&POLICIES, environment)?.map(|policies| (POLICIES.name.to_owned(), policies)));
-    environment.remove(variable);
+    environment.remove(&variable);
     Ok(Some(told))
 }
 
@@ -236,6 +235,10 @@ fn references(list: Option<Value>, given_by: &str) -> Result<Vec<Value>, WrongUs
         image.parse::<ImageReference>().map_err(|error| WrongUsage(format!("{given_by}: {error}")))?;
     }
     Ok(images)
+}
+
+fn as_values(images: &BTreeSet<String>) -> Vec<Value> {
+    images.iter().map(|image| image.as_str().into()).collect()
 }
 
 /// Adds images to those that count as used, wherever these are given.
@@ -265,9 +268,9 @@ fn add_images_in_use(
     Ok(())
 }
 
-/// The images that files name: one a line or many, as `kubectl` prints them.
-fn images_in_use(matches: &ArgMatches) -> Result<Vec<Value>, WrongUsage> {
-    let mut images = Vec::new();
+/// The images that files list.
+fn images_in_use(matches: &ArgMatches) -> Result<BTreeSet<String>, WrongUsage> {
+    let mut images = BTreeSet::new();
     for file in matches.get_many::<String>("in-use-file").into_iter().flatten() {
         let text = if file == "-" {
             let mut text = String::new();
@@ -276,26 +279,7 @@ fn images_in_use(matches: &ArgMatches) -> Result<Vec<Value>, WrongUsage> {
             std::fs::read_to_string(file)
         };
         let text = text.map_err(|error| WrongUsage(format!("--in-use-file {file}: {error}")))?;
-        let in_file = images_in(&text).map_err(|error| WrongUsage(format!("--in-use-file {file}: {error}")))?;
-        if in_file.is_empty() {
-            // More likely that whatever was to fill it has failed, and that would cost what it should protect.
-            return Err(WrongUsage(format!(
-                "--in-use-file {file}: it names no image; leave it out if nothing is in use there"
-            )));
-        }
-        images.extend(in_file);
-    }
-    Ok(images)
-}
-
-fn images_in(text: &str) -> Result<Vec<Value>, String> {
-    let mut images = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default();
-        for image in line.split_whitespace() {
-            image.parse::<ImageReference>().map_err(|error| format!("line {}: {error}", number + 1))?;
-            images.push(image.into());
-        }
+        images.extend(in_use_list::read(&text).map_err(|error| WrongUsage(format!("--in-use-file {file}: {error}")))?);
     }
     Ok(images)
 }

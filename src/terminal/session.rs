@@ -5,18 +5,19 @@ use std::io::IsTerminal;
 
 use clap::ArgMatches;
 use ecr_cleanup_core::image::RepositoryName;
-use ecr_cleanup_core::pattern::Pattern;
-use ecr_cleanup_core::plan::Refusal;
+use ecr_cleanup_core::in_use_list;
+use ecr_cleanup_core::plan::{ImageResult, Refusal, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::report::{Outcome, Report};
 use ecr_cleanup_core::review::ReviewedPlan;
 use ecr_cleanup_core::settings::Settings;
 
 use super::given::Given;
 use super::progress::{Loudness, Shown};
-use super::trouble::Access;
-use super::{Stream, Undone, interruption, no_region, tell, trouble, unwritten, width};
+use super::trouble::{Access, idle_patterns};
+use super::{Stream, Undone, account_of, interruption, no_region, tell, trouble, unwritten, width};
 use crate::aws::Aws;
 use crate::run::{self, Finished, Limits, Request, RunError};
+use crate::show::figures;
 use crate::show::quoted::quoted;
 use crate::show::table::{Colours, Details, Look};
 use crate::show::{html, markdown, table};
@@ -101,7 +102,7 @@ impl Session {
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        super::print(&text)?;
+        super::print(&text).inspect_err(|_| tell_done(report))?;
         match &report.outcome {
             // The report's warnings name each cause.
             Outcome::Refused(Refusal::UsageIncomplete { images_done, .. }) => {
@@ -110,22 +111,22 @@ impl Session {
                     "error: nothing{more} was deleted, since what is in use is not known in full; see the warnings"
                 ));
             }
-            Outcome::Refused(refusal @ Refusal::TooManyDeletions { .. }) => tell(&format!("error: {refusal}")),
+            Outcome::Refused(refusal @ (Refusal::TooManyDeletions { .. } | Refusal::ClockSkew(_))) => {
+                tell(&format!("error: {refusal}"))
+            }
             Outcome::Planned | Outcome::Completed | Outcome::Partial | Outcome::DeadlineReached => {}
         }
         Ok(())
     }
 
-    /// Says what somebody may not have meant: taking images by tag whatever their rank, and patterns that match no
-    /// repository, with the one that was probably meant.
+    /// Says what came of lists of images, and what somebody may not have meant: patterns that match no repository, with
+    /// the one that was probably meant.
     pub(super) fn hint(&self, report: &Report, given: &Given) {
-        if given.tags.is_some() && given.settings.rules.images_to_keep == 0 {
-            tell("warning: --tags takes the newest images too; --images-to-keep N keeps the N newest of a repository");
-        }
+        tell_listed(report, given);
         let Some(known) = self.repositories_of(report) else { return };
         let selection = &given.settings.repositories;
-        for idle in idle(selection.patterns(), &known).chain(idle(selection.exclusions(), &known)) {
-            tell(&quoted(&format!("warning: {idle}")));
+        for warning in idle_patterns(selection.patterns().chain(selection.exclusions()), &known) {
+            tell(&quoted(&format!("warning: {warning}")));
         }
     }
 
@@ -155,22 +156,37 @@ impl Session {
     }
 }
 
-/// Tells of each pattern that matches no repository.
-fn idle<'a>(
-    patterns: impl Iterator<Item = &'a Pattern>,
-    known: &BTreeSet<RepositoryName>,
-) -> impl Iterator<Item = String> {
-    patterns.filter(|pattern| !known.is_empty() && !known.iter().any(|name| pattern.matches(name.as_str()))).map(
-        |pattern| {
-            let nearest = trouble::nearest(&pattern.to_string(), known.iter());
-            let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            format!("`{pattern}` matches no repository{meant}")
-        },
-    )
+/// Tells what a run has deleted and archived, one by one: nothing else would, where its report is not written.
+fn tell_done(report: &Report) {
+    for RegistryPlan { place, index_pulls: _, repositories } in &report.plan.registries {
+        for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
+            for image in decided.iter().flat_map(|decided| &decided.stale) {
+                let StaleImage { image_digest, image_tags, result, .. } = image;
+                if matches!(result, ImageResult::Deleted | ImageResult::Archived) {
+                    let tags = if image_tags.is_empty() { String::new() } else { format!(":{}", image_tags.join(",")) };
+                    let done = result.as_str();
+                    tell(&format!("{done} {} {repository_name}{tags}@{image_digest}", place.region));
+                }
+            }
+        }
+    }
+}
+
+/// Tells how much came of the images that files list: a list that names nothing here protects nothing.
+pub(super) fn tell_listed(report: &Report, given: &Given) {
+    let (listed, Some(account)) = (&given.listed, account_of(report)) else { return };
+    if !listed.is_empty() {
+        let found = in_use_list::found_in(&report.plan, account, listed.iter().map(String::as_str));
+        let read = figures::counted(listed.len() as u64, "reference", "references");
+        tell(&format!(
+            "--in-use-file: {read} read, of which {} an image that is here",
+            figures::counted(found as u64, "names", "name")
+        ));
+    }
 }
 
 fn refuse_idle_exclusions(given: &Given, known: &BTreeSet<RepositoryName>) -> Result<(), Undone> {
-    match idle(given.settings.repositories.exclusions(), known).next() {
+    match idle_patterns(given.settings.repositories.exclusions(), known).first() {
         Some(idle) => {
             Err(Undone::WrongUsage(quoted(&format!("--exclude-repositories: {idle} (so nothing was deleted)"))))
         }

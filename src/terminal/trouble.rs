@@ -1,14 +1,20 @@
 //! Errors as people need them: what failed, what to grant, set or renew, and which name was probably meant.
 
+use std::collections::BTreeSet;
+
 use ecr_cleanup_core::account::AccountId;
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::image::RepositoryName;
+use ecr_cleanup_core::pattern::Pattern;
 
 use crate::run::RunError;
+use crate::show::figures;
 use crate::show::quoted::quoted;
 
 /// Names further apart than this are not each other's typos: so many letters of ten.
 const LETTERS_OF_TEN: usize = 4;
+/// More patterns than these are counted, and not told one by one.
+const IDLE_SHOWN: usize = 10;
 
 /// By what AWS is reached.
 #[derive(Clone, Copy, Debug)]
@@ -78,21 +84,52 @@ fn of_credentials(error: &CallError, profile: Option<&str>) -> Option<String> {
     }
 }
 
+/// Tells of the patterns that match no repository, with the one that was probably meant: of the first ones each by
+/// itself, of the others how many there are. Of a long list nobody reads more, and to look for names takes time.
+pub(super) fn idle_patterns<'a>(
+    patterns: impl Iterator<Item = &'a Pattern>,
+    known: &BTreeSet<RepositoryName>,
+) -> Vec<String> {
+    let matches_none = |pattern: &&Pattern| !known.iter().any(|name| pattern.matches(name.as_str()));
+    let mut idle: Vec<&Pattern> = patterns.filter(|_| !known.is_empty()).filter(matches_none).collect();
+    let others = idle.split_off(idle.len().min(IDLE_SHOWN));
+    let mut told: Vec<String> = idle
+        .into_iter()
+        .map(|pattern| {
+            let nearest = nearest(&pattern.to_string(), known.iter());
+            let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            format!("`{pattern}` matches no repository{meant}")
+        })
+        .collect();
+    if !others.is_empty() {
+        told.push(format!(
+            "{} match no repository either",
+            figures::counted(others.len() as u64, "more pattern", "more patterns")
+        ));
+    }
+    told
+}
+
 /// The name that was probably meant, if any is near.
 pub(super) fn nearest<'a>(meant: &str, names: impl Iterator<Item = &'a RepositoryName>) -> Option<&'a RepositoryName> {
-    let distance = |name: &RepositoryName| {
+    let letters = meant.chars().count();
+    let farthest = letters * LETTERS_OF_TEN / 10;
+    // As many letters have to come or go, at least: a name that is too long or too short need not be compared.
+    let distance = |name: &str| {
+        let is_near = name.chars().count().abs_diff(letters) <= farthest;
+        is_near.then(|| strsim::damerau_levenshtein(meant, name))
+    };
+    let nearness = |name: &RepositoryName| {
         // Who leaves the path away means the name without it.
         let last = name.as_str().rsplit('/').next().unwrap_or_default();
-        strsim::damerau_levenshtein(meant, name.as_str()).min(strsim::damerau_levenshtein(meant, last) + 1)
+        distance(name.as_str()).into_iter().chain(distance(last).map(|distance| distance + 1)).min()
     };
-    let nearest = names.map(|name| (distance(name), name)).min()?;
-    (nearest.0 * 10 <= meant.chars().count() * LETTERS_OF_TEN).then_some(nearest.1)
+    let near = names.filter_map(|name| Some((nearness(name)?, name)));
+    near.min().filter(|(distance, _)| *distance <= farthest).map(|(_, name)| name)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn names(names: &[&str]) -> BTreeSet<RepositoryName> {
@@ -113,6 +150,28 @@ mod tests {
             assert_eq!(nearest(meant, known.iter()).map(RepositoryName::as_str), expected, "{meant}");
         }
         assert_eq!(nearest("web", [].iter()), None);
+    }
+
+    #[test]
+    fn of_many_patterns_that_match_nothing_the_first_are_told() {
+        let known: BTreeSet<RepositoryName> =
+            (0..2_000).map(|number| format!("team-{number}/service").parse().unwrap()).collect();
+        let idle = |number: usize| -> Vec<Pattern> {
+            (0..number).map(|number| Pattern::for_repositories(&format!("team-{number}/servise")).unwrap()).collect()
+        };
+        assert_eq!(
+            idle_patterns(idle(1).iter(), &known),
+            ["`team-0/servise` matches no repository; did you mean team-0/service?"]
+        );
+        assert_eq!(idle_patterns(idle(IDLE_SHOWN).iter(), &known).len(), IDLE_SHOWN);
+        let told = idle_patterns(idle(300).iter(), &known);
+        assert_eq!(
+            (told.len(), told[IDLE_SHOWN].as_str()),
+            (IDLE_SHOWN + 1, "290 more patterns match no repository either")
+        );
+        let star = Pattern::for_repositories("team-*").unwrap();
+        assert_eq!(idle_patterns(std::iter::once(&star), &known), Vec::<String>::new());
+        assert_eq!(idle_patterns(idle(300).iter(), &BTreeSet::new()), Vec::<String>::new(), "what is not known at all");
     }
 
     #[test]

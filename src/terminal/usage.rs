@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::given::Given;
 use super::session::Session;
-use super::{Done, Stream, Undone, print, unwritten, width};
+use super::{Done, Stream, Undone, print, tell, unwritten, width};
 use crate::run;
 use crate::show::figures::{count, counted};
 use crate::show::quoted::quoted;
@@ -36,6 +36,9 @@ pub(super) async fn usage(matches: &ArgMatches, environment: &Environment) -> Re
     match session.format.as_str() {
         "json" => print(&(json(&account, &usage).map_err(|error| unwritten(&error))? + "\n"))?,
         _ => print(&table(&usage, width(Stream::Stdout)))?,
+    }
+    if !given.listed.is_empty() {
+        tell(&format!("--in-use-file: {} read", counted(given.listed.len() as u64, "reference", "references")));
     }
     Ok(if usage.complete().is_ok() { Done::Wholly } else { Done::InPart })
 }

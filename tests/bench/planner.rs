@@ -80,6 +80,7 @@ fn decide_on(bencher: Bencher<'_, '_>, number: u32, takes: Takes<'_>) {
         keep_before_in_use: 1,
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 0,
+        only_tags: None,
     };
     bencher.counter(ItemsCount::new(images.len())).bench_local(|| decide(&known, &rules));
 }

@@ -7,10 +7,13 @@ mod apply;
 mod archiving;
 mod audit;
 mod binary;
+mod clock_skew;
 mod deadline;
 mod decisions;
 mod exact_sizes;
 mod field_apply;
+#[cfg(feature = "cli")]
+mod field_input;
 mod field_registry;
 mod field_usage;
 mod fuzzing;

@@ -175,7 +175,7 @@ async fn a_plan_is_saved_with_the_policies_that_made_it_whatever_becomes_of_thei
     let happens = move || std::fs::write(&changed, &later).unwrap();
     aws.inject(Fault::before("sts:GetCallerIdentity", Duration::ZERO, happens).times(1));
     let mut planning = command(&aws, &["plan", "--quiet", "--format", "json", "--out", &plan]);
-    planning.env("POLICIES_FILE", &policies);
+    planning.env("ECR_CLEANUP_POLICIES_FILE", &policies);
     let ran = finish(planning).await;
     assert_eq!((ran.code, &ran.json()["totals"]["imagesStale"]), (0, &json!(3)), "{}", ran.stderr);
     let saved: Value = serde_json::from_str(&std::fs::read_to_string(&plan).unwrap()).unwrap();
@@ -190,11 +190,11 @@ async fn the_settings_travel_with_the_plan_but_for_what_is_nobodys_business() {
     let plan = file("settings.json");
     let mut planning = command(&aws, &["plan", "--quiet", "--out", &plan, "--in-use-images", &app.uri("v1")]);
     planning.envs([
-        ("IMAGES_TO_KEEP", "7"),
-        ("USAGE_ROLE_ARNS", &*role),
-        ("USAGE_EXTERNAL_ID", "registry-cleaning"),
-        ("KEEP_TAGS", "v2, v3"),
-        ("UNTAGGED_OLDER_THAN_DAYS", "never"),
+        ("ECR_CLEANUP_IMAGES_TO_KEEP", "7"),
+        ("ECR_CLEANUP_USAGE_ROLE_ARNS", &*role),
+        ("ECR_CLEANUP_USAGE_EXTERNAL_ID", "registry-cleaning"),
+        ("ECR_CLEANUP_KEEP_TAGS", "v2, v3"),
+        ("ECR_CLEANUP_UNTAGGED_OLDER_THAN_DAYS", "never"),
         ("DRYRUN", "true"),
     ]);
     assert_eq!(finish(planning).await.code, 0);
@@ -215,7 +215,8 @@ async fn the_settings_travel_with_the_plan_but_for_what_is_nobodys_business() {
     let refused = delete(&[]).await;
     assert!(refused.code == 1 && refused.stdout.contains("999999999999"), "{}", refused.stdout);
     changed(&plan, |plan| plan["settings"]["keepTags"] = json!(["v3"]));
-    let ran = delete(&[("USAGE_EXTERNAL_ID", "registry-cleaning"), ("IMAGES_TO_KEEP", "1")]).await;
+    let ran =
+        delete(&[("ECR_CLEANUP_USAGE_EXTERNAL_ID", "registry-cleaning"), ("ECR_CLEANUP_IMAGES_TO_KEEP", "1")]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(app.tags().len(), 10, "v1 counts as used; v2 is stale by the file's settings, and not among its images");
     assert_eq!(ran.json()["totals"]["imagesStale"], 1, "the environment's images-to-keep is not asked");
@@ -263,8 +264,12 @@ async fn what_only_takes_away_from_a_plan_counts_in_the_environment_too() {
     };
     aws.forget_calls();
     for (variable, text, told) in [
-        ("MAX_DELETIONS", "few", "`MAX_DELETIONS` can't be \"few\""),
-        ("IN_USE_IMAGES", "123456789012.dkr.ecr.us-west-2.amazonaws.com/App:v1", "IN_USE_IMAGES: `123456789012"),
+        ("ECR_CLEANUP_MAX_DELETIONS", "few", "`ECR_CLEANUP_MAX_DELETIONS` can't be \"few\""),
+        (
+            "ECR_CLEANUP_IN_USE_IMAGES",
+            "123456789012.dkr.ecr.us-west-2.amazonaws.com/App:v1",
+            "ECR_CLEANUP_IN_USE_IMAGES: `123456789012",
+        ),
     ] {
         let refused = delete(&[], &[(variable, text)]).await;
         assert!(refused.code == 2 && refused.stderr.contains(told), "{}", refused.stderr);
@@ -279,12 +284,16 @@ async fn what_only_takes_away_from_a_plan_counts_in_the_environment_too() {
         (&[], Some(9), "6", 6),
     ] {
         in_plan.into_iter().for_each(limit);
-        let refused = delete(arguments, &[("MAX_DELETIONS", in_environment)]).await;
+        let refused = delete(arguments, &[("ECR_CLEANUP_MAX_DELETIONS", in_environment)]).await;
         let told = format!("7 images are stale and maxDeletions is {holds}");
         assert!(refused.code == 1 && refused.stderr.contains(&told), "{told}: {}", refused.stderr);
     }
     let in_use = app.uri("v2");
-    let ran = delete(&["--in-use-images", &app.uri("v3")], &[("IN_USE_IMAGES", &in_use), ("MAX_DELETIONS", "5")]).await;
+    let ran = delete(
+        &["--in-use-images", &app.uri("v3")],
+        &[("ECR_CLEANUP_IN_USE_IMAGES", &in_use), ("ECR_CLEANUP_MAX_DELETIONS", "5")],
+    )
+    .await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(app.tags(), set(["v1", "v2", "v3", "v9", "v10"]));
 }

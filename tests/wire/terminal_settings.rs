@@ -26,7 +26,7 @@ async fn flags_win_over_the_file_and_the_file_over_the_environment() {
         (&[], "5", 5),
     ] {
         let mut command = command(&aws, &[&["plan", "--quiet", "--format", "json"], arguments].concat());
-        command.env("IMAGES_TO_KEEP", variable);
+        command.env("ECR_CLEANUP_IMAGES_TO_KEEP", variable);
         let report = finish(command).await.json();
         assert_eq!(report["totals"]["imagesStale"], stale, "{arguments:?}");
         assert_eq!(report["warnings"], json!([]), "when an event was sent does not matter here");
@@ -44,7 +44,7 @@ async fn lists_come_by_comma_or_by_flag() {
 }
 
 #[tokio::test]
-async fn what_contradicts_the_command_is_wrong_usage_and_the_variable_is_ignored() {
+async fn what_contradicts_the_command_is_wrong_usage() {
     let aws = world().await;
     let (live, dry) = (file("contradicting-live.json"), file("contradicting-dry.json"));
     std::fs::write(&live, json!({ "dry-run": "false" }).to_string()).unwrap();
@@ -88,35 +88,6 @@ async fn what_contradicts_the_command_is_wrong_usage_and_the_variable_is_ignored
 }
 
 #[tokio::test]
-async fn tags_select_and_every_protection_stays_on() {
-    let aws = world().await;
-    let app = aws.repository("web/app");
-    app.retag("v3", "pr-3");
-    app.retag("v4", "pr-4");
-    app.retag("v4", "latest");
-    aws.cluster("prod").runs(&app.uri("pr-3"));
-    app.retag("v5", "pr-5");
-    let ran = ecr_cleanup(&aws, &["delete", "--yes", "--tags", "pr-*", "--quiet"]).await;
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(ran.stderr.contains("warning: --tags takes the newest images too; --images-to-keep N"), "{}", ran.stderr);
-    let kept = ecr_cleanup(&aws, &["plan", "--tags", "v*", "--images-to-keep", "20", "--quiet"]).await;
-    assert!(kept.stdout.starts_with("Dry run, planned: 0 of ") && kept.stderr.is_empty(), "{}", kept.stdout);
-    let left = app.tags();
-    assert!(!left.contains("pr-5") && left.contains("pr-3") && left.contains("pr-4"), "{left:?}");
-    assert_eq!(left.len(), 10 + 4 - 2, "nothing else is touched");
-
-    let policies = file("tags-and-policies.json");
-    std::fs::write(&policies, json!([{ "repositories": ["*"], "rules": "ecr" }]).to_string()).unwrap();
-    for (arguments, told) in [
-        (&["--tags", "pr-*", "--policies", &*policies][..], "--tags and policies both say what goes"),
-        (&["--tags", "pr-?"], "--tags pr-?: "),
-    ] {
-        let ran = ecr_cleanup(&aws, &[&["plan"], arguments].concat()).await;
-        assert!(ran.code == 2 && ran.stderr.contains(told), "{}", ran.stderr);
-    }
-}
-
-#[tokio::test]
 async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
     let aws = world().await;
     let (settings, broken) = (file("unusable.json"), file("no.json"));
@@ -151,10 +122,14 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
     std::fs::write(&nothing, json!({ "policies": null }).to_string()).unwrap();
     std::fs::write(&wrong, json!([{ "repositories": ["*"], "rules": "ecs" }]).to_string()).unwrap();
     for (variable, text, told) in [
-        ("IMAGES_TO_KEEP", "ten", "`IMAGES_TO_KEEP` can't be"),
-        ("POLICIES_FILE", "does-not-exist.json", "POLICIES_FILE: does-not-exist.json: No such file"),
-        ("POLICIES_FILE", &nothing, "policies-null.json holds null"),
-        ("POLICIES_FILE", &wrong, "policies-wrong.json: `policies[0].rules` can't be \"ecs\""),
+        ("ECR_CLEANUP_IMAGES_TO_KEEP", "ten", "`ECR_CLEANUP_IMAGES_TO_KEEP` can't be"),
+        (
+            "ECR_CLEANUP_POLICIES_FILE",
+            "does-not-exist.json",
+            "ECR_CLEANUP_POLICIES_FILE: does-not-exist.json: No such file",
+        ),
+        ("ECR_CLEANUP_POLICIES_FILE", &nothing, "policies-null.json holds null"),
+        ("ECR_CLEANUP_POLICIES_FILE", &wrong, "policies-wrong.json: `policies[0].rules` can't be \"ecs\""),
     ] {
         let mut command = command(&aws, &["plan"]);
         command.env(variable, text);

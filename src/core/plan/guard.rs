@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ImageResult, Plan, StaleImage};
+use crate::clock_skew::ClockSkew;
 use crate::usage::{Usage, UsageIncomplete};
 
 /// A plan that may be carried out.
@@ -31,6 +32,9 @@ pub enum Refusal {
         /// The most that may be deleted.
         max_deletions: u64,
     },
+    /// The run's clock is wrong, and ages are told by it.
+    #[error("{0}, so no age can be told and nothing was deleted; set the clock")]
+    ClockSkew(ClockSkew),
 }
 
 impl Plan {

@@ -52,6 +52,7 @@ fn decided(images: Vec<Image>) -> Decided {
         keep_before_in_use: 0,
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 0,
+        only_tags: None,
     };
     let of_all = usage(None);
     let usage = of_all.known().of_repository(&ACCOUNT.parse().unwrap(), &RepositoryName::from_ecr("app"));

@@ -165,6 +165,10 @@ fn told(reason: KeepReason, image: &Image, rules: &Rules) -> String {
             let days = rules.keep_pushed_within_days;
             format!("it was pushed within {days} days (keepPushedWithinDays), or just now")
         }
+        KeepReason::Policy if !rules.may_take(image) => {
+            let only = rules.only_tags.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("none of its tags matches {only}, and no others are asked for")
+        }
         KeepReason::Policy => "no rule of a policy takes it, or no policy matches its repository".to_owned(),
         KeepReason::Untagged => {
             "it is untagged, and not older than untaggedOlderThanDays, or these are never taken".to_owned()

@@ -26,7 +26,7 @@ pub enum KeepReason {
     PulledRecently,
     /// It was pushed within `keepPushedWithinDays`, or after the time that this run speaks of.
     PushedRecently,
-    /// No rule of a policy takes it, or no policy matches its repository.
+    /// No rule of a policy takes it, or no policy matches its repository, or other tags are asked for.
     Policy,
     /// It is untagged, and young or never taken.
     Untagged,
@@ -164,6 +164,19 @@ pub enum StaleReason {
     ChildOf(Arc<ImageDigest>),
     /// It is about an image that goes.
     ReferrerOf(Arc<ImageDigest>),
+}
+
+impl StaleReason {
+    /// Whether it goes since something else does.
+    pub(super) fn is_of_others(&self) -> bool {
+        match self {
+            Self::ChildOf(_) | Self::ReferrerOf(_) => true,
+            Self::NotAmongNewest { .. }
+            | Self::UntaggedForLong { .. }
+            | Self::SubjectGoneForLong { .. }
+            | Self::Rule(..) => false,
+        }
+    }
 }
 
 impl fmt::Display for StaleReason {

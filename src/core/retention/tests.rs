@@ -67,6 +67,7 @@ impl Rules {
             keep_tags,
             keep_pulled_within_days: self.keep_pulled_within_days,
             keep_pushed_within_days: self.keep_pushed_within_days,
+            only_tags: None,
         }
     }
 

@@ -16,6 +16,12 @@ fn file(change: impl FnOnce(&mut Value)) -> Result<SavedPlan, String> {
     SavedPlan::parse(&value.to_string())
 }
 
+fn file_text() -> String {
+    let mut text = String::new();
+    file(|value| text = value.to_string()).unwrap();
+    text
+}
+
 #[test]
 fn a_plan_is_read_to_the_nanosecond_whatever_the_order_of_tags() {
     let SavedPlan { reviewed, settings, .. } = file(|_| {}).unwrap();
@@ -48,4 +54,18 @@ fn what_could_be_misread_is_refused() {
         value["regions"][0]["repositories"][0]["images"] = vec![image.clone(), image].into();
     });
     assert!(twice.unwrap_err().contains("twice"));
+}
+
+#[test]
+fn a_plan_that_says_something_twice_is_refused() {
+    let once = file_text();
+    SavedPlan::parse(&once).unwrap();
+    for (said, again, named) in [
+        ("\"regions\":", "\"regions\":[],\"regions\":", "regions"),
+        ("\"imagesToKeep\":5", "\"imagesToKeep\":9,\"imagesToKeep\":5", "settings.imagesToKeep"),
+        ("\"imageTags\":", "\"imageTags\":[],\"imageTags\":", "regions[0].repositories[0].images[0].imageTags"),
+    ] {
+        let error = SavedPlan::parse(&once.replace(said, again)).unwrap_err();
+        assert!(error.contains(&format!("`{named}` stands twice")), "{named}: {error}");
+    }
 }

@@ -12,6 +12,7 @@ use crate::pattern::{Pattern, UnusablePattern};
 use crate::policy::{InvalidPolicy, Policies};
 use crate::reference::ImageReference;
 use crate::sharing::AcceptedAccounts;
+use crate::strict_json;
 
 const REGIONS: &str = "a region code such as us-west-2, or a list of them";
 const INTEGER: &str = "an integer from 0 to 4294967295";
@@ -27,7 +28,7 @@ enum Raw<'a> {
     /// In the event, under this spelling.
     Event(&'a str, &'a Value),
     /// In this environment variable.
-    Environment(&'static str, &'a str),
+    Environment(&'a str, &'a str),
 }
 
 impl Raw<'_> {
@@ -50,6 +51,13 @@ impl<'a> Given<'a> {
         }
         let given = Self { event, environment };
         for key in KEYS {
+            let mut variables = key.all_in_environment(environment);
+            if let (Some((first, text)), Some((second, other))) = (variables.next(), variables.next())
+                && text != other
+            {
+                let accepted = format!("what {first} is, or nothing: both name one setting");
+                return Err(InvalidSettings::without_value(second, "given beside another", &accepted));
+            }
             let mut spellings = event.iter().filter(|(name, _)| key.is_spelled(name));
             if let (Some((first, _)), Some((second, value))) = (spellings.next(), spellings.next()) {
                 let accepted = format!("one spelling of the setting, and `{first}` is given too");
@@ -200,7 +208,7 @@ impl<'a> Given<'a> {
             Some(raw @ Raw::Environment(variable, file)) => {
                 let refuse = |error: &dyn fmt::Display| raw.refuse(&format!("{FILE}; {error}"));
                 let text = read_file(file).map_err(|error| refuse(&error))?;
-                let value: Value = serde_json::from_str(&text).map_err(|error| refuse(&error))?;
+                let value = strict_json::read(&text).map_err(|error| refuse(&error))?;
                 // An event that was tried out can be packaged as it is, if nothing else stands in it.
                 let in_event = value.as_object().filter(|event| event.len() == 1).and_then(|event| event.get(key.name));
                 let at = if in_event.is_some() { key.name } else { "" };

@@ -4,6 +4,9 @@
 
 use super::Environment;
 
+/// What begins the variables that are meant for this program and for no other.
+pub const PREFIX: &str = "ECR_CLEANUP_";
+
 /// A setting.
 #[derive(Debug)]
 pub struct Key {
@@ -11,7 +14,7 @@ pub struct Key {
     pub name: &'static str,
     /// Other spellings in an event: those of the command line and of the Python script this one replaces.
     pub also: &'static [&'static str],
-    /// The environment variable.
+    /// The environment variable, without the prefix that it may have.
     pub environment: Option<&'static str>,
     /// How its value is written as text.
     pub form: Form,
@@ -74,12 +77,44 @@ impl Key {
     };
 
     /// What the environment gives, with the variable; `None` where that is empty, or the Python script's way to say so.
+    /// Of the two spellings of a variable that with the [prefix](PREFIX) comes first.
     #[must_use]
-    pub fn in_environment<'a>(&self, environment: &'a Environment) -> Option<(&'static str, &'a str)> {
-        let variable = self.environment?;
-        let text = environment.get(variable)?.trim_matches(|c: char| c.is_whitespace() || c == ',');
+    pub fn in_environment<'a>(&self, environment: &'a Environment) -> Option<(&'a str, &'a str)> {
+        self.all_in_environment(environment).next()
+    }
+
+    /// The same of each spelling of the variable.
+    pub(super) fn all_in_environment<'a>(
+        &self,
+        environment: &'a Environment,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let plain = self.environment.map(str::to_owned);
+        let given = self.prefixed().into_iter().chain(plain).filter_map(|name| environment.get_key_value(&name));
+        given.filter_map(|(variable, text)| self.written(text).map(|text| (variable.as_str(), text)))
+    }
+
+    /// What a variable of this text gives; `None` for what counts as not set.
+    fn written<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let text = match self.form {
+            // A list that somebody put together may end, begin or consist of separators.
+            Form::List => text.trim_matches(|c: char| c.is_whitespace() || c == ','),
+            // In anything else a comma is part of what was meant, or a mistake to be told.
+            Form::Switch
+            | Form::Integer
+            | Form::IntegerOrAll
+            | Form::Number
+            | Form::Text
+            | Form::DaysOrNever
+            | Form::File => text.trim(),
+        };
         let is_unset = text.is_empty() || self.unset == Some(text);
-        (!is_unset).then_some((variable, text))
+        (!is_unset).then_some(text)
+    }
+
+    /// The variable with its prefix: the only one that counts in a terminal, where `REGION` may be anybody's.
+    #[must_use]
+    pub fn prefixed(&self) -> Option<String> {
+        self.environment.map(|variable| format!("{PREFIX}{variable}"))
     }
 
     /// Whether `name` is this key in one of its spellings.

@@ -159,6 +159,10 @@ fn every_key_is_read_from_the_environment_as_text() {
     for (variable, text, key, expected) in [
         ("DRYRUN", "False", "dryRun", "false"),
         ("DRYRUN", "", "dryRun", "true"),
+        ("DRYRUN", " FALSE ", "dryRun", "false"),
+        ("ECR_CLEANUP_DRYRUN", "false", "dryRun", "false"),
+        ("ECR_CLEANUP_KEEP_TAGS", "a,b-*", "keepTags", "a,b-*"),
+        ("ECR_CLEANUP_REGION", "None", "region", "None"),
         ("REGION", "None", "region", "None"),
         ("REGION", "us-east-1", "region", "Some({us-east-1})"),
         ("REGION", " us-east-1, eu-west-1,", "region", "Some({eu-west-1, us-east-1})"),
@@ -190,6 +194,26 @@ fn every_key_is_read_from_the_environment_as_text() {
     ] {
         assert_eq!(shown(&settings(&json!({}), &[(variable, text)]), key), expected, "{variable}={text}");
     }
+}
+
+#[test]
+fn two_variables_of_one_setting_may_not_contradict_each_other() {
+    for (plain, prefixed, expected) in
+        [("5", "5", Some("5")), ("5", "", Some("5")), ("", "6", Some("6")), ("5", "6", None)]
+    {
+        let variables = [("IMAGES_TO_KEEP", plain), ("ECR_CLEANUP_IMAGES_TO_KEEP", prefixed)];
+        match (resolve(&json!({}), &variables), expected) {
+            (Ok(settings), Some(expected)) => assert_eq!(shown(&settings, "imagesToKeep"), expected),
+            (Err(error), None) => {
+                assert_eq!(error.key, "IMAGES_TO_KEEP");
+                assert!(error.to_string().contains("ECR_CLEANUP_IMAGES_TO_KEEP"), "{error}");
+            }
+            (other, _) => panic!("{plain:?} and {prefixed:?}: {other:?}"),
+        }
+    }
+    // Also where the event says it: whoever wrote both meant one of them.
+    let variables = [("DRYRUN", "true"), ("ECR_CLEANUP_DRYRUN", "false")];
+    assert_eq!(resolve(&json!({ "dryRun": true }), &variables).unwrap_err().key, "DRYRUN");
 }
 
 #[test]
@@ -254,6 +278,17 @@ fn what_cannot_be_used_is_refused_by_its_name() {
     }
     for (variable, text) in [
         ("DRYRUN", "0"),
+        ("DRYRUN", ",false,"),
+        ("DRYRUN", "false,"),
+        ("DRYRUN", "true false"),
+        ("DRYRUN", ","),
+        ("AUDIT_LIFECYCLE_POLICIES", ",false"),
+        ("IMAGES_TO_KEEP", "5,"),
+        ("MAX_DELETIONS", ","),
+        ("MAX_DELETIONS", ",5"),
+        ("UNTAGGED_OLDER_THAN_DAYS", "never,"),
+        ("POLICIES_FILE", ","),
+        ("USAGE_EXTERNAL_ID", ","),
         ("REGION", "us-east-1,none"),
         ("IMAGES_TO_KEEP", "+5"),
         ("IMAGES_TO_KEEP", "many"),
@@ -330,7 +365,7 @@ fn policies_can_be_a_file_which_the_event_wins_over() {
 
     let error = read(json!({}), r#"[{ "repositories": ["*"], "rules": [] }]"#).unwrap_err();
     assert_eq!(error.key, "POLICIES_FILE p.json: [0].rules");
-    for text in ["{", ""] {
+    for text in ["{", "", r#"[{ "repositories": ["a"], "repositories": ["*"], "rules": "ecr" }]"#] {
         assert_eq!(read(json!({}), text).unwrap_err().key, "POLICIES_FILE", "{text}");
     }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::of_usage::listed;
 use super::{About, Warning, WarningCode};
 use crate::account::Region;
+use crate::clock_skew::ClockSkew;
 use crate::image::RepositoryName;
 use crate::plan::Plan;
 use crate::settings::{Candidates, Settings};
@@ -73,4 +74,11 @@ pub fn old_event(time: DateTime<Utc>) -> Warning {
         time.to_rfc3339_opts(SecondsFormat::Secs, true)
     );
     Warning::new(WarningCode::OldEvent, About::RUN, message)
+}
+
+/// The clock that ages are told by is wrong.
+#[must_use]
+pub fn clock_skew(skew: &ClockSkew) -> Warning {
+    let message = format!("{skew}, so that ages are not what they seem: a live run would be refused; set the clock");
+    Warning::new(WarningCode::ClockSkew, About::RUN, message)
 }

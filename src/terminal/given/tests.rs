@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::terminal::arguments;
 
@@ -13,25 +15,34 @@ fn what_is_saved_makes_the_same_settings_without_the_environment() {
     let policies = format!("{}/events/policies/one-for-all.json", env!("CARGO_MANIFEST_DIR"));
     let environments: [&[(&str, &str)]; 4] = [
         &[],
-        &[("REGION", "None"), ("IMAGES_TO_KEEP", " 5 "), ("DRYRUN", "false"), ("EXACT_SIZES", "")],
-        &[("REGION", "us-west-2, eu-central-1"), ("UNTAGGED_OLDER_THAN_DAYS", "Never"), ("KEEP_TAGS", ",")],
         &[
-            ("IMAGES_TO_KEEP", "7"),
-            ("IGNORE_TAGS_REGEX", "^v,1$"),
-            ("KEEP_TAGS", "a,b"),
-            ("KEEP_PULLED_WITHIN_DAYS", "1"),
-            ("KEEP_PUSHED_WITHIN_DAYS", "2"),
-            ("REPOSITORIES", "web/*,api/*"),
-            ("EXCLUDE_REPOSITORIES", "web/old"),
-            ("POLICIES_FILE", &policies),
-            ("AUDIT_LIFECYCLE_POLICIES", "False"),
-            ("IN_USE_IMAGES", "nginx redis,busybox"),
-            ("ACCEPT_UNSEEN_ACCOUNTS", "*"),
-            ("USAGE_REGIONS", "us-west-2"),
-            ("USAGE_ROLE_ARNS", "arn:aws:iam::999999999999:role/usage"),
-            ("TASK_DEFINITIONS_TO_KEEP", "3"),
-            ("LAMBDA_VERSIONS_TO_KEEP", "4"),
-            ("MAX_DELETIONS", "9"),
+            ("ECR_CLEANUP_REGION", "None"),
+            ("ECR_CLEANUP_IMAGES_TO_KEEP", " 5 "),
+            ("DRYRUN", "false"),
+            ("ECR_CLEANUP_EXACT_SIZES", ""),
+        ],
+        &[
+            ("ECR_CLEANUP_REGION", "us-west-2, eu-central-1"),
+            ("ECR_CLEANUP_UNTAGGED_OLDER_THAN_DAYS", "Never"),
+            ("ECR_CLEANUP_KEEP_TAGS", ","),
+        ],
+        &[
+            ("ECR_CLEANUP_IMAGES_TO_KEEP", "7"),
+            ("ECR_CLEANUP_IGNORE_TAGS_REGEX", "^v,1$"),
+            ("ECR_CLEANUP_KEEP_TAGS", "a,b"),
+            ("ECR_CLEANUP_KEEP_PULLED_WITHIN_DAYS", "1"),
+            ("ECR_CLEANUP_KEEP_PUSHED_WITHIN_DAYS", "2"),
+            ("ECR_CLEANUP_REPOSITORIES", "web/*,api/*"),
+            ("ECR_CLEANUP_EXCLUDE_REPOSITORIES", "web/old"),
+            ("ECR_CLEANUP_POLICIES_FILE", &policies),
+            ("ECR_CLEANUP_AUDIT_LIFECYCLE_POLICIES", "False"),
+            ("ECR_CLEANUP_IN_USE_IMAGES", "nginx redis,busybox"),
+            ("ECR_CLEANUP_ACCEPT_UNSEEN_ACCOUNTS", "*"),
+            ("ECR_CLEANUP_USAGE_REGIONS", "us-west-2"),
+            ("ECR_CLEANUP_USAGE_ROLE_ARNS", "arn:aws:iam::999999999999:role/usage"),
+            ("ECR_CLEANUP_TASK_DEFINITIONS_TO_KEEP", "3"),
+            ("ECR_CLEANUP_LAMBDA_VERSIONS_TO_KEEP", "4"),
+            ("ECR_CLEANUP_MAX_DELETIONS", "9"),
         ],
     ];
     for environment in environments {
@@ -48,7 +59,7 @@ fn what_is_saved_makes_the_same_settings_without_the_environment() {
 
 #[test]
 fn an_external_id_is_not_saved() {
-    let given = gather(&["--usage-external-id", "one-of-ours"], &[("USAGE_EXTERNAL_ID", "another")]);
+    let given = gather(&["--usage-external-id", "one-of-ours"], &[("ECR_CLEANUP_USAGE_EXTERNAL_ID", "another")]);
     assert_eq!(serde_json::Value::from(given.to_save().unwrap()), json!({}));
 }
 
@@ -61,7 +72,10 @@ fn images_in_use_are_added_to_those_that_are_known() {
         let arguments = [&["--in-use-file", file_name], arguments].concat();
         gather(&arguments, environment).settings.usage.in_use_images
     };
-    assert_eq!(of(&[], &[("IN_USE_IMAGES", "nginx")]), ["nginx", "busybox", "redis", "mysql"]);
-    assert_eq!(of(&["--in-use-images", "a,b"], &[("IN_USE_IMAGES", "nginx")]), ["a", "b", "busybox", "redis", "mysql"]);
+    assert_eq!(of(&[], &[("ECR_CLEANUP_IN_USE_IMAGES", "nginx")]), ["nginx", "busybox", "mysql", "redis"]);
+    assert_eq!(
+        of(&["--in-use-images", "a,b"], &[("ECR_CLEANUP_IN_USE_IMAGES", "nginx")]),
+        ["a", "b", "busybox", "mysql", "redis"]
+    );
     std::fs::remove_file(file).unwrap();
 }

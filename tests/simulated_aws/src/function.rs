@@ -103,9 +103,21 @@ impl Function {
     /// # Errors
     /// With the error document that the function answers.
     pub async fn invoke_within(&self, payload: &Value, timeout: Duration) -> Result<Value, FunctionError> {
+        self.send(payload.to_string(), timeout).await
+    }
+
+    /// Invokes it with this text, which Lambda passes on as it is.
+    ///
+    /// # Errors
+    /// With the error document that the function answers.
+    pub async fn invoke_text(&self, payload: &str) -> Result<Value, FunctionError> {
+        self.send(payload.to_owned(), Duration::from_mins(15)).await
+    }
+
+    async fn send(&self, payload: String, timeout: Duration) -> Result<Value, FunctionError> {
         let (answer, answered) = oneshot::channel();
         let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + timeout;
-        let invocation = Invocation { payload: payload.to_string(), deadline_ms: deadline.as_millis(), answer };
+        let invocation = Invocation { payload, deadline_ms: deadline.as_millis(), answer };
         self.events.send(invocation).expect("the runtime API runs");
         answered.await.expect("the function answers")
     }

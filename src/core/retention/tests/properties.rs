@@ -217,6 +217,22 @@ proptest! {
     #![proptest_config(seeded::config(2_000))]
 
     #[test]
+    fn tags_narrow_what_goes_to_what_has_one_and_what_goes_with_that(world in a_world(), only in 0..TAGS.len()) {
+        let only = Pattern::for_tags(&format!("{}*", TAGS[only])).unwrap();
+        let rules = super::super::Rules { only_tags: Some(only.clone()), ..world.rules.kept() };
+        let decisions = world.with(|known| decide(known, &rules));
+        let decided = world.images.iter().zip(decisions.each());
+        let goes = decided.filter(|(_, decision)| decision.fate() != Fate::Stays);
+        let (narrowed, belongings) = (goes.map(|(image, _)| number(image)).collect::<BTreeSet<_>>(), world.belongings());
+        prop_assert!(narrowed.is_subset(&world.stale()), "it widens nothing");
+        for image in world.images.iter().filter(|image| narrowed.contains(&number(image))) {
+            let has_tag = image.image_tags.iter().any(|tag| only.matches(tag));
+            let goes_along = belongings.iter().any(|(of, it)| *it == number(image) && narrowed.contains(of));
+            prop_assert!(has_tag || goes_along, "{image:?}");
+        }
+    }
+
+    #[test]
     fn nothing_reachable_from_a_use_is_deleted(world in a_world()) {
         let both: Vec<u8> = world.stale().intersection(&world.reachable_from_a_use()).copied().collect();
         prop_assert_eq!(both, Vec::<u8>::new());

@@ -1,0 +1,108 @@
+//! A clock that is wrong, held against the date that AWS answers with.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_sts::config::Credentials;
+use aws_smithy_async::time::TimeSource;
+use ecr_cleanup::aws::Aws;
+use ecr_cleanup::deadline::Deadline;
+use ecr_cleanup::lambda::invoke;
+use ecr_cleanup::run::Limits;
+use ecr_cleanup_core::plan::Refusal;
+use ecr_cleanup_core::report::Outcome;
+use ecr_cleanup_core::settings::Environment;
+use ecr_cleanup_core::warning::WarningCode;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::json;
+use serde_json::value::RawValue;
+use simulated_aws::{ACCOUNT, Image, REGION, SimulatedAws, access_key_of};
+
+use crate::support::{merciless, run_with};
+
+/// The machine's clock, set this far.
+#[derive(Clone, Copy, Debug)]
+enum Clock {
+    Ahead(Duration),
+    Behind(Duration),
+}
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        match self {
+            Self::Ahead(by) => SystemTime::now() + *by,
+            Self::Behind(by) => SystemTime::now() - *by,
+        }
+    }
+}
+
+async fn clients(aws: &SimulatedAws, clock: Clock) -> Aws {
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(aws.url())
+        .region(Region::new(REGION))
+        .credentials_provider(Credentials::new(access_key_of(ACCOUNT), "secret", None, None, "test"))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .time_source(clock)
+        .load()
+        .await;
+    Aws::new(config)
+}
+
+/// Untagged images of this night: stale by the defaults for whoever takes them for 15 days old.
+async fn world() -> SimulatedAws {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app");
+    aws.cluster("prod").runs(&app.uri("v1"));
+    app.push(Image::tagged("v1").days_old(0.5));
+    app.push_all((0..5).map(|_| Image::untagged().days_old(0.5)));
+    aws
+}
+
+const DAYS: Duration = Duration::from_hours(24 * 16);
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_deletes_nothing() {
+    let aws = world().await;
+    for clock in [Clock::Ahead(DAYS), Clock::Behind(DAYS), Clock::Ahead(Duration::from_mins(6))] {
+        let clients = clients(&aws, clock).await;
+        for event in [json!({ "dryRun": false }), merciless(false)] {
+            let limits = Limits::until(Deadline::unknown());
+            let report = run_with(&clients, event, limits).await.unwrap();
+            assert!(
+                matches!(report.outcome, Outcome::Refused(Refusal::ClockSkew(_))),
+                "{clock:?}: {:?}",
+                report.outcome
+            );
+        }
+        let limits = Limits::until(Deadline::unknown());
+        let report = run_with(&clients, json!({}), limits).await.unwrap();
+        assert_eq!(report.outcome, Outcome::Planned);
+        let warned = report.warnings.iter().find(|warning| warning.code == WarningCode::ClockSkew).unwrap();
+        assert!(warned.to_string().contains("a live run would be refused"), "{warned}");
+    }
+    assert_eq!(aws.repository("app").digests().len(), 6);
+    assert!(aws.calls_of("ecr:BatchDeleteImage").is_empty());
+}
+
+#[tokio::test]
+async fn a_clock_that_is_near_enough_is_nobodys_concern() {
+    let aws = world().await;
+    for clock in [Clock::Ahead(Duration::from_mins(4)), Clock::Behind(Duration::from_mins(4))] {
+        let clients = clients(&aws, clock).await;
+        let limits = Limits::until(Deadline::unknown());
+        let report = run_with(&clients, json!({ "dryRun": false }), limits).await.unwrap();
+        assert_eq!(report.outcome, Outcome::Completed);
+        assert!(report.warnings.iter().all(|warning| warning.code != WarningCode::ClockSkew));
+    }
+}
+
+#[tokio::test]
+async fn the_function_fails_with_a_type_of_its_own() {
+    let aws = world().await;
+    let clients = clients(&aws, Clock::Ahead(DAYS)).await;
+    let payload = RawValue::from_string(json!({ "dryRun": false }).to_string()).unwrap();
+    let event = LambdaEvent::new(payload, Context::default());
+    let error = Box::pin(invoke(event, &Environment::new(), &clients)).await.unwrap_err();
+    assert_eq!(error.error_type, "ClockSkew");
+    assert!(error.error_message.contains("ahead of AWS's"), "{}", error.error_message);
+}
