@@ -322,7 +322,7 @@ async fn many_patterns_that_match_nothing_are_told_soon_and_shortly() {
     let aws = SimulatedAws::start().await;
     aws.cluster("prod").runs("nginx");
     for number in 0..300 {
-        aws.repository(&format!("team-{number}/service"));
+        _ = aws.repository(&format!("team-{number}/service"));
     }
     let settings = file("many-patterns.json");
     let patterns: Vec<String> = (0..300).map(|number| format!("team-{number}/some-other-servise")).collect();
