@@ -176,6 +176,20 @@ impl Policy {
     }
 }
 
+impl Rule {
+    /// Whether it names these tags, by patterns that don't match whatever there is.
+    #[must_use]
+    pub fn selects_by_pattern(&self, tags: &[Box<str>]) -> bool {
+        match &self.selection.tags {
+            TagSelection::Tagged(patterns) => {
+                self.selection.selects(tags, self.selection.storage_class)
+                    && patterns.iter().any(|pattern| !pattern.matches(""))
+            }
+            TagSelection::Any | TagSelection::Untagged => false,
+        }
+    }
+}
+
 impl Selection {
     fn selects(&self, tags: &[Box<str>], storage_class: StorageClass) -> bool {
         let matches_any = |pattern: &Pattern| tags.iter().any(|tag| pattern.matches(tag));

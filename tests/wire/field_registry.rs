@@ -253,3 +253,29 @@ async fn an_index_whose_entries_lack_what_nobody_needs_freezes_nothing() {
     let report = run_on(&aws, here(&json!({}))).await;
     assert_eq!((&report.outcome, app.digests().len()), (&Outcome::Completed, 0), "{:?}", report.warnings);
 }
+
+#[tokio::test]
+async fn a_rule_takes_signatures_of_what_is_gone_where_it_names_their_tags() {
+    let gone = format!("sha256:{}", "7".repeat(64));
+    for (pattern, stays) in [("sha256-*", false), ("*", true), ("v*", true)] {
+        let aws = SimulatedAws::start().await;
+        let app = aws.repository("app");
+        let left_over = Image::tag_about(&gone, ".sig");
+        app.push(Image::tagged(&left_over).days_old(90.0));
+        let v1 = app.push(Image::tagged("v1").days_old(90.0));
+        let signature = Image::tag_about(&v1, ".sig");
+        app.push(Image::tagged(&signature).days_old(90.0));
+        aws.cluster("prod").runs("nginx");
+        let mut selection = json!({ "tagStatus": "tagged", "tagPatternList": [pattern] });
+        for (name, value) in
+            [("countType", json!("sinceImagePushed")), ("countUnit", json!("days")), ("countNumber", json!(30))]
+        {
+            selection[name] = value;
+        }
+        let rule = json!({ "rulePriority": 1, "selection": selection, "action": { "type": "expire" } });
+        let policies = json!([{ "repositories": ["*"], "rules": [rule] }]);
+        run_on(&aws, json!({ "dryRun": false, "policies": policies, "keepTags": ["v1"] })).await;
+        assert_eq!(app.tags().contains(&left_over), stays, "{pattern}");
+        assert!(app.tags().contains("v1") && app.tags().contains(&signature), "{pattern}");
+    }
+}
