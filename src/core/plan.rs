@@ -77,6 +77,8 @@ pub struct Decided {
     pub stale: Vec<StaleImage>,
     /// The policy that decided, where policies do.
     pub policy: Option<AppliedPolicy>,
+    /// The rules of a policy of the settings whose tag patterns match no image, by their priorities.
+    pub rules_without_image: Box<[u32]>,
     /// What the indexes that stay name, where an index that goes may name one of them.
     pub kept_indexes: HashMap<ImageDigest, Box<[ImageDigest]>>,
     /// Those in use that ECR's own lifecycle policy would take, in the order of their digests.

@@ -9,6 +9,7 @@
 mod document;
 mod evaluate;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use document::InvalidPolicy;
 pub use evaluate::{Subject, Verdict, evaluate};
 
-use crate::image::RepositoryName;
+use crate::image::{Image, RepositoryName};
 use crate::pattern::Pattern;
 
 /// The policies of the settings.
@@ -143,6 +144,35 @@ impl Policies {
         }
         left
     }
+
+    /// The rules that select no image of any repository that their policy applies to, each with its patterns. Each
+    /// repository comes with the number of its policy and the priorities of the rules that select nothing there.
+    #[must_use]
+    pub fn rules_without_image<'a>(
+        &self,
+        repositories: impl Iterator<Item = (usize, &'a [u32])>,
+    ) -> Vec<(&Arc<RuleName>, &[Pattern])> {
+        let mut idle: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
+        for (number, here) in repositories {
+            let here: BTreeSet<u32> = here.iter().copied().collect();
+            let so_far = idle.entry(number).or_insert_with(|| here.clone());
+            *so_far = &*so_far & &here;
+        }
+        let rules = idle.iter().flat_map(|(number, idle)| {
+            let entry = number.checked_sub(1).and_then(|place| self.0.get(place));
+            let rules = match entry.map(|entry| &entry.rules) {
+                Some(EntryRules::Given(policy)) => policy.rules.as_slice(),
+                Some(EntryRules::OfRepository) | None => &[],
+            };
+            rules.iter().filter(|rule| idle.contains(&rule.name.priority))
+        });
+        rules
+            .filter_map(|rule| match &rule.selection.tags {
+                TagSelection::Tagged(patterns) => Some((&rule.name, patterns.as_slice())),
+                TagSelection::Any | TagSelection::Untagged => None,
+            })
+            .collect()
+    }
 }
 
 impl Entry {
@@ -169,6 +199,17 @@ impl Policy {
         self.rules.first().and_then(|rule| rule.name.policy)
     }
 
+    /// The priorities of the rules whose tag patterns match none of these images. A rule without patterns waits for what
+    /// may come; one with patterns that match nothing may be a mistake.
+    #[must_use]
+    pub fn rules_without_image(&self, images: &[Image]) -> Box<[u32]> {
+        let is_idle = |rule: &&Rule| match &rule.selection.tags {
+            TagSelection::Tagged(_) => !images.iter().any(|image| rule.selection.selects_tags(&image.image_tags)),
+            TagSelection::Any | TagSelection::Untagged => false,
+        };
+        self.rules.iter().filter(is_idle).map(|rule| rule.name.priority).collect()
+    }
+
     /// Whether a rule speaks of images of this storage class.
     #[must_use]
     pub fn selects(&self, storage_class: StorageClass) -> bool {
@@ -176,16 +217,33 @@ impl Policy {
     }
 }
 
+impl Rule {
+    /// Whether it names these tags, by patterns that don't match whatever there is.
+    #[must_use]
+    pub fn selects_by_pattern(&self, tags: &[Box<str>]) -> bool {
+        match &self.selection.tags {
+            TagSelection::Tagged(patterns) => {
+                self.selection.selects(tags, self.selection.storage_class)
+                    && patterns.iter().any(|pattern| !pattern.matches(""))
+            }
+            TagSelection::Any | TagSelection::Untagged => false,
+        }
+    }
+}
+
 impl Selection {
     fn selects(&self, tags: &[Box<str>], storage_class: StorageClass) -> bool {
+        self.storage_class == storage_class && self.selects_tags(tags)
+    }
+
+    fn selects_tags(&self, tags: &[Box<str>]) -> bool {
         let matches_any = |pattern: &Pattern| tags.iter().any(|tag| pattern.matches(tag));
-        self.storage_class == storage_class
-            && match &self.tags {
-                TagSelection::Any => true,
-                TagSelection::Untagged => tags.is_empty(),
-                TagSelection::Tagged(patterns) => !tags.is_empty() && patterns.iter().all(matches_any),
-            }
-            && !self.exclude.iter().any(matches_any)
+        let is_selected = match &self.tags {
+            TagSelection::Any => true,
+            TagSelection::Untagged => tags.is_empty(),
+            TagSelection::Tagged(patterns) => !tags.is_empty() && patterns.iter().all(matches_any),
+        };
+        is_selected && !self.exclude.iter().any(matches_any)
     }
 }
 

@@ -369,6 +369,10 @@ impl<'a> Study<'a> {
             Takes::Policy(policy) => Some(policy.number().map_or(AppliedPolicy::OfRepository, AppliedPolicy::Given)),
             Takes::Nothing => Some(AppliedPolicy::None),
         };
+        let rules_without_image = match (&known.takes, policy) {
+            (Takes::Policy(rules), Some(AppliedPolicy::Given(_))) => rules.rules_without_image(&self.images),
+            _ => Box::default(),
+        };
         let mut warnings = self.warnings;
         warnings.extend(warning::at_risk(place, name, &at_risk));
         let exact = match self.exactness {
@@ -381,7 +385,7 @@ impl<'a> Study<'a> {
         };
         let unfetched = self.indexes.and_then(|contents| contents.unfetched);
         let decided = Decided::gather(self.images, self.unnamed, &decisions, &self.usage, &kept_by_use_alone);
-        let decided = Decided { exact, policy, at_risk, unfetched, no_longer_stale, ..decided };
+        let decided = Decided { exact, policy, rules_without_image, at_risk, unfetched, no_longer_stale, ..decided };
         let notes = Notes { indexes_kept_by_pulls, ..self.notes };
         Judged { decided, warnings, notes, explained }
     }

@@ -11,7 +11,7 @@
 //!   them, and they have no age of their own: what becomes of what they belong to becomes of them. A child with a tag is
 //!   an image like others, which also stays while an index that names it stays.
 //! - A referrer without its subject counts as untagged when its manifest names the subject, though it displaces nothing,
-//!   and is kept when only its tag does.
+//!   and is kept when only its tag does, unless a rule of a policy names that tag by a pattern.
 //! - Images that stay for their tags take no place among the newest either: they are often releases among builds.
 //! - A candidate is stale unless anything holds it; see [`KeepReason`]. What a child is used for, or pulled for, holds
 //!   every index above it.

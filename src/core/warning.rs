@@ -80,6 +80,8 @@ pub enum WarningCode {
     ReviewedRegionLeftOut,
     /// A repository of a reviewed plan does not exist any more.
     ReviewedRepositoryGone,
+    /// A rule of a policy selects no image of any repository.
+    RuleSelectsNothing,
     /// A repository is kept whole, since others may pull from it whose usage isn't read.
     SharedElsewhere,
     /// The manifests of some indexes could not be fetched.

@@ -1,6 +1,7 @@
 //! Cases from the field: what a registry holds, and what is decided on it.
 
 use ecr_cleanup_core::report::{Outcome, Report};
+use ecr_cleanup_core::warning::WarningCode;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
 
@@ -252,4 +253,70 @@ async fn an_index_whose_entries_lack_what_nobody_needs_freezes_nothing() {
     aws.cluster("prod").runs("nginx");
     let report = run_on(&aws, here(&json!({}))).await;
     assert_eq!((&report.outcome, app.digests().len()), (&Outcome::Completed, 0), "{:?}", report.warnings);
+}
+
+#[tokio::test]
+async fn a_rule_takes_signatures_of_what_is_gone_where_it_names_their_tags() {
+    let gone = format!("sha256:{}", "7".repeat(64));
+    for (pattern, stays) in [("sha256-*", false), ("*", true), ("v*", true)] {
+        let aws = SimulatedAws::start().await;
+        let app = aws.repository("app");
+        let left_over = Image::tag_about(&gone, ".sig");
+        app.push(Image::tagged(&left_over).days_old(90.0));
+        let v1 = app.push(Image::tagged("v1").days_old(90.0));
+        let signature = Image::tag_about(&v1, ".sig");
+        app.push(Image::tagged(&signature).days_old(90.0));
+        aws.cluster("prod").runs("nginx");
+        let mut selection = json!({ "tagStatus": "tagged", "tagPatternList": [pattern] });
+        for (name, value) in
+            [("countType", json!("sinceImagePushed")), ("countUnit", json!("days")), ("countNumber", json!(30))]
+        {
+            selection[name] = value;
+        }
+        let rule = json!({ "rulePriority": 1, "selection": selection, "action": { "type": "expire" } });
+        let policies = json!([{ "repositories": ["*"], "rules": [rule] }]);
+        run_on(&aws, json!({ "dryRun": false, "policies": policies, "keepTags": ["v1"] })).await;
+        assert_eq!(app.tags().contains(&left_over), stays, "{pattern}");
+        assert!(app.tags().contains("v1") && app.tags().contains(&signature), "{pattern}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_selects_no_image_anywhere_is_told() {
+    let rule = |priority: u32, list: &str, patterns: Value| {
+        json!({
+            "rulePriority": priority, "action": { "type": "expire" },
+            "selection": { "tagStatus": "tagged", list: patterns, "countType": "imageCountMoreThan", "countNumber": 5 },
+        })
+    };
+    let untagged = json!({
+        "rulePriority": 9, "action": { "type": "expire" },
+        "selection": { "tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 5 },
+    });
+    let rules = [
+        rule(1, "tagPrefixList", json!(["prod", "release"])),
+        rule(2, "tagPatternList", json!(["v*"])),
+        rule(3, "tagPatternList", json!(["nightly-*"])),
+        rule(4, "tagPatternList", json!(["*prod*", "prod-*"])),
+        untagged,
+    ];
+    let aws = SimulatedAws::start().await;
+    aws.repository("app").push(Image::tagged("prod-1").days_old(9.0));
+    aws.repository("web").push(Image::tagged("v1").days_old(9.0));
+    _ = aws.repository("empty");
+    aws.cluster("prod").runs("nginx");
+    let event = json!({ "policies": [{ "repositories": ["*"], "rules": rules }] });
+    let told = |report: &Report| -> Vec<String> {
+        let warnings = report.warnings.iter();
+        let told = warnings.filter(|warning| warning.code == WarningCode::RuleSelectsNothing);
+        told.map(ToString::to_string).collect()
+    };
+    let warnings = told(&run_on(&aws, event.clone()).await);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("rule 1 of policy 1 selects no image of any repository"), "{warnings:?}");
+    assert!(warnings[0].contains("`prod*`, `release*`") && warnings[0].contains("no alternatives"), "{warnings:?}");
+    assert!(warnings[1].contains("rule 3 of policy 1") && warnings[1].contains("`nightly-*`"), "{warnings:?}");
+    // What could not be read may be what a rule is for.
+    aws.inject(Fault::denied("ecr:DescribeImages").for_repository("web"));
+    assert_eq!(told(&run_on(&aws, event).await), [""; 0]);
 }

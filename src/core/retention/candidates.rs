@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::graph::{Graph, Relation};
 use super::{DAY, KeepReason, Known, Rules, StaleReason, Takes, age_in_seconds};
-use crate::image::{Image, ImageDigest, ImageStatus};
-use crate::policy::{self, Action, RuleName, StorageClass, Subject, Verdict};
+use crate::image::{Image, ImageDigest, ImageStatus, subject_named_by_tag};
+use crate::policy::{self, Action, Rule, RuleName, StorageClass, Subject, Verdict};
 
 /// What would become of an image if nothing held it.
 #[derive(Clone, Debug)]
@@ -35,6 +35,9 @@ pub(super) fn candidates(
     let mut candidates = Candidates { each: Vec::with_capacity(images.len()), shielded_by: HashMap::new() };
     let (mut judged, mut shared) = (Vec::new(), HashMap::new());
     for (place, image) in images.iter().enumerate() {
+        if *graph.relation(place) == Relation::AboutNothingHere {
+            judged.push(place);
+        }
         candidates.each.push(match following(place, images, graph, &mut shared) {
             Some(candidate) => candidate,
             None => match known.takes {
@@ -63,6 +66,8 @@ pub(super) fn candidates(
         let (places, subjects): (Vec<usize>, Vec<_>) = judged.iter().filter_map(subject).unzip();
         for (place, verdict) in places.into_iter().zip(policy::evaluate(policy, &subjects, known.now)) {
             match verdict {
+                // Whoever writes such a pattern knows what signatures are, and that these are left over.
+                Verdict::Taken(rule) if !may_take(rule, place, images, graph) => {}
                 Verdict::Taken(rule) => {
                     let reason = StaleReason::Rule(Arc::clone(&rule.name), rule.action);
                     candidates.each[place] = Ok(Candidate { reason, action: rule.action });
@@ -89,7 +94,7 @@ fn following(
     };
     let follows = |reason| Ok(Candidate { reason, action: Action::Expire });
     match graph.relation(place) {
-        Relation::AboutSomethingElsewhere => Some(Err(KeepReason::Unknown)),
+        Relation::AboutNothingHere | Relation::AboutSomethingElsewhere => Some(Err(KeepReason::Unknown)),
         Relation::About(subjects) => {
             Some(smallest(subjects).map(StaleReason::ReferrerOf).ok_or(KeepReason::Unknown).and_then(follows))
         }
@@ -97,6 +102,22 @@ fn following(
             smallest(graph.parents(place)).map(StaleReason::ChildOf).map(follows)
         }
         Relation::Image | Relation::ImageAbout(_) | Relation::WithoutSubject => None,
+    }
+}
+
+/// Whether a rule may take what it takes: of what is about nothing here, only what it names by the tags that say so.
+fn may_take(rule: &Rule, place: usize, images: &[Image], graph: &Graph) -> bool {
+    match graph.relation(place) {
+        Relation::AboutNothingHere => {
+            let tags = images[place].image_tags.iter();
+            let about: Vec<Box<str>> = tags.filter(|tag| subject_named_by_tag(tag).is_some()).cloned().collect();
+            rule.selects_by_pattern(&about)
+        }
+        Relation::Image
+        | Relation::About(_)
+        | Relation::ImageAbout(_)
+        | Relation::WithoutSubject
+        | Relation::AboutSomethingElsewhere => true,
     }
 }
 

@@ -34,7 +34,9 @@ pub(super) enum Relation {
     ImageAbout(Vec<usize>),
     /// Its manifest names a subject that this repository does not hold.
     WithoutSubject,
-    /// What it is about is not here: signatures may live in a repository of their own. Or it can't be told.
+    /// What its tags say that it is about is not here: it is gone, or signatures live in a repository of their own.
+    AboutNothingHere,
+    /// Some of what it is about is not here, or it can't be told.
     AboutSomethingElsewhere,
 }
 
@@ -185,7 +187,7 @@ impl Relation {
     pub(super) fn subjects(&self) -> &[usize] {
         match self {
             Self::About(subjects) | Self::ImageAbout(subjects) => subjects,
-            Self::Image | Self::WithoutSubject | Self::AboutSomethingElsewhere => &[],
+            Self::Image | Self::WithoutSubject | Self::AboutNothingHere | Self::AboutSomethingElsewhere => &[],
         }
     }
 }
@@ -201,7 +203,8 @@ fn relation_of(image: &Image, places: &HashMap<ImageDigest, usize>) -> Relation 
             if subjects.is_empty() { Relation::WithoutSubject } else { Relation::About(subjects) }
         }
         Subject::None if named.is_empty() => Relation::Image,
-        Subject::None => match by_tags.collect::<Option<Vec<usize>>>() {
+        Subject::None => match by_tags.clone().collect::<Option<Vec<usize>>>() {
+            None if by_tags.flatten().next().is_none() => Relation::AboutNothingHere,
             None => Relation::AboutSomethingElsewhere,
             Some(subjects) if named.len() == image.image_tags.len() => Relation::About(subjects),
             Some(subjects) => Relation::ImageAbout(subjects),

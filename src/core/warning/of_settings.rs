@@ -9,7 +9,9 @@ use super::{About, Warning, WarningCode};
 use crate::account::Region;
 use crate::clock_skew::ClockSkew;
 use crate::image::RepositoryName;
-use crate::plan::Plan;
+use crate::pattern::Pattern;
+use crate::plan::{AppliedPolicy, Plan};
+use crate::policy::{Policies, RuleName};
 use crate::settings::{Candidates, Settings};
 
 /// What the settings give to know.
@@ -54,9 +56,41 @@ pub fn of_selection(settings: &Settings, plan: &Plan) -> Vec<Warning> {
         Candidates::Policies(_) if !settings.repositories.is_everything() => Vec::new(),
         Candidates::Policies(policies) => {
             let idle = policies.without_repository(names.into_iter());
-            idle.into_iter().map(policy_without_repository).collect()
+            let idle = idle.into_iter().map(policy_without_repository);
+            idle.chain(rules_without_image(policies, plan)).collect()
         }
     }
+}
+
+/// The rules that select nothing anywhere. Where not every repository could be read that is not known.
+fn rules_without_image(policies: &Policies, plan: &Plan) -> Vec<Warning> {
+    let mut repositories = plan.registries.iter().flat_map(|registry| registry.repositories.iter().flatten());
+    if repositories.any(|repository| repository.decided.is_err()) {
+        return Vec::new();
+    }
+    let with_images = plan.decided().filter(|decided| decided.images > 0);
+    let applied = with_images.filter_map(|decided| match decided.policy {
+        Some(AppliedPolicy::Given(number)) => Some((number, &*decided.rules_without_image)),
+        Some(AppliedPolicy::OfRepository | AppliedPolicy::None) | None => None,
+    });
+    policies
+        .rules_without_image(applied)
+        .into_iter()
+        .map(|(rule, patterns)| rule_selects_nothing(rule, patterns))
+        .collect()
+}
+
+fn rule_selects_nothing(rule: &RuleName, patterns: &[Pattern]) -> Warning {
+    let patterns: Vec<String> = patterns.iter().map(|pattern| format!("`{pattern}`")).collect();
+    let why = match patterns.as_slice() {
+        [pattern] => format!("no image has a tag that matches {pattern}"),
+        patterns => format!(
+            "no image has tags for all of {}; patterns and prefixes of one rule are no alternatives, so write a rule for each",
+            patterns.join(", ")
+        ),
+    };
+    let message = format!("{rule} selects no image of any repository: {why}");
+    Warning::new(WarningCode::RuleSelectsNothing, About::RUN, message)
 }
 
 fn policy_without_repository(number: usize) -> Warning {
