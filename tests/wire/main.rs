@@ -8,6 +8,7 @@ mod audit;
 mod binary;
 mod deadline;
 mod exact_sizes;
+mod field_throttling;
 mod field_usage;
 mod fuzzing;
 mod graph;
