@@ -102,7 +102,7 @@ impl Limiter {
                 }
                 None => return Turn(now),
             };
-            tokio::time::sleep(turn - now).await;
+            tokio::time::sleep(turn.saturating_sub(now)).await;
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
             for _ in 0..calls {
                 limiter.until_ready().await;
             }
-            (clock.now() - begun).as_secs_f64()
+            clock.now().saturating_sub(begun).as_secs_f64()
         };
         assert!(seconds_of(25).await < 0.1, "the burst");
         let first = limiter.until_ready().await;

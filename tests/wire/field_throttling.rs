@@ -72,7 +72,9 @@ async fn repositories_that_fail_for_good_starve_no_other() {
         let repository = aws.repository(&name).daily_builds(2);
         aws.cluster("prod").runs(&repository.uri("v2"));
         let hiccup = |operation| Fault::error(operation, 500, "ServerException").for_repository(&name).times(1);
-        ["ecr:DescribeImages", "ecr:BatchDeleteImage"].into_iter().for_each(|operation| aws.inject(hiccup(operation)));
+        for operation in ["ecr:DescribeImages", "ecr:BatchDeleteImage"] {
+            aws.inject(hiccup(operation));
+        }
         sound.push(repository);
     }
     for number in 0..6 {
