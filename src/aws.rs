@@ -3,6 +3,7 @@
 mod call;
 mod first_date;
 mod pace;
+mod retries;
 mod role;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,8 @@ use ecr_cleanup_core::clock_skew::ClockSkew;
 
 pub use call::Caller;
 pub use pace::{Haste, Pace, Quota};
+pub(crate) use retries::paced_client;
+pub use retries::{ThrottlesComeBack, unshared};
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;
@@ -194,7 +197,8 @@ impl Aws {
     /// ECR in a region.
     #[must_use]
     pub fn ecr(&self, region: &Region) -> aws_sdk_ecr::Client {
-        aws_sdk_ecr::Client::new(&self.config_in(region))
+        let config = aws_sdk_ecr::config::Builder::from(&self.config_in(region)).retry_partition(unshared());
+        aws_sdk_ecr::Client::from_conf(config.build())
     }
 
     /// The account that the credentials belong to, the ARN of who they are, and whether AWS's clock is another. Nothing

@@ -4,16 +4,26 @@ use std::error::Error;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use aws_sdk_ecr::config::http::HttpResponse;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::future::pagination_stream::PaginationStream;
 use ecr_cleanup_core::call_error::{CallError, GivenUp, NO_CREDENTIALS};
+
+use tokio::time::Instant;
 
 use super::pace::Pace;
 use crate::deadline::Deadline;
 
 /// More of an error's text than this helps no one, and a report may hold thousands.
 const MESSAGE_BYTES: usize = 1_000;
+/// Where no deadline is known, a service that throttles is asked for as long as Lambda would let the function run.
+const LONGEST: Duration = Duration::from_mins(15);
+/// Between throttled calls without a quota, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+const TOO_MANY_REQUESTS: u16 = 429;
 
 /// How calls are made: until when, and how fast.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +78,48 @@ impl<'a> Caller<'a> {
         answer.map(|answer| self.note(answer)).map_err(|error| from_sdk(api, &error))
     }
 
+    /// Waits for one call that may be made again without harm. While the service is asked too fast, it is asked again, at a
+    /// lower pace.
+    ///
+    /// # Errors
+    /// When it fails otherwise, or the deadline comes too near.
+    pub async fn read<T, E, F>(&self, api: &'static str, call: impl Fn() -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let begun = Instant::now();
+        let limiter = self.pace.and_then(|pace| pace.limiter_of(api));
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let made = async {
+                let turn = match limiter {
+                    Some(limiter) => Some((limiter, limiter.until_ready().await)),
+                    None => None,
+                };
+                self.deadline.allows_a_call()?;
+                Ok((turn, Box::pin(call()).await))
+            };
+            let (turn, answer) =
+                self.deadline.bound(made).await.flatten().map_err(|given_up: GivenUp| (api, given_up))?;
+            match (answer, turn) {
+                (Ok(answer), turn) => {
+                    turn.inspect(|(limiter, _)| limiter.answered());
+                    return Ok(self.note(answer));
+                }
+                (Err(error), _) if !is_throttle(&error) || begun.elapsed() > LONGEST => {
+                    return Err(from_sdk(api, &error));
+                }
+                (Err(_), Some((limiter, turn))) => limiter.throttled(turn),
+                (Err(_), None) => {
+                    let pausing = self.deadline.bound(tokio::time::sleep(pause)).await;
+                    pausing.map_err(|given_up| (api, given_up))?;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
     /// Reads a listing to its end, a page at a time. Where a page has no list, `take` says `None`.
     ///
     /// # Errors
@@ -101,7 +153,7 @@ impl<'a> Caller<'a> {
     ///
     /// # Errors
     /// When a page can't be read or has no list, or names itself as the next.
-    pub async fn pages_by_token<P, E, R, F>(
+    pub async fn pages_by_token<P, E, F>(
         &self,
         api: &'static str,
         page_at: impl Fn(Option<String>) -> F,
@@ -109,13 +161,12 @@ impl<'a> Caller<'a> {
         mut take: impl FnMut(P) -> Option<ControlFlow<()>>,
     ) -> Result<(), CallError>
     where
-        F: Future<Output = Result<P, SdkError<E, R>>>,
+        F: Future<Output = Result<P, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + Error + 'static,
-        R: fmt::Debug + 'static,
     {
         let mut token = None;
         loop {
-            let page = self.call(api, page_at(token.clone())).await?;
+            let page = self.read(api, || page_at(token.clone())).await?;
             let next = next_token(&page).filter(|token| !token.is_empty()).map(str::to_owned);
             let enough = take(page).ok_or_else(|| CallError::no_list(api))?.is_break();
             if enough || next.is_none() {
@@ -133,13 +184,22 @@ impl<'a> Caller<'a> {
     async fn at_its_pace<T>(&self, api: &str, call: impl Future<Output = T>) -> Result<T, GivenUp> {
         let in_turn = async {
             if let Some(limiter) = self.pace.and_then(|pace| pace.limiter_of(api)) {
-                limiter.until_ready().await;
+                _ = limiter.until_ready().await;
             }
             self.deadline.allows_a_call()?;
             Ok(call.await)
         };
         self.deadline.bound(in_turn).await?
     }
+}
+
+/// Image Builder has a code of its own for it, and others may have: the status says it too.
+fn is_throttle<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: ProvideErrorMetadata,
+{
+    error.code().is_some_and(CallError::is_throttle_code)
+        || error.raw_response().is_some_and(|response| response.status().as_u16() == TOO_MANY_REQUESTS)
 }
 
 fn from_sdk<E, R>(api: &'static str, error: &SdkError<E, R>) -> CallError

@@ -1,10 +1,11 @@
 //! How fast each service may be asked, per account and region: rows that whoever calls a service declares beside the
 //! calls. ECS's read quotas are shared with real deployments, so the function takes no more than its share of them.
 //!
-//! Operations are counted; the SDK's retries come on top.
+//! Where others leave less than that, a throttled call slows down all of its quota, until calls are answered again.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::RateLimiter;
@@ -53,21 +54,82 @@ impl Haste {
 pub struct Limiter {
     bucket: RateLimiter<NotKeyed, InMemoryState, Stopwatch, NoOpMiddleware<Duration>>,
     clock: Stopwatch,
+    /// Between two calls at the pace of the quota.
+    interval: Duration,
+    slowed: Mutex<Option<Slowed>>,
 }
+
+/// How a quota goes on after a throttled call.
+#[derive(Clone, Copy, Debug)]
+struct Slowed {
+    /// Between two calls.
+    interval: Duration,
+    /// When the next may be made.
+    next: Duration,
+    /// When it was slowed down last. A call that was made before says nothing of the pace since.
+    at: Duration,
+}
+
+/// When a call was let through.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn(Duration);
+
+/// However little others leave, it is asked so often.
+const SLOWEST: Duration = Duration::from_secs(5);
 
 impl Limiter {
     fn new(quota: &Quota, haste: Haste) -> Self {
         let rate = |calls: u32| NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN).saturating_mul(haste.0);
         let rates = governor::Quota::per_second(rate(quota.per_second)).allow_burst(rate(quota.burst));
         let clock = Stopwatch::start();
-        Self { bucket: RateLimiter::direct_with_clock(rates, clock), clock }
+        let interval = Duration::from_secs(1) / rate(quota.per_second).get();
+        Self { bucket: RateLimiter::direct_with_clock(rates, clock), clock, interval, slowed: Mutex::default() }
     }
 
     /// Waits for the turn of one call. The waiting is the runtime's, which governor's own is not.
-    pub async fn until_ready(&self) {
+    pub async fn until_ready(&self) -> Turn {
         while let Err(early) = self.bucket.check() {
             tokio::time::sleep(early.wait_time_from(self.clock.now())).await;
         }
+        // All who wait look again when the next turn comes: it may be later by then.
+        loop {
+            let now = self.clock.now();
+            let turn = match self.slowed().as_mut() {
+                Some(slowed) if slowed.next > now => slowed.next,
+                Some(slowed) => {
+                    slowed.next = now + slowed.interval;
+                    return Turn(now);
+                }
+                None => return Turn(now),
+            };
+            tokio::time::sleep(turn.saturating_sub(now)).await;
+        }
+    }
+
+    /// A call that was let through then was throttled: all that share the quota go half as fast.
+    pub fn throttled(&self, Turn(made): Turn) {
+        let now = self.clock.now();
+        let mut slowed = self.slowed();
+        let interval = match *slowed {
+            Some(Slowed { at, .. }) if made < at => return,
+            Some(Slowed { interval, .. }) => interval,
+            None => self.interval,
+        };
+        let interval = (interval * 2).min(SLOWEST);
+        *slowed = Some(Slowed { interval, next: now + interval, at: now });
+    }
+
+    /// A call was answered: the pace picks up a little, until it is that of the quota again.
+    pub fn answered(&self) {
+        let mut slowed = self.slowed();
+        *slowed = slowed.and_then(|Slowed { interval, next, at }| {
+            let interval = interval * 31 / 32;
+            (interval > self.interval).then_some(Slowed { interval, next, at })
+        });
+    }
+
+    fn slowed(&self) -> MutexGuard<'_, Option<Slowed>> {
+        self.slowed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is a call's turn at once, which is then taken.
@@ -123,5 +185,38 @@ mod tests {
         assert!(!is_ready("ecs:DescribeClusters"));
         assert!(is_ready("ecs:ListTasks"), "another quota has its own");
         assert!(pace.limiter_of("ecr:DescribeImages").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_call_slows_its_quota_down_until_calls_are_answered_again() {
+        let pace = Pace::new(Haste::NONE, [CLUSTERS, TASKS].iter());
+        let limiter = pace.limiter_of("ecs:ListClusters").unwrap();
+        let clock = Stopwatch::start();
+        let seconds_of = async |calls: u32| {
+            let begun = clock.now();
+            for _ in 0..calls {
+                limiter.until_ready().await;
+            }
+            clock.now().saturating_sub(begun).as_secs_f64()
+        };
+        assert!(seconds_of(25).await < 0.1, "the burst");
+        let first = limiter.until_ready().await;
+        let second = limiter.until_ready().await;
+        // Two that were under way at once tell the same.
+        limiter.throttled(second);
+        limiter.throttled(first);
+        let took = seconds_of(15).await;
+        assert!((1.9..2.3).contains(&took), "half as fast: {took} s");
+        for _ in 0..4 {
+            limiter.throttled(limiter.until_ready().await);
+        }
+        let took = seconds_of(2).await;
+        assert!((4.0..4.6).contains(&took), "a sixteenth of that: {took} s");
+        (0..200).for_each(|_| limiter.answered());
+        // What came back in the meantime is a burst.
+        seconds_of(30).await;
+        let took = seconds_of(15).await;
+        assert!((0.9..1.1).contains(&took), "as before: {took} s");
+        assert!(pace.limiter_of("ecs:ListTasks").unwrap().is_ready(), "another quota goes on");
     }
 }

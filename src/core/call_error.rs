@@ -46,6 +46,24 @@ pub enum Missing {
 /// The codes by which the services that run images say that what a call names, or what that belongs to, is not there.
 const GONE: [&str; 4] =
     ["ClusterNotFoundException", "ServiceNotFoundException", "DaemonNotFoundException", "ResourceNotFoundException"];
+/// The codes by which a service says that it is asked too fast: those that the SDK knows, and Image Builder's.
+const THROTTLES: [&str; 15] = [
+    "BandwidthLimitExceeded",
+    "CallRateLimitExceededException",
+    "EC2ThrottledException",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+];
 /// The codes of ECS for anything that is wrong with a request, be it that what it names was deleted.
 const DOUBTFUL: [&str; 2] = ["ClientException", "InvalidParameterException"];
 
@@ -127,6 +145,12 @@ impl CallError {
     #[must_use]
     pub fn may_say_gone(&self) -> bool {
         self.says_gone() || DOUBTFUL.contains(&self.code.as_str())
+    }
+
+    /// Whether the service was asked too fast. It is asked again, however often: refused is only what fails otherwise.
+    #[must_use]
+    pub fn is_throttle_code(code: &str) -> bool {
+        THROTTLES.contains(&code)
     }
 
     /// Whether the service does not know the operation, so that nothing of its kind can exist there.

@@ -7,6 +7,7 @@ mod task_definitions;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_ecs::Client;
@@ -19,7 +20,7 @@ use futures::FutureExt;
 use futures::future::{join, join3};
 
 use super::{Reader, Source};
-use crate::aws::Quota;
+use crate::aws::{Quota, paced_client};
 use services::Deployed;
 
 /// The most of a page of clusters, tasks, services or task definitions; the default for services is 10.
@@ -131,7 +132,7 @@ enum Namer {
 
 /// Finds what everything in the region uses.
 async fn read(reader: &Reader<'_>) -> Result<(), CallError> {
-    let ecs = Ecs { reader, client: reader.client(Client::new), definitions: Mutex::default() };
+    let ecs = Ecs { reader, client: reader.client(paced_client!(aws_sdk_ecs)), definitions: Mutex::default() };
     let (running, newest) = join(ecs.read_clusters(), task_definitions::newest(&ecs)).await;
     if let Err(error) = running {
         reader.fail(CLUSTERS, error);
@@ -189,12 +190,13 @@ impl Ecs<'_> {
     }
 
     async fn clusters(&self) -> Result<BTreeSet<String>, CallError> {
-        let listing = self.client.list_clusters().into_paginator().page_size(PER_PAGE).send();
+        let page_at = |token| self.client.list_clusters().max_results(PER_PAGE).set_next_token(token).send();
         let mut arns = BTreeSet::new();
         self.reader
             .calls
-            .pages(LIST_CLUSTERS, listing, ListClustersOutput::next_token, |page| {
-                page.cluster_arns.map(|listed| arns.extend(listed))
+            .pages_by_token(LIST_CLUSTERS, page_at, ListClustersOutput::next_token, |page| {
+                arns.extend(page.cluster_arns?);
+                Some(ControlFlow::Continue(()))
             })
             .await?;
         Ok(arns)

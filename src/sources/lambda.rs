@@ -18,7 +18,7 @@ use futures::future::join;
 use futures::stream;
 
 use super::{Reader, Source};
-use crate::aws::Quota;
+use crate::aws::{Quota, paced_client};
 use code::Codes;
 
 /// The most of a page, which is also the default.
@@ -56,7 +56,7 @@ struct Lambda<'a> {
 
 /// Finds what the functions of the region run.
 async fn read(reader: &Reader<'_>) -> Result<(), CallError> {
-    let lambda = Lambda { reader, client: reader.client(Client::new) };
+    let lambda = Lambda { reader, client: reader.client(paced_client!(aws_sdk_lambda)) };
     let codes = Codes::default();
     match reader.keep.lambda_versions {
         // The listing goes by another quota than what is asked of its versions, so neither waits for the other.

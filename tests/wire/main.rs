@@ -15,6 +15,7 @@ mod field_apply;
 #[cfg(feature = "cli")]
 mod field_input;
 mod field_registry;
+mod field_throttling;
 mod field_usage;
 mod fuzzing;
 mod graph;

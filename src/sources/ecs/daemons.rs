@@ -49,7 +49,7 @@ async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallErro
 /// The current revisions of a daemon, each with the daemon.
 async fn current_revisions(ecs: &Ecs<'_>, daemon: &str) -> Result<Vec<(String, String)>, CallError> {
     let request = ecs.client.describe_daemon().daemon_arn(daemon);
-    let answer = ecs.reader.calls.call(DESCRIBE_DAEMON, request.send()).await?;
+    let answer = ecs.reader.calls.read(DESCRIBE_DAEMON, || request.clone().send()).await?;
     let described =
         answer.daemon().ok_or_else(|| CallError::unexpected(DESCRIBE_DAEMON, &format!("no daemon {daemon}")))?;
     let revisions = described.current_revisions.as_ref().ok_or_else(|| CallError::no_list(DESCRIBE_DAEMON))?;
@@ -60,7 +60,7 @@ async fn current_revisions(ecs: &Ecs<'_>, daemon: &str) -> Result<Vec<(String, S
 /// Describes revisions, and returns those of which the answer does not speak.
 async fn describe_revisions(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<Vec<String>, CallError> {
     let request = ecs.client.describe_daemon_revisions().set_daemon_revision_arns(Some(arns.clone()));
-    let answer = ecs.reader.calls.call(DESCRIBE_DAEMON_REVISIONS, request.send()).await?;
+    let answer = ecs.reader.calls.read(DESCRIBE_DAEMON_REVISIONS, || request.clone().send()).await?;
     ecs.check_answer(DAEMONS, DESCRIBE_DAEMON_REVISIONS, 0, std::iter::empty(), answer.failures());
     let mut missing: BTreeSet<String> = arns.into_iter().collect();
     for revision in answer.daemon_revisions() {

@@ -79,7 +79,7 @@ async fn list_deployments(ecs: &Ecs<'_>, cluster: &str, service: &str) -> Result
 async fn describe_deployments(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<Vec<String>, CallError> {
     let asked = arns.len();
     let request = ecs.client.describe_service_deployments().set_service_deployment_arns(Some(arns));
-    let answer = ecs.reader.calls.call(DESCRIBE_SERVICE_DEPLOYMENTS, request.send()).await?;
+    let answer = ecs.reader.calls.read(DESCRIBE_SERVICE_DEPLOYMENTS, || request.clone().send()).await?;
     let described = answer.service_deployments().iter().map(ServiceDeployment::service_deployment_arn);
     ecs.check_answer(SERVICES, DESCRIBE_SERVICE_DEPLOYMENTS, asked, described, answer.failures());
     Ok(answer.service_deployments().iter().flat_map(revisions_of).collect())
@@ -105,7 +105,7 @@ fn revisions_of(deployment: &ServiceDeployment) -> Vec<String> {
 async fn describe_revisions(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<(), CallError> {
     let asked = arns.len();
     let request = ecs.client.describe_service_revisions().set_service_revision_arns(Some(arns));
-    let answer = ecs.reader.calls.call(DESCRIBE_SERVICE_REVISIONS, request.send()).await?;
+    let answer = ecs.reader.calls.read(DESCRIBE_SERVICE_REVISIONS, || request.clone().send()).await?;
     // MISSING: revisions from before 2024-10-25 don't exist; their services name the task definition.
     let described = answer.service_revisions().iter().map(ServiceRevision::service_revision_arn);
     ecs.check_answer(SERVICES, DESCRIBE_SERVICE_REVISIONS, asked, described, answer.failures());

@@ -2,6 +2,7 @@
 //! revisions whose digests ECS pinned at deployment and scales out with even after the tag moved.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use aws_sdk_ecs::operation::list_services::ListServicesOutput;
 use aws_sdk_ecs::types::{DeploymentController, DeploymentControllerType, DeploymentRolloutState, Service};
@@ -61,12 +62,14 @@ pub(super) async fn names(ecs: &Ecs<'_>, cluster: &str, service: &str, definitio
 
 /// The services' ARNs. A page may tell one that an earlier page told, since they are sorted by what changes.
 async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallError> {
-    let listing = ecs.client.list_services().cluster(cluster).into_paginator().page_size(PER_PAGE);
+    let page_at =
+        |token| ecs.client.list_services().cluster(cluster).max_results(PER_PAGE).set_next_token(token).send();
     let mut arns = BTreeSet::new();
     ecs.reader
         .calls
-        .pages(LIST_SERVICES, listing.send(), ListServicesOutput::next_token, |page| {
-            page.service_arns.map(|listed| arns.extend(listed))
+        .pages_by_token(LIST_SERVICES, page_at, ListServicesOutput::next_token, |page| {
+            arns.extend(page.service_arns?);
+            Some(ControlFlow::Continue(()))
         })
         .await?;
     Ok(arns)
@@ -75,7 +78,7 @@ async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallErro
 async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: Vec<String>) -> Result<Vec<Service>, CallError> {
     let asked = arns.len();
     let request = ecs.client.describe_services().cluster(cluster).set_services(Some(arns));
-    let answer = ecs.reader.calls.call(DESCRIBE_SERVICES, request.send()).await?;
+    let answer = ecs.reader.calls.read(DESCRIBE_SERVICES, || request.clone().send()).await?;
     let described = answer.services().iter().map(Service::service_arn);
     ecs.check_answer(SERVICES, DESCRIBE_SERVICES, asked, described, answer.failures());
     Ok(answer.services.unwrap_or_default())

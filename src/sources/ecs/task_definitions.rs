@@ -85,7 +85,7 @@ async fn is_listed(ecs: &Ecs<'_>, definition: &str) -> Result<bool, CallError> {
 
 async fn describe(ecs: &Ecs<'_>, arn: &str) -> Result<Arc<Fact>, CallError> {
     let request = ecs.client.describe_task_definition().task_definition(arn);
-    let answer = ecs.reader.calls.call(DESCRIBE_TASK_DEFINITION, request.send()).await?;
+    let answer = ecs.reader.calls.read(DESCRIBE_TASK_DEFINITION, || request.clone().send()).await?;
     let definition = answer
         .task_definition()
         .ok_or_else(|| CallError::unexpected(DESCRIBE_TASK_DEFINITION, &format!("no task definition {arn}")))?;
@@ -151,7 +151,7 @@ async fn list_all(ecs: &Ecs<'_>) -> Result<Listed, CallError> {
     loop {
         let request = ecs.client.list_task_definitions().status(TaskDefinitionStatus::Active);
         let request = request.sort(SortOrder::Desc).max_results(PER_PAGE).set_next_token(token.clone());
-        let page = ecs.reader.calls.call(LIST_TASK_DEFINITIONS, request.send()).await?;
+        let page = ecs.reader.calls.read(LIST_TASK_DEFINITIONS, || request.clone().send()).await?;
         pages += 1;
         let listed = page.task_definition_arns.ok_or_else(|| CallError::no_list(LIST_TASK_DEFINITIONS))?;
         for arn in listed {
@@ -172,17 +172,16 @@ async fn list_all(ecs: &Ecs<'_>) -> Result<Listed, CallError> {
 }
 
 async fn list_families(ecs: &Ecs<'_>) -> Result<Vec<String>, CallError> {
-    let listing = ecs
-        .client
-        .list_task_definition_families()
-        .status(TaskDefinitionFamilyStatus::Active)
-        .into_paginator()
-        .page_size(PER_PAGE);
+    let page_at = |token| {
+        let request = ecs.client.list_task_definition_families().status(TaskDefinitionFamilyStatus::Active);
+        request.max_results(PER_PAGE).set_next_token(token).send()
+    };
     let mut families = Vec::new();
     ecs.reader
         .calls
-        .pages(LIST_FAMILIES, listing.send(), ListTaskDefinitionFamiliesOutput::next_token, |page| {
-            page.families.map(|listed| families.extend(listed))
+        .pages_by_token(LIST_FAMILIES, page_at, ListTaskDefinitionFamiliesOutput::next_token, |page| {
+            families.extend(page.families?);
+            Some(ControlFlow::Continue(()))
         })
         .await?;
     Ok(families)

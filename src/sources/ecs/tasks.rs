@@ -3,6 +3,7 @@
 //! `containers[].image` and `containers[].imageDigest` both count: a tag may have moved since the task started.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use aws_sdk_ecs::operation::list_tasks::ListTasksOutput;
 use aws_sdk_ecs::types::{DesiredStatus, Task};
@@ -43,12 +44,16 @@ pub(super) async fn names(ecs: &Ecs<'_>, cluster: &str, task: &str, definition: 
 }
 
 async fn list(ecs: &Ecs<'_>, cluster: &str, status: DesiredStatus) -> Result<Vec<String>, CallError> {
-    let listing = ecs.client.list_tasks().cluster(cluster).desired_status(status).into_paginator().page_size(PER_PAGE);
+    let page_at = |token| {
+        let request = ecs.client.list_tasks().cluster(cluster).desired_status(status.clone());
+        request.max_results(PER_PAGE).set_next_token(token).send()
+    };
     let mut arns = Vec::new();
     ecs.reader
         .calls
-        .pages(LIST_TASKS, listing.send(), ListTasksOutput::next_token, |page| {
-            page.task_arns.map(|listed| arns.extend(listed))
+        .pages_by_token(LIST_TASKS, page_at, ListTasksOutput::next_token, |page| {
+            arns.extend(page.task_arns?);
+            Some(ControlFlow::Continue(()))
         })
         .await?;
     Ok(arns)
@@ -57,7 +62,7 @@ async fn list(ecs: &Ecs<'_>, cluster: &str, status: DesiredStatus) -> Result<Vec
 async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: Vec<String>) -> Result<Vec<Task>, CallError> {
     let asked = arns.len();
     let request = ecs.client.describe_tasks().cluster(cluster).set_tasks(Some(arns));
-    let answer = ecs.reader.calls.call(DESCRIBE_TASKS, request.send()).await?;
+    let answer = ecs.reader.calls.read(DESCRIBE_TASKS, || request.clone().send()).await?;
     // What is missing stopped more than an hour ago, or in between, and nothing replaces it from there.
     ecs.check_answer(TASKS, DESCRIBE_TASKS, asked, answer.tasks().iter().map(Task::task_arn), answer.failures());
     Ok(answer.tasks.unwrap_or_default())

@@ -152,7 +152,7 @@ impl Lambda<'_> {
 
     async fn get_code(&self, version: &Version, arn: &str, key: &str) -> Result<(Arc<Fact>, Proof), CallError> {
         let request = self.client.get_function().function_name(&version.function).qualifier(&version.qualifier);
-        let answer = self.reader.calls.call(GET_FUNCTION, request.send()).await?;
+        let answer = self.reader.calls.read(GET_FUNCTION, || request.clone().send()).await?;
         let code = answer.code.ok_or_else(|| CallError::unexpected(GET_FUNCTION, &format!("no code of {arn}")))?;
         let code = Arc::new(Fact::named(code.image_uri.into_iter().chain(code.resolved_image_uri)));
         if code.images.is_empty() {

@@ -1,6 +1,7 @@
 //! Which versions there are, and which of them count.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use aws_sdk_lambda::operation::list_aliases::ListAliasesOutput;
 use aws_sdk_lambda::operation::list_event_source_mappings::ListEventSourceMappingsOutput;
@@ -61,14 +62,16 @@ pub(super) fn digest_of(code_sha256: &str) -> Option<String> {
 impl Lambda<'_> {
     /// Every version of every function that runs an image. A page that comes twice tells them twice.
     pub(super) async fn list_versions(&self, mut found: impl FnMut(Version)) -> Result<(), CallError> {
-        let listing = self.client.list_functions().function_version(FunctionVersion::All).into_paginator();
-        let listing = listing.page_size(PER_PAGE).send();
+        let page_at = |marker| {
+            let request = self.client.list_functions().function_version(FunctionVersion::All);
+            request.max_items(PER_PAGE).set_marker(marker).send()
+        };
         let mut nameless = false;
         // Whether the listing has this version is not documented, so it is asked for where it has not and there may be one.
         let (mut on_capacity_providers, mut published) = (BTreeSet::new(), BTreeSet::new());
         self.reader
             .calls
-            .pages(LIST_FUNCTIONS, listing, ListFunctionsOutput::next_marker, |page| {
+            .pages_by_token(LIST_FUNCTIONS, page_at, ListFunctionsOutput::next_marker, |page| {
                 // What is not told may be an image.
                 let functions = page.functions?.into_iter();
                 for configuration in functions.filter(|listed| listed.package_type != Some(PackageType::Zip)) {
@@ -84,7 +87,7 @@ impl Lambda<'_> {
                     }
                     found(version);
                 }
-                Some(())
+                Some(ControlFlow::Continue(()))
             })
             .await?;
         for function in on_capacity_providers.difference(&published) {
@@ -127,14 +130,14 @@ impl Lambda<'_> {
 
     /// The ARNs, with their qualifiers, that event source mappings name.
     async fn mapped_functions(&self) -> Result<BTreeSet<String>, CallError> {
-        let listing = self.client.list_event_source_mappings().into_paginator().page_size(PER_PAGE).send();
+        let page_at = |marker| self.client.list_event_source_mappings().max_items(PER_PAGE).set_marker(marker).send();
         let mut arns = BTreeSet::new();
         self.reader
             .calls
-            .pages(LIST_MAPPINGS, listing, ListEventSourceMappingsOutput::next_marker, |page| {
+            .pages_by_token(LIST_MAPPINGS, page_at, ListEventSourceMappingsOutput::next_marker, |page| {
                 let mappings = page.event_source_mappings?;
                 arns.extend(mappings.into_iter().filter_map(|mapping| mapping.function_arn));
-                Some(())
+                Some(ControlFlow::Continue(()))
             })
             .await?;
         Ok(arns)
@@ -142,17 +145,20 @@ impl Lambda<'_> {
 
     /// The versions that aliases route to, by weight too.
     async fn routed_versions(&self, function: &str) -> Result<Vec<String>, CallError> {
-        let listing = self.client.list_aliases().function_name(function).into_paginator().page_size(PER_PAGE).send();
+        let page_at = |marker| {
+            let request = self.client.list_aliases().function_name(function);
+            request.max_items(PER_PAGE).set_marker(marker).send()
+        };
         let mut versions = Vec::new();
         self.reader
             .calls
-            .pages(LIST_ALIASES, listing, ListAliasesOutput::next_marker, |page| {
+            .pages_by_token(LIST_ALIASES, page_at, ListAliasesOutput::next_marker, |page| {
                 for alias in page.aliases? {
                     let weights = alias.routing_config.and_then(|routing| routing.additional_version_weights);
                     versions.extend(weights.unwrap_or_default().into_keys());
                     versions.extend(alias.function_version);
                 }
-                Some(())
+                Some(ControlFlow::Continue(()))
             })
             .await?;
         Ok(versions)
