@@ -107,8 +107,8 @@ fn collect<'a>(value: &'a Value, named: &mut Vec<&'a str>) {
                     "volumes" => named.extend(texts("/image/reference")),
                     // Of a node: all that it has pulled.
                     "images" => {
-                        let names = items().filter_map(|item| item.get("names")?.as_array()).flatten();
-                        named.extend(names.filter_map(Value::as_str).filter(|name| !name.contains("<none>")));
+                        let pulled = items().filter_map(|item| item.get("names")?.as_array()).flatten();
+                        named.extend(pulled.filter_map(Value::as_str).filter(|name| !name.contains("<none>")));
                     }
                     _ => {}
                 }

@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_is_no_json_is_none_here_either() {
         for text in ["", "{", "{} {}", "{\"a\":1,}", "01", "nul", "\"\\x\"", &"[".repeat(100_000)] {
-            assert!(matches!(read(text), Err(NotRead::NotJson(_))), "{:.20}", text);
+            assert!(matches!(read(text), Err(NotRead::NotJson(_))), "{text:.20}");
         }
     }
 

@@ -112,7 +112,7 @@ impl Session {
                 ));
             }
             Outcome::Refused(refusal @ (Refusal::TooManyDeletions { .. } | Refusal::ClockSkew(_))) => {
-                tell(&format!("error: {refusal}"))
+                tell(&format!("error: {refusal}"));
             }
             Outcome::Planned | Outcome::Completed | Outcome::Partial | Outcome::DeadlineReached => {}
         }
