@@ -104,37 +104,29 @@ fn attended(command: Command, formats: &'static [&'static str]) -> Command {
         .arg(
             Arg::new("profile")
                 .long("profile")
-                .value_name("PROFILE")
+                .value_name("PROFILE").value_parser(flags::filled)
                 .help("The profile of the AWS configuration [env: AWS_PROFILE]"),
         )
         .arg(
             Arg::new("settings")
                 .long("settings")
-                .value_name("FILE")
+                .value_name("FILE").value_parser(flags::filled)
                 .help("A JSON file with settings: any event that the function takes. Flags win over it"),
         )
         .arg(
             Arg::new("in-use-file")
                 .long("in-use-file")
-                .value_name("FILE")
+                .value_name("FILE").value_parser(flags::filled)
                 .action(ArgAction::Append)
                 .help("A file of images that count as used, or - for stdin: a list (# begins a comment) or what `kubectl -o json` prints"),
         )
         .arg(
             Arg::new("tags")
                 .long("tags")
-                .value_name("PATTERN")
+                .value_name("PATTERN").value_parser(flags::filled)
                 .help("Of what would go, only images with a tag that matches, and what goes with them"),
         )
         .args(flags::all())
-        // Whatever a flag takes, nothing is not it.
-        .mut_args(|arg| if takes_any_text(&arg) { arg.value_parser(flags::filled) } else { arg })
-}
-
-/// Whether an argument takes a text, and any.
-fn takes_any_text(arg: &Arg) -> bool {
-    let takes_values = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
-    takes_values && arg.get_possible_values().is_empty()
 }
 
 fn details() -> Arg {
@@ -183,16 +175,18 @@ mod tests {
 
     #[test]
     fn no_flag_takes_nothing() {
-        for subcommand in command().get_subcommands().filter(|command| command.get_name() != "completions") {
-            for arg in subcommand.get_arguments().filter(|arg| arg.get_long().is_some()) {
-                if !matches!(arg.get_action(), ArgAction::Set | ArgAction::Append) {
+        let whole = command();
+        for subcommand in Command::get_subcommands(&whole).filter(|command| Command::get_name(command) != "completions")
+        {
+            for arg in Command::get_arguments(subcommand).filter(|arg| Arg::get_long(arg).is_some()) {
+                if !matches!(Arg::get_action(arg), ArgAction::Set | ArgAction::Append) {
                     continue;
                 }
-                let flag = arg.get_long().unwrap();
+                let flag = Arg::get_long(arg).unwrap();
                 for nothing in ["", " ", ",", " , ,", "\t"] {
                     let given = format!("--{flag}={nothing}");
                     let refused =
-                        command().try_get_matches_from(["ecr-cleanup", subcommand.get_name(), &given, "image"]);
+                        command().try_get_matches_from(["ecr-cleanup", Command::get_name(subcommand), &given, "image"]);
                     assert!(refused.is_err_and(|error| error.to_string().contains(flag)), "{given:?}");
                 }
             }

@@ -20,7 +20,8 @@ pub(super) fn all() -> impl Iterator<Item = Arg> {
             .value_name(key.value)
             .help(format!("{}{default}{environment}", key.help))
             .help_heading("Settings")
-            .allow_negative_numbers(true);
+            .allow_negative_numbers(true)
+            .value_parser(filled);
         match key.form {
             Form::List => flag.action(ArgAction::Append),
             // With a space, what follows could as well be an argument of its own.
