@@ -66,7 +66,7 @@ keeps_what_is_used! {
         let version = function.publish(&app.uri("gone"), Some(&app.uri_by_digest(&app.digest_of("used"))));
         function.set_code_sha256(&version, "LCa0a2j/xo/5m0U8HTBBNBNCLXBkg7+g+YpeiGJm564=");
     };
-    by_a_digest_alone_in_the_settings_environment: async |aws, app| {
+    by_a_digest_alone: async |aws, app| {
         aws.cluster("prod").runs(&app.digest_of("used"));
     };
     by_containerds_reference: async |aws, _| {

@@ -1,5 +1,7 @@
 //! ECS: services, task definitions, service deployments and revisions, daemons.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::ecs::{INVALID, PAGES, cluster};
@@ -55,7 +57,8 @@ fn describe(
     }
     let mut described = Vec::new();
     let mut failures = Vec::new();
-    for arn in asked.iter().filter_map(Value::as_str) {
+    // What is asked for twice is answered once.
+    for arn in asked.iter().filter_map(Value::as_str).collect::<BTreeSet<_>>() {
         match detail(arn) {
             Ok(detail) => described.push(detail),
             Err(reason) => failures.push(json!({ "arn": arn, "reason": reason })),
