@@ -16,7 +16,7 @@ fn results(report: &Report) -> BTreeMap<&'static str, usize> {
     results
 }
 
-async fn six_builds() -> (SimulatedAws, simulated_aws::Repository) {
+fn six_builds() -> (SimulatedAws, simulated_aws::Repository) {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(6);
     aws.cluster("prod").runs(&app.uri("v6"));
@@ -25,7 +25,7 @@ async fn six_builds() -> (SimulatedAws, simulated_aws::Repository) {
 
 #[tokio::test(start_paused = true)]
 async fn images_whose_delete_was_answered_too_late_count_as_deleted() {
-    let (aws, app) = six_builds().await;
+    let (aws, app) = six_builds();
     aws.inject(Fault::lost_answer("ecr:BatchDeleteImage").times(1));
     let report = run_on(&aws, merciless(false)).await;
     assert_eq!(results(&report), BTreeMap::from([("deleted", 5)]));
@@ -35,7 +35,7 @@ async fn images_whose_delete_was_answered_too_late_count_as_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn images_whose_delete_was_never_answered_are_looked_for_and_count_as_deleted() {
-    let (aws, app) = six_builds().await;
+    let (aws, app) = six_builds();
     aws.inject(Fault::lost_answer("ecr:BatchDeleteImage"));
     let report = run_on(&aws, merciless(false)).await;
     assert_eq!(results(&report), BTreeMap::from([("deleted", 5)]));
@@ -45,7 +45,7 @@ async fn images_whose_delete_was_never_answered_are_looked_for_and_count_as_dele
 
 #[tokio::test(start_paused = true)]
 async fn images_whose_delete_never_arrived_are_told_as_failed() {
-    let (aws, app) = six_builds().await;
+    let (aws, app) = six_builds();
     aws.inject(Fault::error("ecr:BatchDeleteImage", 500, "ServerException"));
     let report = run_on(&aws, merciless(false)).await;
     assert_eq!(results(&report), BTreeMap::from([("failed", 5)]));
@@ -54,7 +54,7 @@ async fn images_whose_delete_never_arrived_are_told_as_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn an_image_that_somebody_else_deleted_is_told_as_gone() {
-    let (aws, app) = six_builds().await;
+    let (aws, app) = six_builds();
     let gone = app.digest_of("v1");
     aws.inject(Fault::image_failures([(gone.as_str(), "ImageNotFound")]));
     let report = run_on(&aws, merciless(false)).await;
@@ -63,7 +63,7 @@ async fn an_image_that_somebody_else_deleted_is_told_as_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repository_that_the_role_may_not_delete_from_is_told_and_fails_nothing() {
-    let (aws, app) = six_builds().await;
+    let (aws, app) = six_builds();
     let team = aws.repository("team/app").daily_builds(4);
     aws.inject(Fault::denied("ecr:BatchDeleteImage").for_repository("app"));
     let report = run_on(&aws, merciless(false)).await;
@@ -78,7 +78,7 @@ async fn a_repository_that_the_role_may_not_delete_from_is_told_and_fails_nothin
 
 #[tokio::test(start_paused = true)]
 async fn archiving_that_the_role_may_not_do_is_told_and_fails_nothing() {
-    let (aws, _) = six_builds().await;
+    let (aws, _) = six_builds();
     aws.inject(Fault::denied("ecr:UpdateImageStorageClass"));
     let archive = json!([{ "repositories": ["*"], "rules": [{
         "rulePriority": 1,

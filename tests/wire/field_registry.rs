@@ -16,7 +16,7 @@ fn deleting_in(account: &str, region: &str) -> Value {
 }
 
 /// An account whose `app` is replicated to another region with its deletes: two old images, and their copies.
-async fn replicated(rule: &Value) -> (SimulatedAws, Repository, Repository) {
+fn replicated(rule: &Value) -> (SimulatedAws, Repository, Repository) {
     let aws = SimulatedAws::in_memory();
     let (app, copy) = (aws.repository("app"), aws.region(ELSEWHERE).repository("app"));
     aws.place(ACCOUNT, REGION).add_replication_rule(rule);
@@ -45,7 +45,7 @@ fn warning_with(report: &Report, text: &str) -> Option<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_is_pulled_keeps_the_source_that_it_goes_with() {
-    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
     copy.pull(&copy.digest_of("v1"));
     let report = run_on(&aws, here(&json!({}))).await;
     assert_eq!((&report.outcome, report.totals.images_deleted), (&Outcome::Completed, 1));
@@ -68,7 +68,7 @@ async fn whatever_keeps_a_copy_keeps_its_source() {
         ("the archive there", json!({}), |_, copy| copy.archive(&copy.digest_of("v1"))),
     ];
     for (behaviour, settings, keep) in cases {
-        let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+        let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
         app.push_again("v2");
         keep(&aws, &copy);
         let report = run_on(&aws, here(&settings)).await;
@@ -81,7 +81,7 @@ async fn whatever_keeps_a_copy_keeps_its_source() {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_whose_copies_nothing_keeps_goes_with_them() {
-    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
     copy.push(Image::tagged("of-its-own").days_old(1.0));
     let report = run_on(&aws, here(&json!({}))).await;
     assert_eq!((&report.outcome, report.totals.images_deleted), (&Outcome::Completed, 2));
@@ -106,7 +106,7 @@ async fn copies_count_only_where_deletes_are_carried_on_to_them() {
         ),
         (json!({ "destinations": to("us-east-1"), "deleteReplication": delete }), set([])),
     ] {
-        let (aws, app, copy) = replicated(&rule).await;
+        let (aws, app, copy) = replicated(&rule);
         _ = aws.region("us-east-1");
         // Replication is not transitive: what is carried on to us-east-1 ends there.
         aws.place(ACCOUNT, "us-east-1").add_replication_rule(&deleting_in(ACCOUNT, ELSEWHERE));
@@ -119,7 +119,7 @@ async fn copies_count_only_where_deletes_are_carried_on_to_them() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pulled_copy_of_a_platform_keeps_the_index_and_the_other_platform() {
-    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
     let platforms = [Image::untagged().days_old(90.0), Image::untagged().days_old(90.0)];
     let index = Image::index_of(&platforms).and_tag("multi").days_old(90.0);
     for place in [&app, &copy] {
@@ -134,7 +134,7 @@ async fn a_pulled_copy_of_a_platform_keeps_the_index_and_the_other_platform() {
 #[tokio::test(start_paused = true)]
 async fn what_an_index_names_that_only_the_other_registry_has_stays() {
     for is_readable in [true, false] {
-        let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+        let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
         let platform = Image::tagged("platform").days_old(90.0);
         app.push(platform.clone());
         copy.push(platform.clone());
@@ -152,7 +152,7 @@ async fn what_an_index_names_that_only_the_other_registry_has_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_can_not_be_read_keeps_the_repositories_that_delete_there() {
-    let (aws, app, _) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+    let (aws, app, _) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
     aws.inject(Fault::denied("ecr:DescribeImages").in_region(ELSEWHERE));
     for anyone in [json!([]), json!(["*"]), json!([OTHER])] {
         let report = run_on(&aws, here(&json!({ "acceptUnseenAccounts": anyone }))).await;
@@ -173,7 +173,7 @@ async fn copies_in_another_account_keep_the_repository_unless_that_is_accepted()
         (json!(["*"]), set([])),
         (json!([ACCOUNT]), set(["v1", "v2"])),
     ] {
-        let (aws, app, _) = replicated(&deleting_in(OTHER, REGION)).await;
+        let (aws, app, _) = replicated(&deleting_in(OTHER, REGION));
         let report = run_on(&aws, here(&json!({ "acceptUnseenAccounts": accepted }))).await;
         assert_eq!(report.outcome, Outcome::Completed, "{accepted}");
         assert_eq!(app.tags(), expected, "{accepted}");
@@ -185,7 +185,7 @@ async fn copies_in_another_account_keep_the_repository_unless_that_is_accepted()
 #[tokio::test(start_paused = true)]
 async fn where_the_rules_can_not_be_read_nothing_goes() {
     for fault in [Fault::denied("ecr:DescribeRegistry"), Fault::blank("ecr:DescribeRegistry")] {
-        let (aws, app, _) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+        let (aws, app, _) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
         aws.inject(fault);
         let report = run_on(&aws, here(&json!({}))).await;
         assert_eq!((&report.outcome, app.tags()), (&Outcome::Partial, set(["v1", "v2"])));
@@ -197,7 +197,7 @@ async fn where_the_rules_can_not_be_read_nothing_goes() {
 
 #[tokio::test(start_paused = true)]
 async fn the_rules_are_asked_for_once_and_only_where_something_goes() {
-    let (aws, app, _) = replicated(&deleting_in(ACCOUNT, ELSEWHERE)).await;
+    let (aws, app, _) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
     for name in ["web", "worker"] {
         aws.repository(name).push(Image::tagged("v1").days_old(90.0));
     }

@@ -7,10 +7,9 @@ use ecr_cleanup::aws::{Haste, Patience};
 use ecr_cleanup::deadline::Deadline;
 use ecr_cleanup::run::Limits;
 use ecr_cleanup_core::report::Outcome;
-use ecr_cleanup_core::settings::Environment;
 use simulated_aws::{ACCOUNT, Fault, REGION, SimulatedAws};
 
-use crate::support::{clients, merciless, run, run_on, set};
+use crate::support::{clients, merciless, run_on, run_with, set};
 
 /// Retries that need no patience.
 const PATIENCE: Patience =
@@ -29,7 +28,7 @@ async fn what_little_others_leave_of_a_quota_makes_a_run_slower_and_no_less_comp
     aws.set_quota(&["ecs:ListTaskDefinitions", "ecs:DescribeTaskDefinition"], 1, 3 * FASTER);
     let clients = clients(&aws).await.with_haste(Haste::times(NonZeroU32::new(FASTER).unwrap()));
     let limits = Limits::until(Deadline::unknown());
-    let report = Box::pin(run(merciless(false), &Environment::new(), &clients, limits)).await.unwrap();
+    let report = run_with(&clients, merciless(false), limits).await.unwrap();
     assert_eq!((report.outcome, report.totals.images_in_use), (Outcome::Completed, 150), "{:?}", report.warnings);
     let calls = aws.calls_of("ecs:DescribeTaskDefinition");
     assert!(calls.len() < 2 * 150, "it slows down rather than trying again and again: {} calls", calls.len());
@@ -84,7 +83,7 @@ async fn repositories_that_fail_for_good_starve_no_other() {
     }
     let clients = clients(&aws).await.with_patience(PATIENCE);
     let limits = Limits::until(Deadline::unknown());
-    let report = Box::pin(run(merciless(false), &Environment::new(), &clients, limits)).await.unwrap();
+    let report = run_with(&clients, merciless(false), limits).await.unwrap();
     assert_eq!((report.outcome, report.totals.images_deleted), (Outcome::Partial, 40));
     assert!(sound.iter().all(|repository| repository.tags() == set(["v2"])));
 }

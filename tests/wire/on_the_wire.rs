@@ -37,15 +37,15 @@ async fn deletes_exactly_what_the_dry_run_listed_and_then_finds_nothing() {
 
     let dry = run_on(&aws, json!({ "imagesToKeep": 3 })).await;
     assert_eq!(dry.outcome, Outcome::Planned);
-    assert_eq!(stale_tags(&dry), set(["v1", "v3", "v4", "v5", "v6", "v7"]));
+    assert_eq!(stale_tags(&dry), set(["v3", "v4", "v5", "v6", "v7"]), "v1 came before v2");
     assert_eq!((app.digests(), web.digests()), before, "a dry run deletes nothing");
 
     let live = run_on(&aws, json!({ "imagesToKeep": 3, "dryRun": false })).await;
     assert_eq!(live.outcome, Outcome::Completed);
     assert_eq!(stale_digests(&live), stale_digests(&dry));
-    assert_eq!(live.totals.images_deleted, 7);
+    assert_eq!(live.totals.images_deleted, 6);
     assert_eq!(app.digests(), before.0.difference(&stale_digests(&dry)).cloned().collect());
-    assert_eq!(app.tags(), set(["v2", "v8", "v9", "v10"]));
+    assert_eq!(app.tags(), set(["v1", "v2", "v8", "v9", "v10"]));
     assert_eq!(web.digests(), before.1);
 
     let again = run_on(&aws, json!({ "imagesToKeep": 3, "dryRun": false })).await;
@@ -124,7 +124,10 @@ fn what_goes_wrong_with_a_connection_looks_alike_on_the_wire_and_in_memory() {
                 let in_memory = alone(async { run_under(SimulatedAws::in_memory(), fault, patience).await });
                 assert_eq!(on_the_wire, in_memory, "{name} at {operation}, {lasts}");
                 let told = on_the_wire.told.unwrap();
-                let is_fine = lasts == "once" && name != "garbage";
+                // A delete whose answer never comes was carried out, which a look at what is left shows.
+                let is_carried_out = matches!(name, "a lost answer" | "a truncated answer");
+                let is_shown = is_carried_out && operation == "ecr:BatchDeleteImage";
+                let is_fine = is_shown || (lasts == "once" && name != "garbage");
                 assert_eq!(told["outcome"] == "completed", is_fine, "{name} at {operation}, {lasts}: {told}");
                 assert!(on_the_wire.left.contains("v1"));
             }

@@ -35,7 +35,7 @@ async fn run_in_parts(aws: &SimulatedAws, event: Value) -> Report {
 }
 
 /// Something of everything that a part may have to tell another.
-async fn found() -> SimulatedAws {
+fn found() -> SimulatedAws {
     let aws = SimulatedAws::in_memory();
     let place = aws.place(ACCOUNT, REGION);
     let app = aws.repository("app").daily_builds(6);
@@ -66,11 +66,13 @@ async fn found() -> SimulatedAws {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_reports_the_same_whether_its_parts_share_a_process_or_pass_files_on() {
-    let aws = found().await;
+    let aws = found();
     let event = with(merciless(true), &json!({ "inUseImages": ["nginx:1"] }));
     let without_times = |report: &Report| {
         let mut told = json_of(report);
-        ["startedAt", "finishedAt"].iter().for_each(|key| _ = told.as_object_mut().unwrap().remove(*key));
+        for key in ["startedAt", "finishedAt"] {
+            told.as_object_mut().unwrap().remove(key);
+        }
         told
     };
     let whole = run_on(&aws, event.clone()).await;
@@ -84,7 +86,7 @@ async fn a_run_reports_the_same_whether_its_parts_share_a_process_or_pass_files_
 
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_read_is_passed_on_as_what_it_is() {
-    let aws = found().await;
+    let aws = found();
     aws.inject(Fault::denied("ecs:ListTasks"));
     let whole = run_on(&aws, merciless(false)).await;
     let in_parts = run_in_parts(&aws, merciless(false)).await;

@@ -45,7 +45,7 @@ pub fn command(aws: &SimulatedAws, arguments: &[&str]) -> Command {
             ("AWS_EC2_METADATA_DISABLED", "true"),
             ("AWS_CONFIG_FILE", "/dev/null"),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
-            ("KEEP_BEFORE_IN_USE", "0"),
+            ("ECR_CLEANUP_KEEP_BEFORE_IN_USE", "0"),
         ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
