@@ -20,9 +20,7 @@ use crate::deadline::Deadline;
 const MESSAGE_BYTES: usize = 1_000;
 /// Where no deadline is known, a service that throttles is asked for as long as Lambda would let the function run.
 const LONGEST: Duration = Duration::from_mins(15);
-/// Between throttled calls without a quota, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// The status of a throttled call, whatever its code.
 const TOO_MANY_REQUESTS: u16 = 429;
 
 /// How calls are made: until when, and how fast.
@@ -90,7 +88,6 @@ impl<'a> Caller<'a> {
     {
         let begun = Instant::now();
         let limiter = self.pace.and_then(|pace| pace.limiter_of(api));
-        let mut pause = FIRST_PAUSE;
         loop {
             let made = async {
                 let turn = match limiter {
@@ -107,15 +104,11 @@ impl<'a> Caller<'a> {
                     turn.inspect(|(limiter, _)| limiter.answered());
                     return Ok(self.note(answer));
                 }
-                (Err(error), _) if !is_throttle(&error) || begun.elapsed() > LONGEST => {
-                    return Err(from_sdk(api, &error));
+                (Err(error), Some((limiter, turn))) if is_throttle(&error) && begun.elapsed() <= LONGEST => {
+                    limiter.throttled(turn);
                 }
-                (Err(_), Some((limiter, turn))) => limiter.throttled(turn),
-                (Err(_), None) => {
-                    let pausing = self.deadline.bound(tokio::time::sleep(pause)).await;
-                    pausing.map_err(|given_up| (api, given_up))?;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                // A call without a quota of its own was retried by the SDK. To wait on would keep all others waiting.
+                (Err(error), _) => return Err(from_sdk(api, &error)),
             }
         }
     }
