@@ -24,6 +24,7 @@ use crate::deadline::Deadline;
 use crate::discovery::{FreshUsage, NotFresh};
 use crate::progress::{News, Progress};
 use crate::registry::{REGISTRIES_AT_ONCE, REPOSITORIES_AT_ONCE, Registry};
+use crate::telemetry;
 use queue::Queue;
 use recheck::LastLooks;
 use writer::{Deletion, STORAGE_CLASS, Writer, failed};
@@ -128,21 +129,30 @@ impl Cleaner<'_> {
         let mut queue = Queue::of(stale);
         let mut looks = LastLooks::new(self.usage.clock());
         let mut archiving = Archiving::default();
+        let mut is_logged = vec![false; stale.len()];
         loop {
             let batch = queue.next_batch(stale, IMAGES_PER_CALL);
             if batch.is_empty() {
-                return;
+                break;
             }
             if let Err(stop) = self.clean_batch(stale, &batch, &mut looks, &mut archiving).await {
                 self.stop(stale, &batch, stop);
-                return;
+                break;
             }
+            self.log_results(batch.iter().map(|place| &stale[*place]));
+            batch.iter().for_each(|place| is_logged[*place] = true);
             self.progress.tell(News::Done { images: batch.len() });
             looks.forget(batch.iter().map(|place| stale[*place].image_digest));
             for place in batch {
                 queue.release_followers_of(place);
             }
         }
+        // Those whose turn did not come.
+        self.log_results(stale.iter().zip(is_logged).filter(|(_, is_logged)| !is_logged).map(|(image, _)| image));
+    }
+
+    fn log_results<'s>(&self, images: impl Iterator<Item = &'s StaleImage>) {
+        telemetry::log_results(&self.registry.place, self.repository, images);
     }
 
     /// Deletes and archives those of a batch that still are what was planned to go.

@@ -150,7 +150,6 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
             Ok(approved) => {
                 let usage = FreshUsage::new(places, reading, request.limits.freshness, request.limits.deadline);
                 let applied = apply(aws, approved, &usage, &stage.identity.principal, request.progress).await;
-                telemetry::log_results(&applied);
                 let latest = usage.into_latest();
                 let refusal = applied.refusal_of_the_rest(&latest);
                 (applied, refusal, latest)

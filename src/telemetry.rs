@@ -4,7 +4,7 @@ mod json_lines;
 
 use ecr_cleanup_core::account::Place;
 use ecr_cleanup_core::image::{Image, ImageDigest, RepositoryName};
-use ecr_cleanup_core::plan::{Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, StaleImage};
+use ecr_cleanup_core::plan::{Decided, ImageResult, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::report::{Outcome, Report, StaleJson};
 use ecr_cleanup_core::retention::{Decision, Decisions, KeepReason};
@@ -67,35 +67,32 @@ pub fn log_kept(place: &Place, repository_name: &RepositoryName, images: &[Image
     }
 }
 
-/// Logs what became of the stale images of a live run: how many were deleted, and every other one.
-pub fn log_results(plan: &Plan) {
-    for RegistryPlan { place: Place { account: _, region }, index_pulls: _, repositories } in &plan.registries {
-        for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
-            let stale = decided.iter().flat_map(|decided| &decided.stale);
-            let (mut deleted, mut archived, mut others) = (0_u64, 0_u64, Vec::new());
-            for image in stale {
-                match image.result {
-                    ImageResult::Deleted => deleted += 1,
-                    ImageResult::Archived => archived += 1,
-                    ImageResult::Planned
-                    | ImageResult::Gone
-                    | ImageResult::Kept
-                    | ImageResult::Failed(_)
-                    | ImageResult::NotAllowed(_)
-                    | ImageResult::Skipped(_)
-                    | ImageResult::NotAttempted(_) => others.push(image),
-                }
-            }
-            if deleted > 0 {
-                tracing::info!(%region, %repository_name, images = deleted, "{deleted} images of {repository_name} in {region} deleted");
-            }
-            if archived > 0 {
-                tracing::info!(%region, %repository_name, images = archived, "{archived} images of {repository_name} in {region} archived");
-            }
-            for not_deleted in lines(others.into_iter().map(StaleJson)) {
-                tracing::warn!(%region, %repository_name, not_deleted, "stale images of {repository_name} in {region} that were not deleted");
-            }
+/// Logs what became of stale images of a repository as soon as it is known, so that a run that is killed has told all
+/// but what was under way: the digests of those that went, and every other one with why.
+pub fn log_results<'a>(place: &Place, repository_name: &RepositoryName, images: impl Iterator<Item = &'a StaleImage>) {
+    let region = &place.region;
+    let (mut deleted, mut archived, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for image in images {
+        match image.result {
+            ImageResult::Deleted => deleted.push(image.image_digest),
+            ImageResult::Archived => archived.push(image.image_digest),
+            ImageResult::Planned
+            | ImageResult::Gone
+            | ImageResult::Kept
+            | ImageResult::Failed(_)
+            | ImageResult::NotAllowed(_)
+            | ImageResult::Skipped(_)
+            | ImageResult::NotAttempted(_) => others.push(image),
         }
+    }
+    for deleted in lines(deleted.into_iter()) {
+        tracing::info!(%region, %repository_name, deleted, "images of {repository_name} in {region} deleted");
+    }
+    for archived in lines(archived.into_iter()) {
+        tracing::info!(%region, %repository_name, archived, "images of {repository_name} in {region} archived");
+    }
+    for not_deleted in lines(others.into_iter().map(StaleJson)) {
+        tracing::warn!(%region, %repository_name, not_deleted, "stale images of {repository_name} in {region} that were not deleted");
     }
 }
 

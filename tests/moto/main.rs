@@ -65,16 +65,18 @@ async fn what_is_stale_goes_and_what_is_used_stays() {
 
     function.invoke(&event(false)).await.unwrap();
     // v3 runs in one region, and its tag counts in every region of the registry.
-    // Of what no index names, only the oldest has gone.
+    // v2 is what one rolls back to. Of what no index names, only the oldest has gone.
     let multi = json!(["<untagged>", "<untagged>", "stale", "<untagged>", "<untagged>", "used"]);
-    let app = json!(["v3", "v10", "v11", "v12", "<untagged>", "old-and-latest", "latest", "pulled"]);
+    let app = json!(["v2", "v3", "v10", "v11", "v12", "<untagged>", "old-and-latest", "latest", "pulled"]);
     let expected = json!({
         "us-west-2": { "app": app, "by-digest": ["moved-away", "v2"], "idle": ["v1"], "multi": multi },
         "eu-west-1": { "app": app, "by-digest": ["moved-away", "v2"], "idle": ["v1"], "multi": multi },
     });
     assert_eq!(moto.left(), expected);
 
-    let strict = json!({ "dryRun": false, "imagesToKeep": 0, "usageRegions": ["us-west-2", "eu-west-1"] });
+    let strict = json!({
+        "dryRun": false, "imagesToKeep": 0, "keepBeforeInUse": 0, "usageRegions": ["us-west-2", "eu-west-1"],
+    });
     function.invoke(&strict).await.unwrap();
     let app = json!(["v3", "<untagged>", "old-and-latest", "latest", "pulled"]);
     let expected = json!({

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use simulated_aws::{Fault, Function, Image, SimulatedAws};
+use tokio::sync::Notify;
 
 use crate::decisions::decisions;
 use crate::support::{merciless, set, with};
@@ -125,6 +128,8 @@ async fn logs_are_json_lines_complete_and_without_secrets() {
     assert_eq!(totals.len(), 1);
     assert_eq!(totals[0]["imagesDeleted"], 249);
 
+    let deleted: Vec<usize> = ours.iter().filter_map(|line| line["deleted"].as_array().map(Vec::len)).collect();
+    assert_eq!(deleted, [99, 100, 50], "a line for each batch, as carried out");
     let not_deleted: Vec<&Value> = ours.iter().filter_map(|line| line.get("not_deleted")).collect();
     assert_eq!(not_deleted.len(), 1, "one line names what was not deleted");
     assert_eq!(
@@ -144,6 +149,38 @@ async fn logs_are_json_lines_complete_and_without_secrets() {
     for secret in ["simulated-secret-key", "simulated-session-token"] {
         assert!(!all.contains(secret), "{secret} in the log");
     }
+}
+
+#[tokio::test]
+async fn a_killed_run_has_told_all_but_the_batch_under_way() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(501);
+    aws.cluster("prod").runs(&app.uri("v501"));
+    let before = app.digests();
+    let function = function(&aws, &[]).await;
+    let (process, killed) =
+        (Pid::from_raw(function.process_id().try_into().unwrap()).unwrap(), Arc::new(Notify::new()));
+    let kill = {
+        let killed = Arc::clone(&killed);
+        move || {
+            kill_process(process, Signal::KILL).unwrap();
+            killed.notify_one();
+        }
+    };
+    aws.inject(Fault::before("ecr:BatchDeleteImage", Duration::ZERO, kill).after(2).times(1));
+    let event = merciless(false);
+    tokio::select! {
+        () = killed.notified() => {}
+        ended = function.invoke(&event) => panic!("it was to be killed, and ended: {ended:?}"),
+    }
+    let lines = function.stop().await;
+    let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let told = lines.filter_map(|line| line["deleted"].as_array().cloned()).flatten();
+    let told: BTreeSet<String> = told.map(|digest| digest.as_str().unwrap().to_owned()).collect();
+    let left = app.digests();
+    let deleted: BTreeSet<String> = before.difference(&left).cloned().collect();
+    assert_eq!(told.len(), 200, "the first two batches");
+    assert!(told.is_subset(&deleted) && deleted.len() <= 300, "{} of {} are told", told.len(), deleted.len());
 }
 
 #[tokio::test]

@@ -10,7 +10,11 @@ use crate::support::{before_now, decided, merciless, run_on, set, stale_digests,
 
 #[tokio::test(start_paused = true)]
 async fn deletes_exactly_what_the_dry_run_listed_and_then_finds_nothing() {
-    let aws = SimulatedAws::in_memory();
+    lists_deletes_and_finds_nothing(&SimulatedAws::in_memory()).await;
+}
+
+/// The main job, in an account in memory or behind a socket.
+pub(crate) async fn lists_deletes_and_finds_nothing(aws: &SimulatedAws) {
     let app = aws.repository("app").daily_builds(10);
     app.push(Image::untagged().days_old(40.0));
     app.push(Image::untagged().days_old(2.0));
@@ -20,12 +24,12 @@ async fn deletes_exactly_what_the_dry_run_listed_and_then_finds_nothing() {
     aws.cluster("prod").runs(&app.uri("v2"));
     let before = (app.digests(), web.digests());
 
-    let dry = run_on(&aws, json!({ "imagesToKeep": 3 })).await;
+    let dry = run_on(aws, json!({ "imagesToKeep": 3 })).await;
     assert_eq!(dry.outcome, Outcome::Planned);
     assert_eq!(stale_tags(&dry), set(["v3", "v4", "v5", "v6", "v7"]), "v1 came before v2");
     assert_eq!((app.digests(), web.digests()), before, "a dry run deletes nothing");
 
-    let live = run_on(&aws, json!({ "imagesToKeep": 3, "dryRun": false })).await;
+    let live = run_on(aws, json!({ "imagesToKeep": 3, "dryRun": false })).await;
     assert_eq!(live.outcome, Outcome::Completed);
     assert_eq!(stale_digests(&live), stale_digests(&dry));
     assert_eq!(live.totals.images_deleted, 6);
@@ -33,7 +37,7 @@ async fn deletes_exactly_what_the_dry_run_listed_and_then_finds_nothing() {
     assert_eq!(app.tags(), set(["v1", "v2", "v8", "v9", "v10"]));
     assert_eq!(web.digests(), before.1);
 
-    let again = run_on(&aws, json!({ "imagesToKeep": 3, "dryRun": false })).await;
+    let again = run_on(aws, json!({ "imagesToKeep": 3, "dryRun": false })).await;
     assert_eq!((again.outcome, again.totals.images_stale), (Outcome::Completed, 0));
 }
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 use ecr_cleanup::aws::{Haste, Patience};
 use ecr_cleanup::deadline::Deadline;
 use ecr_cleanup_core::report::Outcome;
-use serde_json::{Value, json};
+use serde_json::Value;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws, Task};
 
+use crate::main_job::lists_deletes_and_finds_nothing;
 use crate::proof::cases::alone;
 use crate::support::{
-    Limits, RunError, clients_in, forget, json_of, merciless, region_of_its_own, run_on, run_with, set, stale_digests,
-    stale_tags,
+    Limits, RunError, clients_in, forget, json_of, merciless, region_of_its_own, run_on, run_with, set,
 };
 
 /// With silence, a test has little time. A busy machine that takes longer is asked again, ten times.
@@ -25,31 +25,7 @@ const PATIENCE: Patience =
 
 #[tokio::test]
 async fn deletes_exactly_what_the_dry_run_listed_and_then_finds_nothing() {
-    let aws = SimulatedAws::start().await;
-    let app = aws.repository("app").daily_builds(10);
-    app.push(Image::untagged().days_old(40.0));
-    app.push(Image::untagged().days_old(2.0));
-    let web = aws.repository("team/web").daily_builds(3);
-    web.push(Image::tagged("latest").days_old(400.0));
-    web.push(Image::tagged("old").days_old(400.0).pulled_days_ago(3.0));
-    aws.cluster("prod").runs(&app.uri("v2"));
-    let before = (app.digests(), web.digests());
-
-    let dry = run_on(&aws, json!({ "imagesToKeep": 3 })).await;
-    assert_eq!(dry.outcome, Outcome::Planned);
-    assert_eq!(stale_tags(&dry), set(["v3", "v4", "v5", "v6", "v7"]), "v1 came before v2");
-    assert_eq!((app.digests(), web.digests()), before, "a dry run deletes nothing");
-
-    let live = run_on(&aws, json!({ "imagesToKeep": 3, "dryRun": false })).await;
-    assert_eq!(live.outcome, Outcome::Completed);
-    assert_eq!(stale_digests(&live), stale_digests(&dry));
-    assert_eq!(live.totals.images_deleted, 6);
-    assert_eq!(app.digests(), before.0.difference(&stale_digests(&dry)).cloned().collect());
-    assert_eq!(app.tags(), set(["v1", "v2", "v8", "v9", "v10"]));
-    assert_eq!(web.digests(), before.1);
-
-    let again = run_on(&aws, json!({ "imagesToKeep": 3, "dryRun": false })).await;
-    assert_eq!((again.outcome, again.totals.images_stale), (Outcome::Completed, 0));
+    lists_deletes_and_finds_nothing(&SimulatedAws::start().await).await;
 }
 
 #[tokio::test]
