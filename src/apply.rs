@@ -140,10 +140,10 @@ impl Cleaner<'_> {
                 break;
             }
             self.log_results(batch.iter().map(|place| &stale[*place]));
-            batch.iter().for_each(|place| is_logged[*place] = true);
             self.progress.tell(News::Done { images: batch.len() });
             looks.forget(batch.iter().map(|place| stale[*place].image_digest));
             for place in batch {
+                is_logged[place] = true;
                 queue.release_followers_of(place);
             }
         }

@@ -64,7 +64,7 @@ fn headline(view: &View) -> String {
     let (stale, images) = (count(totals.images_stale), counted(totals.images, "image", "images"));
     let told = match view.mode {
         Mode::DryRun => format!("dry run, {stale} of {images} are stale"),
-        Mode::Live => format!("{} of {stale} stale images deleted", count(totals.images_deleted)),
+        Mode::Live => view.carried_out(),
     };
     format!("### ECR cleanup: {told}\n\n")
 }
@@ -83,7 +83,7 @@ fn figures(view: &View) -> String {
     };
     if view.deleted_nothing() {
         text.push_str("- **Nothing was deleted**\n");
-    } else {
+    } else if totals.images_stale == 0 || view.deletes() {
         _ = write!(text, "- {frees} **{}**: **{}** a month", freed(view.freed()), view.saving());
         if let Freed::Exactly(_) = view.freed() {
             _ = write!(text, " (by the sum of the images' sizes {})", bytes(view.sum_of_sizes()));
@@ -104,9 +104,8 @@ fn figures(view: &View) -> String {
         counted(totals.images_in_use, "image", "images"),
         count(totals.images_kept)
     );
-    if totals.images_to_archive > 0 {
-        let images = counted(totals.images_to_archive, "stale image goes", "stale images go");
-        _ = writeln!(text, "- {images} to archive storage ({})", bytes(totals.bytes_to_archive));
+    if let Some(images) = view.to_archive() {
+        _ = writeln!(text, "- {images} ({})", bytes(totals.bytes_to_archive));
     }
     text.push('\n');
     text

@@ -116,11 +116,7 @@ fn headline(view: &View) -> String {
     match view.mode {
         Mode::DryRun => format!("Dry run, {}: {stale} of {images} in {repositories} are stale.", view.outcome),
         Mode::Live => {
-            let deleted = count(totals.images_deleted);
-            format!(
-                "Live run, {}: {deleted} of {stale} stale images deleted, of {images} in {repositories}.",
-                view.outcome
-            )
+            format!("Live run, {}: {}, of {images} in {repositories}.", view.outcome, view.carried_out())
         }
     }
 }
@@ -151,7 +147,7 @@ fn footer(view: &View) -> String {
     };
     if view.deleted_nothing() {
         text.push_str("Nothing was deleted.\n");
-    } else if totals.images_stale > 0 {
+    } else if view.deletes() {
         _ = write!(text, "{frees} {} and saves {} a month", freed(view.freed()), view.saving());
         if let Freed::Exactly(_) = view.freed() {
             _ = write!(text, " (by the sum of the images' sizes {})", bytes(view.sum_of_sizes()));
@@ -168,9 +164,8 @@ fn footer(view: &View) -> String {
             count(totals.images_kept),
         );
     }
-    if totals.images_to_archive > 0 {
-        let images = counted(totals.images_to_archive, "stale image goes", "stale images go");
-        _ = writeln!(text, "{images} to archive storage, which is billed too: {}.", bytes(totals.bytes_to_archive));
+    if let Some(images) = view.to_archive() {
+        _ = writeln!(text, "{images}, which is billed too: {}.", bytes(totals.bytes_to_archive));
     }
     if totals.images_at_risk > 0 {
         let images = counted(totals.images_at_risk, "image", "images");

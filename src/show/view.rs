@@ -15,6 +15,8 @@ use ecr_cleanup_core::settings::Mode;
 use ecr_cleanup_core::sizes::Freed;
 use serde::Deserialize;
 
+use super::figures::{count, counted, usd};
+
 /// A report, to be shown.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "json::Report")]
@@ -182,8 +184,34 @@ impl View {
     /// Whether it was a live run in which there was something to delete, and nothing was.
     #[must_use]
     pub fn deleted_nothing(&self) -> bool {
-        let Totals { images_stale, images_to_archive, images_deleted, .. } = self.totals;
-        self.mode == Mode::Live && images_deleted == 0 && images_stale > images_to_archive
+        self.mode == Mode::Live && self.totals.images_deleted == 0 && self.deletes()
+    }
+
+    /// Whether there is anything to delete: what is archived frees nothing.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        self.totals.images_stale > self.totals.images_to_archive
+    }
+
+    /// What a live run did with what is stale, in words: `8 of 10 stale images deleted`.
+    #[must_use]
+    pub fn carried_out(&self) -> String {
+        let Totals { images_stale, images_to_archive, images_deleted, images_archived, .. } = self.totals;
+        let of = |done: u64, all: u64, what: &str| format!("{} of {} {what}", count(done), count(all));
+        let deleted = of(images_deleted, images_stale - images_to_archive.min(images_stale), "stale images deleted");
+        match (images_to_archive, self.deletes()) {
+            (0, _) => deleted,
+            (to_archive, true) => format!("{deleted}, {}", of(images_archived, to_archive, "archived")),
+            (to_archive, false) => of(images_archived, to_archive, "stale images archived"),
+        }
+    }
+
+    /// What a dry run would archive, in words.
+    #[must_use]
+    pub fn to_archive(&self) -> Option<String> {
+        let images = self.totals.images_to_archive;
+        let is_ahead = self.mode == Mode::DryRun && images > 0;
+        is_ahead.then(|| format!("{} to archive storage", counted(images, "stale image goes", "stale images go")))
     }
 
     /// What other tools show for that: the sum of the images' sizes.
@@ -200,8 +228,8 @@ impl View {
     pub fn saving(&self) -> String {
         let Totals { monthly_saving_usd, exact_monthly_saving_usd, .. } = self.totals;
         match exact_monthly_saving_usd {
-            Some(exact) => super::figures::usd(exact),
-            None => format!("up to {}", super::figures::usd(monthly_saving_usd)),
+            Some(exact) => usd(exact),
+            None => format!("up to {}", usd(monthly_saving_usd)),
         }
     }
 

@@ -331,19 +331,62 @@ def check_crowd(page):
     print(f"100,000 images: opened in {page.took:.1f} s, found and sorted in {time.monotonic() - begun:.1f} s")
 
 
-def write_many_repositories(folder):
-    """The company's report with more repositories than a browser takes arguments, and than ECR gives a region."""
-    text = (folder / "company.json").read_text()
-    page = (folder / "company.html").read_text()
+def write_variant(folder, name, of, change):
+    """A page of another report, changed."""
+    text = (folder / f"{of}.json").read_text()
+    page = (folder / f"{of}.html").read_text()
     escaped = lambda json: json.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     assert escaped(text) in page
     report = json.loads(text)
+    change(report)
+    changed = json.dumps(report, separators=(",", ":"))
+    (folder / f"{name}.json").write_text(changed)
+    (folder / f"{name}.html").write_text(page.replace(escaped(text), escaped(changed)))
+
+
+def every_stale_image(report):
+    return [it for region in report["regions"] for listed in region["repositories"] for it in listed.get("stale", [])]
+
+
+def set_results(report, **counts):
+    """The totals of a live run in which so many images ended so, and no other."""
+    for name in ["Deleted", "Archived", "Failed", "Skipped", "NotAttempted", "NotAllowed"]:
+        report["totals"][f"images{name}"] = counts.get(name, 0)
+
+
+def refuse_eight(report):
+    """ECR refuses eight of the deletes, since an index names the images: no total counts them."""
+    stale = every_stale_image(report)
+    for image in stale:
+        image["result"] = "deleted"
+    for image in stale[:8]:
+        image["result"] = "kept"
+    set_results(report, Deleted=len(stale) - 8)
+
+
+def check_refused_deletes(page):
+    assert "8 remain" in page.one("#summary").text and "nothing left" not in page.one("#summary").text
+
+
+def archive_all(report):
+    stale = every_stale_image(report)
+    for image in stale:
+        image.update(result="archived", action="archive")
+    set_results(report, Archived=len(stale))
+    report["totals"].update(imagesToArchive=len(stale), bytesToArchive=report["totals"]["bytesStale"], bytesStale=0)
+
+
+def check_archived(page):
+    all_of_them = grouped(len(page.stale))
+    assert page.one("h1").text == f"{all_of_them} of {all_of_them} images archived"
+    assert "to be archived" not in page.one("#summary").text
+
+
+def multiply_repositories(report):
+    """More repositories than a browser takes arguments, and than ECR gives a region."""
     repositories = report["regions"][0]["repositories"]
     clean = dict(repositories[0], stale=[], imagesStale=0, bytesStale=0, onlyInUse=[], atRisk=[])
     repositories += [dict(clean, repositoryName=f"team-{number}/service") for number in range(130_000)]
-    many = json.dumps(report, separators=(",", ":"))
-    (folder / "many.json").write_text(many)
-    (folder / "many.html").write_text(page.replace(escaped(text), escaped(many)))
 
 
 def check_many_repositories(page):
@@ -389,8 +432,13 @@ def main(folder):
         page.picture("live")
         check_refused(Page(browser, folder, "refused"))
         check_crowd(Page(browser, folder, "crowd"))
-        write_many_repositories(folder)
-        check_many_repositories(Page(browser, folder, "many"))
+        for name, of, change, check in [
+            ("many", "company", multiply_repositories, check_many_repositories),
+            ("refused-deletes", "live", refuse_eight, check_refused_deletes),
+            ("archived", "live", archive_all, check_archived),
+        ]:
+            write_variant(folder, name, of, change)
+            check(Page(browser, folder, name))
     finally:
         browser.quit()
         profile.cleanup()

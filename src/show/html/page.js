@@ -50,7 +50,7 @@ const largest = repositories.reduce((most, repository) => Math.max(most, reposit
 const SEGMENTS = [
   ['used', 'in use', (it) => it.bytesInUse],
   ['kept', 'kept', (it) => it.bytesKept - it.bytesInUse],
-  ['archive', 'to be archived', (it) => it.archived],
+  ['archive', totals.imagesArchived > 0 && totals.imagesArchived === totals.imagesToArchive ? 'archived' : 'to be archived', (it) => it.archived],
   ['stale-bytes', isLive ? 'stale, not deleted' : 'stale', (it) => it.bytesStale - (it.bytesDeleted ?? 0)],
   ['gone', 'deleted', (it) => it.bytesDeleted ?? 0],
 ];
@@ -71,8 +71,12 @@ function drawSummary() {
   const exactSaving = totals.exactMonthlySavingUsd;
   const saving = upTo(usd(exactSaving ?? totals.monthlySavingUsd), exactSaving !== undefined);
   const capital = saving[0].toUpperCase() + saving.slice(1);
-  const deletedNothing = isLive && totals.imagesDeleted === 0 && totals.imagesStale > (totals.imagesToArchive ?? 0);
+  const toArchive = totals.imagesToArchive ?? 0;
+  const archivesAlone = totals.imagesStale > 0 && totals.imagesStale === toArchive;
+  const deletedNothing = isLive && totals.imagesDeleted === 0 && !archivesAlone;
   const headline = totals.imagesStale === 0 ? 'Nothing is stale'
+    : archivesAlone ? (isLive ? `${count(totals.imagesArchived)} of ${counted(toArchive, 'image', 'images')} archived`
+      : `${counted(toArchive, 'image', 'images')} to be archived`)
     : deletedNothing ? 'Nothing was deleted'
     : isLive ? `${capital} a month saved` : `${capital} a month can be saved`;
   byId('headline').replaceChildren(figure('saving', headline));
@@ -95,10 +99,12 @@ function drawSummary() {
   const freed = isLive ? totals.exactBytesDeleted ?? totals.bytesDeleted : totals.exactBytesStale ?? totals.bytesStale;
   const isExact = (isLive ? totals.exactBytesDeleted : totals.exactBytesStale) !== undefined;
   const sum = isLive ? totals.bytesDeleted : totals.bytesStale;
-  const undone = totals.imagesFailed + totals.imagesSkipped + totals.imagesNotAttempted + totals.imagesNotAllowed;
+  // Not from the totals: they don't count what ECR refused since an index names it.
+  const remain = stale.filter(({ image }) => !['deleted', 'archived', 'gone'].includes(image.result)).length;
   const tiles = [
     ['Stale images', figure('imagesStale', count(totals.imagesStale)), `of ${count(totals.images)}`, 'stale-figure'],
-    isLive && ['Deleted', figure('imagesDeleted', count(totals.imagesDeleted)), undone ? `${count(undone)} not done` : 'and nothing left'],
+    isLive && ['Deleted', figure('imagesDeleted', count(totals.imagesDeleted)), remain ? `${count(remain)} remain` : 'and nothing left'],
+    isLive && toArchive > 0 && ['Archived', figure('imagesArchived', count(totals.imagesArchived)), `of ${count(toArchive)}`],
     [isLive ? 'Freed' : 'Deleting them frees', figure('bytesFreed', bound(isExact), bytes(freed)),
       isExact ? `the sum of sizes is ${bytes(sum)}` : 'images share layers'],
     ['In use', figure('imagesInUse', count(totals.imagesInUse)), counted(report.usage.references, 'reference', 'references')],
