@@ -362,6 +362,7 @@ impl<'a> Study<'a> {
         let reviewed = reviewed.and_then(|plan| plan.of_repository(place, name));
         let no_longer_stale = reviewed
             .map_or_else(Vec::new, |reviewed| review::no_longer_stale(reviewed, &self.images, &decisions, &self.usage));
+        let pulled_together = decisions.pulled_together(&self.images);
         let indexes_kept_by_pulls = decisions.indexes_kept_by_their_pulls(&self.images);
         let kept_by_use_alone = retention::kept_by_use_alone(&known, rules);
         let policy = match known.takes {
@@ -375,6 +376,7 @@ impl<'a> Study<'a> {
         };
         let mut warnings = self.warnings;
         warnings.extend(warning::at_risk(place, name, &at_risk));
+        warnings.extend(pulled_together.map(|pulled| warning::pulled_together(place, name, &pulled)));
         let exact = match self.exactness {
             Some(Exactness::Read(Ok(sizes))) => Some(sizes),
             Some(Exactness::Read(Err(why))) => {

@@ -23,6 +23,7 @@ mod candidates;
 mod closure;
 mod explain;
 mod graph;
+mod held_by_pulls;
 mod rank;
 mod reason;
 mod replicas;
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 pub use audit::{Doomed, audit};
 pub use explain::{Explanation, Outlook, Rank, Relations, Relative, explain};
+pub use held_by_pulls::PulledTogether;
 pub use reason::{KeepReason, KeepReasons, StaleReason};
 pub use replicas::held_by_copies;
 
@@ -268,22 +270,6 @@ impl Decisions {
                 *decision = Decision::Keep { reasons, candidate };
             }
         }
-    }
-
-    /// How many indexes stay for nothing but a recorded pull of their own.
-    #[must_use]
-    pub fn indexes_kept_by_their_pulls(&self, images: &[Image]) -> u64 {
-        let is_pulled = |place: &usize| match &self.each[*place] {
-            Decision::Keep { reasons, .. } => reasons.contains(KeepReason::PulledRecently),
-            Decision::Delete(_) | Decision::Archive(_) => false,
-        };
-        let by_pulls_alone = |place: &usize| {
-            let Decision::Keep { reasons, candidate: Some(_) } = &self.each[*place] else { return false };
-            *reasons == KeepReasons::one(KeepReason::PulledRecently)
-                && images[*place].manifest.may_name_others()
-                && !self.graph.children(*place).iter().any(is_pulled)
-        };
-        (0..images.len()).filter(by_pulls_alone).count() as u64
     }
 
     /// When the image at a place, or what it names, was last pulled.

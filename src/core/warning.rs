@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use of_plan::of_plan;
 pub use of_registry::{Notes, of_registry};
-pub use of_repository::{at_risk, not_exact, of_indexes, replicas_unread, shared_elsewhere};
+pub use of_repository::{at_risk, not_exact, of_indexes, pulled_together, replicas_unread, shared_elsewhere};
 pub use of_settings::{clock_skew, of_selection, of_settings, old_event};
 pub use of_usage::of_usage;
 
@@ -74,6 +74,8 @@ pub enum WarningCode {
     OldEvent,
     /// An entry of the policies applies to no repository.
     PolicyWithoutRepository,
+    /// Most candidates of a repository stay since something pulled them all within a day.
+    PulledTogether,
     /// A repository is kept whole, since what is deleted there is deleted elsewhere too, and that can't be read.
     ReplicasUnread,
     /// A region of a reviewed plan is not cleaned any more.

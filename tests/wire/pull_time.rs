@@ -1,6 +1,7 @@
 //! Reading a manifest counts as pulling it, and must not keep an index alive.
 
 use ecr_cleanup_core::report::Outcome;
+use ecr_cleanup_core::warning::WarningCode;
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
 
@@ -175,4 +176,36 @@ async fn the_exclusion_is_found_on_any_page_and_looked_up_once_a_region() {
     let report = run_on(&aws, daily(true)).await;
     assert_eq!(report.totals.images_stale, 0);
     assert_eq!(aws.calls_of("ecr:ListPullTimeUpdateExclusions").len(), 2);
+}
+
+/// What is told where images that would go were pulled, each so many days ago, and ten more are stale.
+async fn told_of_pulls(pulled_days_ago: impl Iterator<Item = f64>) -> Option<String> {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    for (number, pulled) in pulled_days_ago.enumerate() {
+        app.push(Image::built_from(&format!("pulled-{number}")).days_old(90.0).pulled_days_ago(pulled));
+    }
+    app.push_all((0..10).map(|number| Image::built_from(&format!("stale-{number}")).days_old(90.0)));
+    aws.cluster("prod").runs("nginx");
+    let report = run_on(&aws, daily(true)).await;
+    assert_eq!(report.totals.images_stale, 10);
+    let told = report.warnings.iter().find(|warning| warning.code == WarningCode::PulledTogether);
+    told.map(|warning| warning.message.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn something_that_pulls_everything_in_one_night_is_told_with_the_exclusion_that_helps() {
+    let night = (0..290).map(|number| 3.0 + f64::from(number) / 1_000.0);
+    let told = told_of_pulls(night).await.unwrap();
+    assert!(told.starts_with("290 of 300 candidates of app in us-west-2 stay only because they were pulled"), "{told}");
+    let command = "`aws ecr register-pull-time-update-exclusion --principal-arn ITS_ROLE_ARN --region us-west-2`";
+    assert!(told.contains(command), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pulls_of_many_days_and_a_few_pulls_are_those_of_workloads() {
+    assert_eq!(told_of_pulls((0..290).map(|number| f64::from(number) / 10.0)).await, None);
+    assert_eq!(told_of_pulls((0..9).map(|_| 3.0)).await, None);
+    assert_eq!(told_of_pulls((0..10).map(|_| 3.0)).await, None, "they are half of the candidates, not most");
+    assert!(told_of_pulls((0..11).map(|_| 3.0)).await.unwrap().starts_with("11 of 21 candidates"));
 }

@@ -6,6 +6,7 @@ use crate::image::RepositoryName;
 use crate::manifest::{IndexContents, Unfetched};
 use crate::plan::ImageAtRisk;
 use crate::replication::UnreadCopies;
+use crate::retention::PulledTogether;
 use crate::sharing::Unseen;
 use crate::sizes::NotExact;
 
@@ -79,6 +80,18 @@ pub fn at_risk(place: &Place, repository: &RepositoryName, images: &[ImageAtRisk
         action.as_str(),
     );
     Some(Warning::new(WarningCode::AtRisk, About::repository(place, repository), message))
+}
+
+/// Something that is no workload, most likely, pulled nearly everything.
+#[must_use]
+pub fn pulled_together(place: &Place, repository: &RepositoryName, pulled: &PulledTogether) -> Warning {
+    let PulledTogether { images, candidates, until } = pulled;
+    let region = &place.region;
+    let message = format!(
+        "{images} of {candidates} candidates of {repository} in {region} stay only because they were pulled within one day, until {}. A scanner or a backup that pulls everything does that. `aws ecr register-pull-time-update-exclusion --principal-arn ITS_ROLE_ARN --region {region}` makes ECR ignore its later pulls.",
+        until.format("%Y-%m-%d %H:%M UTC"),
+    );
+    Warning::new(WarningCode::PulledTogether, About::repository(place, repository), message)
 }
 
 /// The exact sizes of a repository could not be told.
