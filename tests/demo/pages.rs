@@ -34,7 +34,8 @@ pub async fn write(folder: &Path) -> Result<(), String> {
 
     let aws = SimulatedAws::start().await;
     crowd(&aws);
-    page(&aws, json!({ "imagesToKeep": 1, "keepPulledWithinDays": 0 }), &folder.join("crowd")).await
+    page(&aws, json!({ "imagesToKeep": 1, "keepPulledWithinDays": 0, "keepBeforeInUse": 0 }), &folder.join("crowd"))
+        .await
 }
 
 /// A hundred thousand stale images.
