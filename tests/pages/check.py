@@ -373,7 +373,8 @@ def archive_all(report):
     for image in stale:
         image.update(result="archived", action="archive")
     set_results(report, Archived=len(stale))
-    report["totals"].update(imagesToArchive=len(stale), bytesToArchive=report["totals"]["bytesStale"], bytesStale=0)
+    report["totals"].update(imagesToArchive=len(stale), bytesToArchive=report["totals"]["bytesStale"], bytesStale=0,
+                            bytesDeleted=0)
 
 
 def check_archived(page):

@@ -103,7 +103,7 @@ function drawSummary() {
   const remain = stale.filter(({ image }) => !['deleted', 'archived', 'gone'].includes(image.result)).length;
   const tiles = [
     ['Stale images', figure('imagesStale', count(totals.imagesStale)), `of ${count(totals.images)}`, 'stale-figure'],
-    isLive && ['Deleted', figure('imagesDeleted', count(totals.imagesDeleted)), remain ? `${count(remain)} remain` : 'and nothing left'],
+    isLive && !archivesAlone && ['Deleted', figure('imagesDeleted', count(totals.imagesDeleted)), remain ? `${count(remain)} remain` : 'and nothing left'],
     isLive && toArchive > 0 && ['Archived', figure('imagesArchived', count(totals.imagesArchived)), `of ${count(toArchive)}`],
     [isLive ? 'Freed' : 'Deleting them frees', figure('bytesFreed', bound(isExact), bytes(freed)),
       isExact ? `the sum of sizes is ${bytes(sum)}` : 'images share layers'],
