@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn a_digest_alone_is_a_digest() {
         let digest = format!("sha256:{HEX}");
-        for text in [digest.clone(), format!("docker://{digest}")] {
+        for text in [digest.clone(), format!("docker://{digest}"), format!("@{digest}")] {
             let reference: ImageReference = text.parse().unwrap();
             assert!(matches!(reference, ImageReference::Foreign(_)), "{text}");
             assert_eq!(reference.image_digest(), digest.parse().ok(), "{text}");

@@ -19,10 +19,16 @@ pub fn event(text: &str) {
     }
 }
 
-/// What a workload names prints as it was given.
+/// What a workload names prints as it was given, but for a scheme, or an `@` before a digest alone; and so it reads again.
 pub fn reference(text: &str) {
     if let Ok(reference) = text.parse::<ImageReference>() {
-        assert_eq!(reference.to_string(), text);
+        let printed = reference.to_string();
+        let before = text.strip_suffix(&printed);
+        assert!(
+            before.is_some_and(|before| matches!(before, "" | "@") || before.ends_with("://")),
+            "{text}: {printed}"
+        );
+        assert_eq!(printed.parse(), Ok(reference), "{text}");
     }
 }
 
