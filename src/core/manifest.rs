@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use oci_spec::image::{Descriptor, ImageManifest};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -210,9 +211,10 @@ fn children_named_in(manifest: &str) -> Result<Box<[ImageDigest]>, UnreadableMan
     index.manifests.into_iter().map(child).collect()
 }
 
-/// Whether a text has what makes it an index, however odd.
+/// Whether a text has what makes it an index, however odd: a number in it may be too large for any type.
 fn names_manifests(manifest: &str) -> bool {
-    serde_json::from_str::<serde_json::Value>(manifest).is_ok_and(|manifest| manifest.get("manifests").is_some())
+    serde_json::from_str::<HashMap<Cow<'_, str>, IgnoredAny>>(manifest)
+        .is_ok_and(|members| members.contains_key("manifests"))
 }
 
 #[cfg(test)]
@@ -292,7 +294,7 @@ mod tests {
             |manifests: &str| format!(r#"{{"schemaVersion":2,"config":{config},"layers":[],"manifests":{manifests}}}"#);
         let named = both(&format!(r#"[{{"digest":"{CHILD}"}}]"#));
         assert_eq!(read(ManifestKind::Unknown, &named), Ok(vec![CHILD.parse().unwrap()]));
-        for manifests in ["null", "[{}]", r#"[{"digest":null}]"#, r#"[{"digest":"sha256:1"}]"#, "{}"] {
+        for manifests in ["null", "[{}]", r#"[{"digest":null}]"#, r#"[{"digest":"sha256:1"}]"#, "{}", "[1e999]"] {
             assert!(read(ManifestKind::Unknown, &both(manifests)).is_err(), "{manifests}");
         }
     }
