@@ -101,25 +101,25 @@ def check_response(emulator, demo):
 def check_panic(emulator, demo, folder):
     """A panic fails the invocation with an error document, and the process lives on.
 
-    Nothing in the function panics when asked to, so its clock is set before 1970, where the first look at it does.
+    Nothing in the function panics when asked to, so its clock fails once, where the first look at it does.
     """
-    before_1970 = folder / "clock-before-1970"
+    fails_at = folder / "clock-fails-at"
     library = folder / "clock.so"
-    source = Path(__file__).with_name("clock_before_1970.c")
+    source = Path(__file__).with_name("clock_fails_once.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
     start = folder / "start"
     process_ids = folder / "process-ids"
-    environment = shlex.join([f"LD_PRELOAD={library}", f"CLOCK_BEFORE_1970_WHILE={before_1970}"])
+    environment = shlex.join([f"LD_PRELOAD={library}", f"CLOCK_FAILS_AT={fails_at}"])
     bootstrap = shlex.quote(str(emulator.bootstrap))
     start.write_text(f"#!/bin/sh\necho $$ >> {shlex.quote(str(process_ids))}\nexec env {environment} {bootstrap}\n")
     start.chmod(0o755)
     log = emulator.stack.enter_context((folder / "log").open("w"))
     invoke = emulator.function(simulated_account(emulator.stack, demo), 60, start, log)
     assert invoke({"dryRun": True})[0]["outcome"] == "planned"
-    before_1970.touch()
+    fails_at.touch()
     error, _ = invoke({"dryRun": True})
     assert error["errorType"] == "Panic" and "panicked" in error["errorMessage"], error
-    before_1970.unlink()
+    assert not fails_at.exists()
     assert invoke({"dryRun": True})[0]["outcome"] == "planned", "it serves on after a panic"
     assert len(process_ids.read_text().split()) == 1, "and it is the same process"
     print(f"a panic is told as {error}")
