@@ -37,6 +37,12 @@ impl Clock {
         self.0.now().into()
     }
 
+    /// Whether a time that this clock told is longer ago than this. It is, where the clock was set back since.
+    #[must_use]
+    pub fn is_longer_ago(&self, time: DateTime<Utc>, age: Duration) -> bool {
+        self.utc().signed_duration_since(time).to_std().map_or(true, |since| since > age)
+    }
+
     /// How long ago it was, by the clock that says more.
     #[must_use]
     pub fn age_of(&self, instant: Instant) -> Duration {
@@ -79,5 +85,14 @@ mod tests {
         let set_back = Instant { clock: now.clock + hour, ..now };
         assert!(clock.age_of(set_back) < hour, "the clock was set back");
         assert!(clock.age_of(now) < hour);
+    }
+
+    #[test]
+    fn a_time_that_is_still_to_come_is_as_good_as_long_ago() {
+        let (clock, hour) = (Clock::default(), Duration::from_hours(1));
+        for (time, is_longer_ago) in [(clock.utc(), false), (clock.utc() - hour * 2, true), (clock.utc() + hour, true)]
+        {
+            assert_eq!(clock.is_longer_ago(time, hour), is_longer_ago, "{time}");
+        }
     }
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use request::{Limits, Request};
 
-use crate::apply::apply;
+use crate::apply::{Outdated, apply};
 use crate::aws::Aws;
 use crate::discovery::{FreshUsage, Identity, NotIdentified, Places, Reading, identify};
 use crate::progress::News;
@@ -75,6 +75,13 @@ pub struct Stage<'a> {
     pub identity: &'a Identity,
     /// When the run began.
     pub started_at: DateTime<Utc>,
+}
+
+impl Stage<'_> {
+    /// The time that ages are counted to. An image pushed after it is one that the run this one repeats could not see.
+    fn now(&self) -> DateTime<Utc> {
+        self.request.sent_at.map_or(self.started_at, |time| time.min(self.started_at))
+    }
 }
 
 /// A registry and the repositories to clean in it, in the order of their names.
@@ -149,7 +156,12 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
         Mode::Live => match approve(stage, plan, &reading.usage) {
             Ok(approved) => {
                 let usage = FreshUsage::new(places, reading, request.limits.freshness, request.limits.deadline);
-                let applied = apply(aws, approved, &usage, &stage.identity.principal, request.progress).await;
+                let settings = planner::settings_again(&request.settings);
+                let plan_again = async |outdated: Outdated<'_>, usage: &Usage| {
+                    planner::plan_again(stage, &settings, outdated, usage).await
+                };
+                let principal = &stage.identity.principal;
+                let applied = apply(aws, approved, &usage, principal, &plan_again, request.progress).await;
                 let latest = usage.into_latest();
                 let refusal = applied.refusal_of_the_rest(&latest);
                 (applied, refusal, latest)

@@ -9,6 +9,7 @@ use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::report::{Outcome, Report, StaleJson};
 use ecr_cleanup_core::retention::{Decision, Decisions, KeepReason};
 use ecr_cleanup_core::usage::Usage;
+use ecr_cleanup_core::warning::Warning;
 use serde::Serialize;
 
 pub use json_lines::JsonLines;
@@ -64,6 +65,15 @@ pub fn log_kept(place: &Place, repository_name: &RepositoryName, images: &[Image
     });
     for kept in lines(kept) {
         tracing::debug!(%region, %repository_name, kept, "images of {repository_name} in {region} that stay");
+    }
+}
+
+/// Logs that a repository was planned again, with what that gave to know.
+pub fn log_planned_again(place: &Place, repository_name: &RepositoryName, warnings: &[Warning]) {
+    let region = &place.region;
+    tracing::info!(%region, %repository_name, "repository {repository_name} in {region} planned again");
+    for warning in warnings {
+        tracing::warn!("{warning}");
     }
 }
 

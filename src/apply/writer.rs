@@ -34,6 +34,7 @@ pub(super) const STORAGE_CLASS: Quota = Quota { calls: &[UPDATE_IMAGE_STORAGE_CL
 const OF_THE_IMAGE: [&str; 2] = ["ImageStorageClassUpdateNotSupportedException", "ValidationException"];
 
 /// What writes to one repository.
+#[derive(Clone, Copy)]
 pub(super) struct Writer<'a> {
     pub(super) registry: &'a Registry<'a>,
     pub(super) ecr: &'a Client,

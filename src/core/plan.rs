@@ -55,6 +55,8 @@ pub struct RepositoryPlan {
 /// What was decided on the images of a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
+    /// When the reading of its images began.
+    pub read_at: DateTime<Utc>,
     /// How many images there are.
     pub images: u64,
     /// The sum of their sizes. Layers that images share are stored once, so this is an upper bound.

@@ -3,13 +3,13 @@
 //! Pure. The later run discovers usage and plans anew by the same settings; this takes from its plan what was not
 //! reviewed, and tells what was reviewed and is not stale any more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::account::{AccountId, Place};
 use crate::image::{Image, ImageDigest, RepositoryName};
-use crate::plan::{ImageResult, NoLongerStale, NotStaleBecause, Plan, RegistryPlan, SkipReason, StaleImage};
+use crate::plan::{Decided, ImageResult, NoLongerStale, NotStaleBecause, Plan, RegistryPlan, SkipReason, StaleImage};
 use crate::policy::Action;
 use crate::retention::{Decision, Decisions};
 use crate::usage::RepositoryUsage;
@@ -55,6 +55,13 @@ impl ReviewedPlan {
             }
         }
         Self { account, registries }
+    }
+
+    /// What is left to go of one repository, as it would be reviewed.
+    #[must_use]
+    pub fn of_the_rest(place: &Place, repository: &RepositoryName, stale: &[StaleImage]) -> Self {
+        let repositories = BTreeMap::from([(repository.clone(), left_to_go(stale))]);
+        Self { account: place.account.clone(), registries: BTreeMap::from([(place.clone(), repositories)]) }
     }
 
     /// What was reviewed of a repository.
@@ -103,6 +110,37 @@ impl ReviewedImage {
         let StaleImage { image_tags, image_pushed_at, action, .. } = image;
         Self { image_tags: image_tags.clone(), image_pushed_at: *image_pushed_at, action: *action }
     }
+}
+
+impl Decided {
+    /// Leaves to go only what a plan made again for the same repository holds as well. That was made with what was left
+    /// to go as its reviewed plan, so that it tells what of it is gone.
+    pub fn hold_to(&mut self, mut again: Self) {
+        restrict(&mut again.stale, Some(&left_to_go(&self.stale)));
+        let is_gone = |image: &&NoLongerStale| image.why == NotStaleBecause::Gone;
+        let gone: HashSet<ImageDigest> =
+            again.no_longer_stale.iter().filter(is_gone).map(|image| image.image_digest).collect();
+        let mut stale: HashMap<ImageDigest, StaleImage> =
+            again.stale.into_iter().map(|image| (image.image_digest, image)).collect();
+        for image in self.stale.iter_mut().filter(|image| image.result == ImageResult::Planned) {
+            match stale.remove(&image.image_digest) {
+                // When it was pulled last is left as it was: a pull in between counts as one since the plan.
+                Some(StaleImage { result: ImageResult::Planned, edges, .. }) => image.edges = edges,
+                Some(StaleImage { result, .. }) => image.result = result,
+                None if gone.contains(&image.image_digest) => image.result = ImageResult::Gone,
+                None => image.result = ImageResult::Skipped(SkipReason::KeptByNewPlan),
+            }
+        }
+        self.read_at = again.read_at;
+        self.kept_indexes = again.kept_indexes;
+        self.unfetched = self.unfetched.take().or(again.unfetched);
+    }
+}
+
+/// What is still planned to go.
+fn left_to_go(stale: &[StaleImage]) -> ReviewedImages {
+    let left = stale.iter().filter(|image| image.result == ImageResult::Planned);
+    left.map(|image| (image.image_digest, ReviewedImage::of(image))).collect()
 }
 
 /// A region of a reviewed plan, with so many images in it, is not cleaned any more.

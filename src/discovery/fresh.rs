@@ -22,6 +22,8 @@ pub struct FreshnessLimits {
     pub delete_timeout: Duration,
     /// No image is deleted that was described longer ago than this.
     pub image_max_age: Duration,
+    /// A repository that was read longer ago than this at its first delete is planned again.
+    pub plan_max_age: Duration,
 }
 
 impl FreshnessLimits {
@@ -30,6 +32,7 @@ impl FreshnessLimits {
         max_age: Duration::from_mins(5),
         delete_timeout: Duration::from_secs(30),
         image_max_age: Duration::from_secs(5),
+        plan_max_age: Duration::from_mins(5),
     };
 }
 
@@ -138,8 +141,8 @@ mod tests {
 
     #[test]
     fn usage_is_at_most_five_minutes_old_when_a_delete_ends() {
-        let FreshnessLimits { max_age, delete_timeout, image_max_age: _ } = FreshnessLimits::CONTRACT;
-        assert_eq!(max_age.as_secs(), 300);
+        let FreshnessLimits { max_age, delete_timeout, plan_max_age, .. } = FreshnessLimits::CONTRACT;
+        assert_eq!((max_age.as_secs(), plan_max_age.as_secs()), (300, 300));
         assert!(delete_timeout < max_age);
     }
 

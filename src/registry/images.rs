@@ -17,6 +17,8 @@ const DESCRIBE_IMAGES: &str = "ecr:DescribeImages";
 /// One repository's images.
 #[derive(Debug, Default)]
 pub struct Contents {
+    /// When reading them began.
+    pub read_at: DateTime<Utc>,
     /// The images, each digest once.
     pub images: Vec<Image>,
     /// How many images ECR described without a digest to name them by.
@@ -43,7 +45,7 @@ impl Registry<'_> {
         self.deadline.allows_more().map_err(|reached| (DESCRIBE_IMAGES, reached))?;
         let request = self.client.describe_images().repository_name(name.as_str()).filter(any_status());
         let listing = request.into_paginator().page_size(PER_PAGE).send();
-        let mut contents = Contents::default();
+        let mut contents = Contents { read_at: self.aws.clock().utc(), ..Contents::default() };
         self.caller()
             .pages(DESCRIBE_IMAGES, listing, DescribeImagesOutput::next_token, |page| {
                 for detail in page.image_details? {

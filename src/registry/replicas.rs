@@ -69,8 +69,8 @@ impl Registry<'_> {
     async fn read_copies(&self, place: &Place, name: &RepositoryName, study: &Study<'_>) -> Result<Copies, CallError> {
         let elsewhere = Registry::new(&self.aws, place.clone(), self.principal, self.deadline);
         let images = match elsewhere.read_images(name).await {
-            Ok(Contents { images, unnamed: 0 }) => images,
-            Ok(Contents { images: _, unnamed }) => return Err(CallError::unnamed_images(unnamed)),
+            Ok(Contents { images, unnamed: 0, .. }) => images,
+            Ok(Contents { unnamed, .. }) => return Err(CallError::unnamed_images(unnamed)),
             // Nothing was replicated yet.
             Err(error) if error.is_missing(Missing::Repository) => return Ok(Copies::default()),
             Err(error) => return Err(error),

@@ -1,17 +1,23 @@
 //! From the repositories' names to the plan: each repository is read and decided on at once, so that only what is stale
 //! stays in memory.
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use ecr_cleanup_core::call_error::{CallError, Missing};
-use ecr_cleanup_core::image::RepositoryName;
-use ecr_cleanup_core::plan::{Plan, RegistryPlan, RepositoryPlan};
+use ecr_cleanup_core::image::{Image, ImageDigest, RepositoryName};
+use ecr_cleanup_core::plan::{Decided, Plan, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::pull_time::IndexPulls;
 use ecr_cleanup_core::repository::{Judged, Standards, Study};
+use ecr_cleanup_core::review::ReviewedPlan;
+use ecr_cleanup_core::settings::Settings;
 use ecr_cleanup_core::usage::Usage;
 use ecr_cleanup_core::wanted::ExplainedImage;
 use ecr_cleanup_core::warning::{self, Notes, Warning};
 use futures::stream::{self, StreamExt};
 
 use super::{ListedRegistry, Request, Stage};
+use crate::apply::Outdated;
 use crate::progress::News;
 use crate::registry::{Contents, REGISTRIES_AT_ONCE, Registry, each_repository};
 use crate::telemetry;
@@ -54,11 +60,11 @@ pub(super) async fn plan(stage: Stage<'_>, registries: Vec<ListedRegistry>, usag
 }
 
 async fn plan_registry(stage: Stage<'_>, listed: ListedRegistry, usage: &Usage) -> Planned {
-    let Stage { request, aws, identity, started_at } = stage;
+    let Stage { request, aws, identity, .. } = stage;
     let ListedRegistry { place, repositories } = listed;
-    let Request { settings, sent_at, limits, reviewed, wanted, .. } = request;
+    let Request { settings, limits, reviewed, wanted, .. } = request;
     let registry = Registry::new(aws, place.clone(), &identity.principal, limits.deadline);
-    let now = sent_at.map_or(started_at, |time| time.min(started_at));
+    let now = stage.now();
     let standards = Standards { place: &place, settings, usage, now, reviewed: *reviewed, wanted: *wanted };
     let (mut warnings, mut explained, mut notes) = (Vec::new(), None, Vec::new());
     let repositories = match repositories {
@@ -94,7 +100,10 @@ async fn plan_repository(
     repository_name: RepositoryName,
 ) -> Option<PlannedRepository> {
     let (place, repository) = (&registry.place, &repository_name);
-    let judged = judge(registry, standards, &repository_name).await;
+    let judged = match registry.read_images(&repository_name).await {
+        Ok(contents) => judge(registry, standards, &repository_name, contents).await,
+        Err(error) => Err(error),
+    };
     stage.request.progress.tell(News::RepositoryRead { place, repository });
     let (decided, warnings, notes, explained) = match judged {
         Err(error) if error.is_missing(Missing::Repository) => return None,
@@ -106,9 +115,53 @@ async fn plan_repository(
     Some(PlannedRepository { plan, warnings, notes, explained })
 }
 
-/// Reads of a repository what its decision depends on, and decides.
-async fn judge(registry: &Registry<'_>, standards: Standards<'_>, name: &RepositoryName) -> Result<Judged, CallError> {
-    let Contents { images, unnamed } = registry.read_images(name).await?;
+/// The settings by which a plan is made again: all that decides, without what is only told.
+pub(super) fn settings_again(settings: &Settings) -> Settings {
+    Settings { audit_lifecycle_policies: false, exact_sizes: false, ..settings.clone() }
+}
+
+/// Plans a repository again by what is in use now. What is left to go of its plan is taken as reviewed.
+///
+/// # Errors
+/// When it can't be read again.
+pub(super) async fn plan_again(
+    stage: Stage<'_>,
+    settings: &Settings,
+    outdated: Outdated<'_>,
+    usage: &Usage,
+) -> Result<Decided, CallError> {
+    let Outdated { registry, repository, decided: Decided { stale, .. }, index_pulls } = outdated;
+    let place = &registry.place;
+    let reviewed = ReviewedPlan::of_the_rest(place, repository, stale);
+    let standards = Standards { place, settings, usage, now: stage.now(), reviewed: Some(&reviewed), wanted: None };
+    let mut contents = registry.read_images(repository).await?;
+    discount_own_pulls(&mut contents.images, stale, index_pulls);
+    let Judged { decided, warnings, notes: _, explained: _ } = judge(registry, standards, repository, contents).await?;
+    telemetry::log_planned_again(place, repository, &warnings);
+    Ok(decided)
+}
+
+/// The first plan has read what the stale indexes name. Where that may have counted as pulling them, they were pulled
+/// last when that plan says.
+fn discount_own_pulls(images: &mut [Image], stale: &[StaleImage], index_pulls: IndexPulls) {
+    let may_be_own = |image: &&StaleImage| !index_pulls.count(image.manifest);
+    let pulled_at: HashMap<ImageDigest, Option<DateTime<Utc>>> =
+        stale.iter().filter(may_be_own).map(|image| (image.image_digest, image.pulled_at)).collect();
+    for image in images {
+        if let Some(pulled_at) = pulled_at.get(&image.image_digest) {
+            image.last_recorded_pull_time = *pulled_at;
+        }
+    }
+}
+
+/// Reads of a repository, besides its images, what its decision depends on, and decides.
+async fn judge(
+    registry: &Registry<'_>,
+    standards: Standards<'_>,
+    name: &RepositoryName,
+    contents: Contents,
+) -> Result<Judged, CallError> {
+    let Contents { read_at, images, unnamed } = contents;
     let mut study = Study::begin(standards, name, images, unnamed);
     while let Some(need) = study.still_needs() {
         let answer = registry.answer(need, name, &study).await;
@@ -117,5 +170,6 @@ async fn judge(registry: &Registry<'_>, standards: Standards<'_>, name: &Reposit
     if let Some(decisions) = study.decisions() {
         telemetry::log_kept(&registry.place, name, study.images(), decisions);
     }
-    Ok(study.conclude())
+    let judged = study.conclude();
+    Ok(Judged { decided: Decided { read_at, ..judged.decided }, ..judged })
 }

@@ -21,6 +21,7 @@ mod fuzzing;
 mod graph;
 mod main_job;
 mod on_the_wire;
+mod outdated;
 mod parts;
 mod permissions;
 mod policies;

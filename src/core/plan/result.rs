@@ -70,6 +70,8 @@ pub enum SkipReason {
     NotReviewed,
     /// It was reviewed to be archived and is to be deleted now, or the other way round.
     OtherAction,
+    /// The plan had become old, and one that was made again keeps it.
+    KeptByNewPlan,
 }
 
 impl ImageResult {
@@ -109,6 +111,7 @@ impl SkipReason {
             Self::OwnerKept => "an index that names it, or the image that it is about, did not go",
             Self::NotReviewed => "the reviewed plan does not have it",
             Self::OtherAction => "it was reviewed to be archived and is to be deleted now, or the other way round",
+            Self::KeptByNewPlan => "a plan made now keeps it",
         }
     }
 }

@@ -209,6 +209,7 @@ impl Serialize for RepositoryJson<'_> {
                     at_risk,
                     unfetched,
                     no_longer_stale,
+                    read_at: _,
                     rules_without_image: _,
                 } = decided;
                 match policy {

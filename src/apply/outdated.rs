@@ -1,0 +1,44 @@
+//! A repository whose plan has become old before its turn came: it is read and planned again, and only what both plans
+//! hold goes. Whatever is described image by image before a delete, their rank is not.
+
+use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::image::RepositoryName;
+use ecr_cleanup_core::plan::{Decided, ImageResult};
+use ecr_cleanup_core::pull_time::IndexPulls;
+use ecr_cleanup_core::usage::Usage;
+
+use super::Stop;
+use crate::discovery::FreshUsage;
+use crate::registry::Registry;
+
+/// A repository whose plan has become old.
+#[derive(Clone, Copy, Debug)]
+pub struct Outdated<'a> {
+    /// Its registry.
+    pub registry: &'a Registry<'a>,
+    /// Its name.
+    pub repository: &'a RepositoryName,
+    /// Whether a pull of an index since that plan may be the run's own reading.
+    pub index_pulls: IndexPulls,
+    /// That plan.
+    pub decided: &'a Decided,
+}
+
+/// Makes the plan of a repository again if it is too old to begin with, and leaves to go what both hold.
+pub(super) async fn renew(
+    decided: &mut Decided,
+    (registry, index_pulls): (&Registry<'_>, IndexPulls),
+    repository: &RepositoryName,
+    usage: &FreshUsage<'_>,
+    plan_again: &impl AsyncFn(Outdated<'_>, &Usage) -> Result<Decided, CallError>,
+) -> Result<(), Stop> {
+    let is_old = usage.clock().is_longer_ago(decided.read_at, usage.limits().plan_max_age);
+    if is_old && decided.stale.iter().any(|image| image.result == ImageResult::Planned) {
+        usage.deadline().allows_more()?;
+        let now = usage.now().await?;
+        let outdated = Outdated { registry, repository, index_pulls, decided };
+        let again = plan_again(outdated, &now).await.map_err(Stop::of_reading)?;
+        decided.hold_to(again);
+    }
+    Ok(())
+}
