@@ -4,7 +4,9 @@
 //! fails stops no other. What was planned too long ago is planned again before its first batch. Before each batch its
 //! images are described once more, and usage is discovered again when it is too old.
 
+mod archiving;
 mod cleaner;
+mod new_indexes;
 mod outdated;
 mod queue;
 mod recheck;
@@ -63,7 +65,7 @@ pub async fn apply(
             };
             let nested = &cleaner::nested_indexes(decided);
             let cleaner = Cleaner { registry, repository, writer, index_pulls, usage, nested, deadline, progress };
-            cleaner.clean(&mut decided.stale, renewed).await;
+            cleaner.clean(decided, renewed).await;
         };
         stream::iter(repositories.iter_mut().flatten()).for_each_concurrent(REPOSITORIES_AT_ONCE, clean).await;
     };

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use ecr_cleanup_core::call_error::{CallError, Missing};
+use ecr_cleanup_core::call_error::Missing;
 use ecr_cleanup_core::image::{ImageDigest, RepositoryName};
 use ecr_cleanup_core::plan::{Decided, ImageResult, StaleImage, Unattempted};
 use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::pull_time::IndexPulls;
 
 use super::Stop;
+use super::archiving::{Archiving, refused_or_failed};
 use super::queue::Queue;
 use super::recheck::LastLooks;
 use super::writer::{Deletion, Writer, failed};
@@ -36,37 +37,14 @@ pub(super) struct Cleaner<'a> {
     pub(super) progress: &'a dyn Progress,
 }
 
-/// Whether it is worth while to go on archiving a repository's images, which go one by one.
-#[derive(Default)]
-struct Archiving {
-    failures_in_a_row: u32,
-    refused: Option<ImageResult>,
-}
-
-impl Archiving {
-    /// The calls that may fail one after the other. Each has been tried again and again by then.
-    const FAILURES: u32 = 3;
-
-    fn count(&mut self, error: &CallError) {
-        self.failures_in_a_row += 1;
-        self.refused = error.is_refusal().then(|| refused_or_failed(error));
-    }
-
-    /// What becomes of those whose turn does not come.
-    fn given_up(&self) -> Option<ImageResult> {
-        let failed_too_often = self.failures_in_a_row >= Self::FAILURES;
-        let not_attempted = || failed_too_often.then_some(ImageResult::NotAttempted(Unattempted::ArchivingFailed));
-        self.refused.clone().or_else(not_attempted)
-    }
-}
-
 impl Cleaner<'_> {
     /// Cleans it if it was planned again where it had to be, and tells of every image what became of it.
-    pub(super) async fn clean(&self, stale: &mut [StaleImage], renewed: Result<(), Stop>) {
+    pub(super) async fn clean(&self, decided: &mut Decided, renewed: Result<(), Stop>) {
+        let Decided { read_at, stale, .. } = decided;
         let mut stopped = renewed.err();
         let mut queue = Queue::of(stale);
         let mut looks = LastLooks::new(self.usage.clock());
-        let mut archiving = Archiving::default();
+        let mut archiving = Archiving::since(*read_at, self.usage.limits().listing_max_age);
         let mut is_logged = vec![false; stale.len()];
         loop {
             let batch = queue.next_batch(stale, IMAGES_PER_CALL);
@@ -130,28 +108,52 @@ impl Cleaner<'_> {
             }
         }
         for (done, place) in archived.iter().enumerate() {
-            if let Some(result) = archiving.given_up() {
-                stale[*place].result = result;
-            } else if !self.still_due(stale, &[*place], &archived[done..], looks).await?.is_empty() {
-                // They go one by one, and what comes later is looked at again when that has taken long.
-                match self.writer.archive(stale[*place].image_digest).await {
-                    Ok(result) => {
-                        stale[*place].result = result;
-                        *archiving = Archiving::default();
-                    }
-                    Err(error) if error.is_missing(Missing::Repository) || error.is_interruption() => {
-                        return Err(error.into());
-                    }
-                    Err(error) if error.is_deadline() => {
-                        stale[*place].result = failed(&error);
-                        return Err(Stop::Unattempted(Unattempted::Deadline));
-                    }
-                    // What fails here does not hinder the deletes.
-                    Err(error) => {
-                        stale[*place].result = refused_or_failed(&error);
-                        archiving.count(&error);
-                    }
-                }
+            // They go one by one, and what comes later is looked at again when that has taken long.
+            self.archive(stale, *place, &archived[done..], looks, archiving).await?;
+        }
+        Ok(())
+    }
+
+    /// Archives an image that still is what was planned to go, and that no index names which was pushed since.
+    async fn archive(
+        &self,
+        stale: &mut [StaleImage],
+        place: usize,
+        together: &[usize],
+        looks: &mut LastLooks<'_>,
+        archiving: &mut Archiving,
+    ) -> Result<(), Stop> {
+        if let Some(result) = archiving.given_up() {
+            stale[place].result = result;
+            return Ok(());
+        }
+        let place_of_it = (self.registry, self.repository);
+        if let Err(error) = archiving.new_indexes.look_for(place_of_it, self.usage, stale, self.nested).await? {
+            stale[place].result = failed(&error);
+            archiving.give_up();
+            return Ok(());
+        }
+        if let Some(because) = archiving.new_indexes.skip_reason(stale[place].image_digest) {
+            stale[place].result = ImageResult::Skipped(because);
+            return Ok(());
+        }
+        if self.still_due(stale, &[place], together, looks).await?.is_empty() {
+            return Ok(());
+        }
+        match self.writer.archive(stale[place].image_digest).await {
+            Ok(result) => {
+                stale[place].result = result;
+                archiving.went_well();
+            }
+            Err(error) if error.is_missing(Missing::Repository) || error.is_interruption() => return Err(error.into()),
+            Err(error) if error.is_deadline() => {
+                stale[place].result = failed(&error);
+                return Err(Stop::Unattempted(Unattempted::Deadline));
+            }
+            // What fails here does not hinder the deletes.
+            Err(error) => {
+                stale[place].result = refused_or_failed(&error);
+                archiving.count(&error);
             }
         }
         Ok(())
@@ -249,9 +251,4 @@ pub(super) fn nested_indexes(decided: &Decided) -> HashMap<ImageDigest, Box<[Ima
     let followers = stale.iter().filter(|image| !image.follows().is_empty() && !image.children().is_empty());
     let stale = followers.map(|image| (image.image_digest, image.children().into()));
     stale.chain(kept_indexes.iter().map(|(index, children)| (*index, children.clone()))).collect()
-}
-
-/// What the role may not do is no failure: it may be meant so.
-fn refused_or_failed(error: &CallError) -> ImageResult {
-    if error.is_refusal() { ImageResult::NotAllowed(Box::new(error.clone())) } else { failed(error) }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// AWS itself accepts requests that are signed within so long.
-const TOLERATED: TimeDelta = TimeDelta::minutes(5);
+pub const TOLERATED: TimeDelta = TimeDelta::minutes(5);
 
 /// Two clocks that are too far apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,16 +22,21 @@ pub struct FreshnessLimits {
     pub delete_timeout: Duration,
     /// No image is deleted that was described longer ago than this.
     pub image_max_age: Duration,
+    /// No image is archived on a listing of its repository that began longer ago than this, unless listing takes more than
+    /// a quarter as long: then the limit is four times the listing.
+    pub listing_max_age: Duration,
     /// A repository that was read longer ago than this at its first delete is planned again.
     pub plan_max_age: Duration,
 }
 
 impl FreshnessLimits {
-    /// What the contract says, time for a few retries, and time for the few batches that are described at once.
+    /// What the contract says, time for a few retries, time for the few batches that are described at once, and
+    /// few listings beside the 600 images that are archived in that time.
     pub const CONTRACT: Self = Self {
         max_age: Duration::from_mins(5),
         delete_timeout: Duration::from_secs(30),
         image_max_age: Duration::from_secs(5),
+        listing_max_age: Duration::from_secs(30),
         plan_max_age: Duration::from_mins(5),
     };
 }

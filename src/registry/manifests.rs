@@ -26,7 +26,7 @@ const MANIFEST_MEDIA_TYPES: [&str; 2] =
 
 impl Registry<'_> {
     /// Reads the manifest of every image that may be an index. What fails is told, and hinders nothing else.
-    pub(super) async fn read_manifests<'i>(
+    pub async fn read_manifests<'i>(
         &self,
         name: &RepositoryName,
         images: impl Iterator<Item = &'i Image>,

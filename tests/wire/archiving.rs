@@ -1,14 +1,17 @@
 //! Policies that move images to archive storage, and what becomes of them there.
 
+use std::time::Duration;
+
 use ecr_cleanup::aws::Haste;
 use ecr_cleanup::deadline::Deadline;
-use ecr_cleanup_core::plan::ImageResult;
+use ecr_cleanup::discovery::FreshnessLimits;
+use ecr_cleanup_core::plan::{ImageResult, SkipReason};
 use ecr_cleanup_core::report::Outcome;
 use serde_json::json;
-use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws};
+use simulated_aws::{ACCOUNT, Call, Fault, Image, REGION, Repository, SimulatedAws};
 
 use crate::policies::{archive, expire, gallery, merciless, one_rule, unpulled};
-use crate::support::{Limits, clients, decided, push_multi_arch, run_on, run_with, set, stale_tags, with};
+use crate::support::{Limits, clients, decided, push_multi_arch, run_on, run_with, run_within, set, stale_tags, with};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_unpulled_is_archived_and_deleted_after_ninety_days_there() {
@@ -123,7 +126,7 @@ async fn what_changed_in_between_is_not_archived() {
     app.push(Image::tagged("unpulled").days_old(90.0));
     aws.cluster("prod").runs("nginx");
     let (repository, digest) = (app.clone(), pulled.clone());
-    let pull = Fault::before("ecr:DescribeImages", std::time::Duration::ZERO, move || repository.pull(&digest));
+    let pull = Fault::before("ecr:DescribeImages", Duration::ZERO, move || repository.pull(&digest));
     aws.inject(pull.mentioning("imageIds").times(1));
     let report = run_on(&aws, merciless(&policies, false)).await;
     assert_eq!((report.totals.images_archived, report.totals.images_skipped), (1, 1));
@@ -194,6 +197,144 @@ async fn what_an_archived_index_may_name_is_never_deleted_and_not_archived_while
         assert_eq!(!app.archived().contains(&digest), is_expire || used, "{action} {used}");
         assert!(active <= expected, "{action} {used}: {active}");
     }
+}
+
+/// Long beside a listing, so that each call that archives comes after one.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// Old images `v0`, `v1` and so on of which all are to be archived; something happens when one of them is.
+fn many_to_archive(
+    count: u32,
+    at: usize,
+    happens: impl Fn(&Repository) + Send + Sync + 'static,
+) -> (SimulatedAws, Repository) {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    app.push_all((0..count).map(|build| Image::tagged(&format!("v{build}")).days_old(f64::from(9_000 - build))));
+    aws.cluster("prod").runs("nginx");
+    let repository = app.clone();
+    let push = Fault::before("ecr:UpdateImageStorageClass", SLOW, move || happens(&repository));
+    aws.inject(push.after(at).times(1));
+    aws.inject(Fault::slow("ecr:UpdateImageStorageClass", SLOW));
+    (aws, app)
+}
+
+fn archiving_all() -> serde_json::Value {
+    merciless(&one_rule(&unpulled(28), &archive()), false)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_index_names_that_was_pushed_while_others_were_archived_stays() {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    app.push_all((0..6_299).map(|build| Image::tagged(&format!("v{build}")).days_old(f64::from(9_000 - build))));
+    let last = Image::untagged().days_old(100.0);
+    app.push(last.clone());
+    let cluster = aws.cluster("prod");
+    cluster.runs("nginx");
+    let (repository, index) = (app.clone(), Image::index_of([&last]).and_tag("new"));
+    let push = Fault::before("ecr:UpdateImageStorageClass", Duration::ZERO, move || {
+        cluster.runs(&repository.uri_by_digest(&repository.push(index.clone())));
+    });
+    aws.inject(push.after(50).times(1));
+    let clients = clients(&aws).await.with_haste(Haste::NONE);
+    let report = run_with(&clients, archiving_all(), Limits::until(Deadline::unknown())).await.unwrap();
+    assert_eq!((&report.outcome, report.totals.images_archived), (&Outcome::Completed, 6_299));
+    assert!(!app.archived().contains(last.digest()));
+    let skipped = report.plan.stale().find(|image| image.image_digest.to_string() == last.digest()).unwrap();
+    assert_eq!(skipped.result, ImageResult::Skipped(SkipReason::NamedSince));
+    // Seven pages, and a listing every half minute of more than five.
+    let is_listing = |call: &&Call| call.request["imageIds"].is_null();
+    let pages = aws.calls_of("ecr:DescribeImages").iter().filter(is_listing).count();
+    assert!((70..=90).contains(&pages), "{pages}");
+    assert_eq!(aws.calls_of("ecr:BatchGetImage").len(), 1, "an index is read once");
+}
+
+/// A listing is old at once here.
+fn always_listed() -> Limits {
+    let freshness = FreshnessLimits { listing_max_age: Duration::ZERO, ..FreshnessLimits::CONTRACT };
+    Limits { freshness, ..Limits::until(Deadline::unknown()) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_new_index_names_over_several_steps_stays() {
+    let (aws, app) = many_to_archive(6, 2, |app| {
+        // It names one that names the fifth.
+        let fifth = app.image_of("v4");
+        let inner = Image::index_of([&fifth]);
+        app.push(inner.clone());
+        app.push(Image::index_of([&inner]).and_tag("outer"));
+    });
+    let report = run_within(&aws, archiving_all(), always_listed()).await.unwrap();
+    assert_eq!(
+        (&report.outcome, report.totals.images_archived, report.totals.images_skipped),
+        (&Outcome::Completed, 5, 1)
+    );
+    assert!(!app.archived().contains(&app.digest_of("v4")));
+
+    // One that is archived with its platforms, and a new one names it when it is archived already.
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    let platforms = [Image::untagged().days_old(90.0), Image::untagged().days_old(90.0)];
+    let index = Image::index_of(&platforms).and_tag("v1").days_old(90.0);
+    app.push_all(platforms.iter().chain([&index]).cloned());
+    aws.cluster("prod").runs("nginx");
+    let (repository, above) = (app.clone(), Image::index_of([&index]).and_tag("new"));
+    let push = Fault::before("ecr:UpdateImageStorageClass", SLOW, move || _ = repository.push(above.clone()));
+    aws.inject(push.times(1));
+    let report = run_within(&aws, archiving_all(), always_listed()).await.unwrap();
+    assert_eq!((report.totals.images_archived, report.totals.images_skipped), (1, 2));
+    assert_eq!(app.archived(), set([index.digest()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_index_that_can_not_be_read_may_name_anything() {
+    let odd =
+        || Image::of_manifest("application/vnd.oci.image.index.v1+json", r#"{"manifests":[{"digest":"sha512:0"}]}"#);
+    for index in [odd(), Image::index_of([]).without("imageDigest"), Image::index_of([]).status("ACTIVATING")] {
+        let (aws, app) = many_to_archive(6, 2, move |app| _ = app.push(index.clone()));
+        let report = run_within(&aws, archiving_all(), always_listed()).await.unwrap();
+        assert_eq!((&report.outcome, report.totals.images_archived), (&Outcome::Completed, 3));
+        let skipped = ImageResult::Skipped(SkipReason::MayBeNamedSince);
+        assert_eq!(report.plan.stale().filter(|image| image.result == skipped).count(), 3);
+        assert_eq!(app.archived().len(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_new_indexes_may_not_be_read_nothing_more_is_archived_and_deletes_go_on() {
+    let untagged = json!({ "tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 0 });
+    let mut policies = one_rule(&unpulled(28), &archive());
+    policies[0]["rules"][0]["rulePriority"] = 2.into();
+    let expires = json!({ "rulePriority": 1, "selection": untagged, "action": expire() });
+    policies[0]["rules"].as_array_mut().unwrap().push(expires);
+    for fault in [Fault::denied("ecr:BatchGetImage"), Fault::error("ecr:BatchGetImage", 400, "OddException")] {
+        let (aws, app) = many_to_archive(150, 2, |app| _ = app.push(Image::index_of([]).and_tag("new")));
+        // It goes with the second batch.
+        let junk = app.push(Image::untagged().days_old(50.0));
+        aws.inject(fault);
+        let report = run_within(&aws, merciless(&policies, false), always_listed()).await.unwrap();
+        let totals = &report.totals;
+        assert_eq!(report.outcome, Outcome::Partial);
+        assert_eq!((totals.images_archived, totals.images_failed, totals.images_not_attempted), (3, 1, 146));
+        assert_eq!((totals.images_deleted, app.digests().contains(&junk)), (1, false));
+        assert_eq!(aws.calls_of("ecr:BatchGetImage").len(), 1);
+    }
+    // Where the repository can't be listed again, nothing of it goes on.
+    let (aws, app) = many_to_archive(150, 2, |_| {});
+    aws.inject(Fault::denied("ecr:DescribeImages").after(4));
+    let report = run_within(&aws, archiving_all(), always_listed()).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Partial);
+    assert!(app.archived().len() < 4, "{}", app.archived().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repository_is_not_listed_again_soon_after_its_plan() {
+    let (aws, app) = many_to_archive(6, 2, |_| {});
+    run_on(&aws, archiving_all()).await;
+    assert_eq!(app.archived().len(), 6);
+    let is_listing = |call: &&Call| call.request["imageIds"].is_null();
+    assert_eq!(aws.calls_of("ecr:DescribeImages").iter().filter(is_listing).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,6 +72,10 @@ pub enum SkipReason {
     OtherAction,
     /// The plan had become old, and one that was made again keeps it.
     KeptByNewPlan,
+    /// It was to be archived, and an index that was pushed since the plan names it.
+    NamedSince,
+    /// It was to be archived, and what an index names that was pushed since the plan is not known.
+    MayBeNamedSince,
 }
 
 impl ImageResult {
@@ -112,6 +116,8 @@ impl SkipReason {
             Self::NotReviewed => "the reviewed plan does not have it",
             Self::OtherAction => "it was reviewed to be archived and is to be deleted now, or the other way round",
             Self::KeptByNewPlan => "a plan made now keeps it",
+            Self::NamedSince => "an index that was pushed since the plan names it",
+            Self::MayBeNamedSince => "an index that was pushed since the plan may name it, and could not be read",
         }
     }
 }

@@ -90,7 +90,7 @@ fn get_lifecycle_policy(region: &mut Region, request: &Request) -> Result<Value,
     Ok(json!({ "registryId": request.account, "repositoryName": name, "lifecyclePolicyText": policy }))
 }
 
-/// Moves one image to archive storage. A child of an index that is not archived stays where it is.
+/// Moves one image to archive storage, whatever names it: nothing in the documentation says that ECR refuses that.
 fn update_image_storage_class(images: &mut Images, request: &Request, now: f64) -> Result<Value, ServiceError> {
     if request.body["targetStorageClass"] != "ARCHIVE" {
         return Err(ServiceError::new(400, "ValidationException", "only ARCHIVE is simulated"));
@@ -99,12 +99,6 @@ fn update_image_storage_class(images: &mut Images, request: &Request, now: f64) 
     let digest = digest_of(images, id).ok_or_else(|| {
         ServiceError::new(400, "ImageNotFoundException", &format!("The image with imageId {id} does not exist"))
     })?;
-    let is_active = |stored: &StoredImage| stored.image.status.as_deref() == Some("ACTIVE");
-    let is_named = |parent: &StoredImage| parent.image.children.contains(&digest) && is_active(parent);
-    if images.values().any(is_named) {
-        let message = "The image is referenced by a manifest list that is not archived";
-        return Err(ServiceError::new(400, "ImageStorageClassUpdateNotSupportedException", message));
-    }
     if let Some(stored) = images.get_mut(&digest) {
         stored.archive(now);
     }

@@ -80,6 +80,15 @@ impl Repository {
         })
     }
 
+    /// The image that a tag names, as it was pushed.
+    #[must_use]
+    pub fn image_of(&self, tag: &str) -> Image {
+        self.update(|images| {
+            let named = images.values().find(|stored| stored.image.tags.contains(tag));
+            named.map_or_else(|| panic!("no image has the tag {tag}"), |stored| stored.image.clone())
+        })
+    }
+
     /// Gives the image that has one tag another, which leaves the image that had it.
     pub fn retag(&self, from: &str, to: &str) {
         self.tag(&self.digest_of(from), to);
