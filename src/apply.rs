@@ -5,6 +5,7 @@
 //! images are described once more, and usage is discovered again when it is too old.
 
 mod archiving;
+mod begun;
 mod cleaner;
 mod new_indexes;
 mod outdated;
@@ -50,7 +51,8 @@ pub async fn apply(
     let clean_registry = async |registry: &mut RegistryPlan| {
         let RegistryPlan { place, index_pulls, repositories } = registry;
         let (ecr, pace, index_pulls) = (aws.ecr(&place.region), aws.pace([STORAGE_CLASS].iter()), *index_pulls);
-        let registry = &Registry::new(aws, place.clone(), principal, deadline);
+        let [registry, registry_to_finish] =
+            &[deadline, deadline.to_finish()].map(|deadline| Registry::new(aws, place.clone(), principal, deadline));
         let clean = async |RepositoryPlan { repository_name: repository, decided }: &mut RepositoryPlan| {
             let Ok(decided) = decided else { return };
             let renewed = outdated::renew(decided, (registry, index_pulls), repository, usage, plan_again).await;
@@ -64,7 +66,17 @@ pub async fn apply(
                 timeout: usage.limits().delete_timeout,
             };
             let nested = &cleaner::nested_indexes(decided);
-            let cleaner = Cleaner { registry, repository, writer, index_pulls, usage, nested, deadline, progress };
+            let cleaner = Cleaner {
+                registry,
+                registry_to_finish,
+                repository,
+                writer,
+                index_pulls,
+                usage,
+                nested,
+                deadline,
+                progress,
+            };
             cleaner.clean(decided, renewed).await;
         };
         stream::iter(repositories.iter_mut().flatten()).for_each_concurrent(REPOSITORIES_AT_ONCE, clean).await;

@@ -18,13 +18,22 @@ pub struct Deadline {
     at: Option<Instant>,
     /// Set once, from outside of the run.
     interrupted: Option<&'static AtomicBool>,
+    /// What has to be left for something new.
+    margin: Duration,
 }
 
 impl Deadline {
     /// There is none, or it is not known.
     #[must_use]
     pub fn unknown() -> Self {
-        Self { at: None, interrupted: None }
+        Self { at: None, interrupted: None, margin: MARGIN_FOR_THE_REPORT }
+    }
+
+    /// The same for what belongs to something that was begun: there is time as long as there is for a call, and it is ended
+    /// whether the run was interrupted or not.
+    #[must_use]
+    pub fn to_finish(self) -> Self {
+        Self { interrupted: None, margin: MARGIN_FOR_A_CALL, ..self }
     }
 
     /// The same, and once this is set nothing new is begun. What is under way then comes to its end.
@@ -42,7 +51,7 @@ impl Deadline {
             .checked_add(Duration::from_millis(deadline_ms))
             .and_then(|deadline| deadline.duration_since(clock).ok())
             .filter(|left| !left.is_zero());
-        Self { at: left.and_then(|left| Instant::now().checked_add(left)), interrupted: None }
+        Self { at: left.and_then(|left| Instant::now().checked_add(left)), ..Self::unknown() }
     }
 
     /// Whether there is time to start something new and still report on it.
@@ -52,9 +61,7 @@ impl Deadline {
     pub fn allows_more(self) -> Result<(), GivenUp> {
         self.allows_a_call()?;
         match self.at {
-            Some(at) if at.saturating_duration_since(Instant::now()) < MARGIN_FOR_THE_REPORT => {
-                Err(GivenUp::DeadlineReached)
-            }
+            Some(at) if at.saturating_duration_since(Instant::now()) < self.margin => Err(GivenUp::DeadlineReached),
             Some(_) | None => Ok(()),
         }
     }
@@ -95,6 +102,16 @@ mod tests {
     fn the_last_ten_seconds_are_for_the_report() {
         for (left, allows_more) in [(900, true), (12, true), (9, false), (1, false)] {
             assert_eq!(in_seconds(left).allows_more().is_ok(), allows_more, "{left} s left");
+        }
+    }
+
+    #[test]
+    fn what_was_begun_may_use_all_but_the_last_two_seconds() {
+        let flag: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(true)));
+        for (left, allows_more) in [(900, true), (9, true), (3, true), (1, false)] {
+            let deadline = in_seconds(left).unless(flag);
+            assert_eq!(deadline.to_finish().allows_more().is_ok(), allows_more, "{left} s left");
+            assert!(deadline.allows_more().is_err(), "{left} s left");
         }
     }
 

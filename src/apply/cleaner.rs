@@ -21,12 +21,14 @@ use crate::telemetry;
 
 /// The most images that `BatchDeleteImage` takes.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>.
-const IMAGES_PER_CALL: usize = 100;
+pub(super) const IMAGES_PER_CALL: usize = 100;
 
 /// One repository, and how it is cleaned.
 #[derive(Clone, Copy)]
 pub(super) struct Cleaner<'a> {
     pub(super) registry: &'a Registry<'a>,
+    /// The same for what was begun.
+    pub(super) registry_to_finish: &'a Registry<'a>,
     pub(super) repository: &'a RepositoryName,
     pub(super) writer: Writer<'a>,
     pub(super) index_pulls: IndexPulls,
@@ -41,22 +43,18 @@ impl Cleaner<'_> {
     /// Cleans it if it was planned again where it had to be, and tells of every image what became of it.
     pub(super) async fn clean(&self, decided: &mut Decided, renewed: Result<(), Stop>) {
         let Decided { read_at, stale, .. } = decided;
-        let mut stopped = renewed.err();
         let mut queue = Queue::of(stale);
         let mut looks = LastLooks::new(self.usage.clock());
         let mut archiving = Archiving::since(*read_at, self.usage.limits().listing_max_age);
         let mut is_logged = vec![false; stale.len()];
-        loop {
+        let mut stopped = renewed.err();
+        let stopped_at = loop {
             let batch = queue.next_batch(stale, IMAGES_PER_CALL);
-            if batch.is_empty() {
-                break;
-            }
-            if stopped.is_none() {
+            if stopped.is_none() && !batch.is_empty() {
                 stopped = self.clean_batch(stale, &batch, &mut looks, &mut archiving).await.err();
             }
-            if let Some(stop) = stopped {
-                self.stop(stale, &batch, stop);
-                break;
+            if stopped.is_some() || batch.is_empty() {
+                break batch;
             }
             self.log_results(batch.iter().map(|place| &stale[*place]));
             self.progress.tell(News::Done { images: batch.len() });
@@ -65,6 +63,12 @@ impl Cleaner<'_> {
                 is_logged[place] = true;
                 queue.release_followers_of(place);
             }
+        };
+        for place in self.end_what_was_begun(stale, &mut archiving).await {
+            is_logged[place] = false;
+        }
+        if let Some(stop) = stopped {
+            self.stop(stale, &stopped_at, stop);
         }
         // Those whose turn did not come.
         self.log_results(stale.iter().zip(is_logged).filter(|(_, is_logged)| !is_logged).map(|(image, _)| image));
@@ -75,7 +79,7 @@ impl Cleaner<'_> {
     }
 
     /// Deletes and archives those of a batch that still are what was planned to go.
-    async fn clean_batch(
+    pub(super) async fn clean_batch(
         &self,
         stale: &mut [StaleImage],
         batch: &[usize],

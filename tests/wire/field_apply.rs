@@ -1,13 +1,14 @@
 //! What becomes of deletes when AWS answers late, twice, not at all, or says no.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ecr_cleanup_core::plan::ImageResult;
 use ecr_cleanup_core::report::{Outcome, Report};
 use serde_json::json;
-use simulated_aws::{Fault, SimulatedAws};
+use simulated_aws::{Fault, Image, Repository, SimulatedAws};
 
-use crate::support::{json_of, merciless, run_on, with};
+use crate::support::{deadline_in, json_of, merciless, push_multi_arch, run_on, run_until, set, with};
 
 /// How many images came to each result.
 fn results(report: &Report) -> BTreeMap<&'static str, usize> {
@@ -16,7 +17,7 @@ fn results(report: &Report) -> BTreeMap<&'static str, usize> {
     results
 }
 
-fn six_builds() -> (SimulatedAws, simulated_aws::Repository) {
+fn six_builds() -> (SimulatedAws, Repository) {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(6);
     aws.cluster("prod").runs(&app.uri("v6"));
@@ -91,4 +92,89 @@ async fn archiving_that_the_role_may_not_do_is_told_and_fails_nothing() {
     assert_eq!(results(&report).keys().collect::<Vec<_>>(), [&"notAllowed"]);
     assert_eq!(report.outcome, Outcome::Completed);
     assert!(report.plan.stale().all(|image| matches!(image.result, ImageResult::NotAllowed(_))));
+}
+
+/// An old index with two platforms and a cosign signature that only its tag tells of.
+fn push_signed(app: &Repository) -> String {
+    let [.., index] = push_multi_arch(app, "v1", 90.0);
+    app.push(Image::tagged(&Image::tag_about(&index, ".sig")).days_old(90.0))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_goes_with_its_index_where_time_is_up_between_the_two() {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    let signature = push_signed(&app);
+    let v2 = app.push(Image::tagged("v2").days_old(80.0));
+    // One that is about the signature, and known by its tag as well.
+    app.push(Image::tagged(&Image::tag_about(&signature, ".att")).days_old(90.0));
+    aws.cluster("prod").runs("nginx");
+    // The index and v2 go while less than ten seconds are left.
+    let limits = deadline_in(&aws, Duration::from_secs(12));
+    aws.inject(Fault::slow("ecr:BatchDeleteImage", Duration::from_secs(3)).mentioning(&v2));
+    let report = run_until(&aws, merciless(false), limits).await.unwrap();
+    assert_eq!(report.outcome, Outcome::DeadlineReached);
+    assert_eq!(results(&report), BTreeMap::from([("deleted", 4), ("notAttempted", 2)]));
+    assert_eq!((app.tags(), app.digests().len()), (set([]), 2), "the platforms are left for the next run");
+    aws.heal();
+    run_on(&aws, merciless(false)).await;
+    assert!(app.digests().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_whose_delete_fails_is_tried_again() {
+    let throttled: fn(&str) -> Fault = |operation| Fault::throttled(operation).times(12);
+    let failing: fn(&str) -> Fault = |operation| Fault::error(operation, 500, "ServerException").times(12);
+    let lost: fn(&str) -> Fault = |operation| Fault::lost_answer(operation).times(1);
+    for fault in [throttled, failing, lost] {
+        let aws = SimulatedAws::in_memory();
+        let app = aws.repository("app");
+        let signature = push_signed(&app);
+        aws.cluster("prod").runs("nginx");
+        aws.inject(fault("ecr:BatchDeleteImage").mentioning(&signature));
+        run_on(&aws, merciless(false)).await;
+        assert!(!app.digests().contains(&signature));
+    }
+    // One that ECR refuses to delete for good is told, after some time.
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    let signature = push_signed(&app);
+    aws.cluster("prod").runs("nginx");
+    aws.inject(Fault::image_failures([(signature.as_str(), "KmsError")]));
+    let report = run_on(&aws, merciless(false)).await;
+    assert_eq!(results(&report), BTreeMap::from([("deleted", 3), ("failed", 1)]));
+    let asked = aws
+        .calls_of("ecr:BatchDeleteImage")
+        .iter()
+        .filter(|call| call.request.to_string().contains(&signature))
+        .count();
+    assert_eq!((&report.outcome, asked), (&Outcome::Partial, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_stays_where_its_index_does() {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    let signature = push_signed(&app);
+    let index = app.digest_of("v1");
+    aws.cluster("prod").runs("nginx");
+    aws.inject(Fault::error("ecr:BatchDeleteImage", 500, "ServerException").mentioning(&index));
+    let report = run_on(&aws, merciless(false)).await;
+    assert_eq!(results(&report), BTreeMap::from([("failed", 1), ("notAttempted", 3)]));
+    assert!(app.digests().contains(&signature));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_that_is_used_by_then_stays() {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app");
+    let signature = push_signed(&app);
+    let index = app.digest_of("v1");
+    aws.cluster("prod").runs("nginx");
+    let (repository, tagged) = (app.clone(), signature.clone());
+    let slow = Fault::before("ecr:BatchDeleteImage", Duration::from_secs(3), move || repository.tag(&tagged, "prod"));
+    aws.inject(slow.mentioning(&index));
+    let report = run_until(&aws, merciless(false), deadline_in(&aws, Duration::from_secs(12))).await.unwrap();
+    assert_eq!(results(&report), BTreeMap::from([("deleted", 1), ("notAttempted", 2), ("skipped", 1)]));
+    assert!(app.tags().contains("prod"));
 }

@@ -22,8 +22,6 @@ pub struct World {
     role: String,
     /// What a run leaves when nothing goes wrong.
     pub stays: BTreeSet<Location>,
-    /// Signatures that are known by their tags, and what they are about.
-    signatures: Vec<(Location, Location)>,
 }
 
 impl World {
@@ -38,7 +36,7 @@ impl World {
         for place in [&east, &west] {
             place.exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
         }
-        let mut world = Self { aws, regions, role, stays: BTreeSet::new(), signatures: Vec::new() };
+        let mut world = Self { aws, regions, role, stays: BTreeSet::new() };
         world.found_east(&east);
         world.found_west(&west, &east);
         world
@@ -74,12 +72,6 @@ impl World {
             }
         }
         images
-    }
-
-    /// The signatures among these images whose subject is not among them.
-    pub fn orphaned_signatures(&self, images: &BTreeSet<Location>) -> BTreeSet<Location> {
-        let orphans = self.signatures.iter().filter(|(_, subject)| !images.contains(subject));
-        orphans.map(|(signature, _)| signature).filter(|signature| images.contains(signature)).cloned().collect()
     }
 
     /// A text that speaks of this world's regions, as another world's would speak of its own.
@@ -127,8 +119,6 @@ impl World {
         let api = east.repository("api");
         for build in 1..=4 {
             let digests = push_multi_arch(&api, build);
-            let [.., index, signature] = digests.clone().map(|it| ("sim-east".to_owned(), "api".to_owned(), it));
-            self.signatures.push((signature, index));
             if build != 2 {
                 self.stay_by_digest(&api, "api", digests);
             }
