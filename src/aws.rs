@@ -7,6 +7,7 @@ mod retries;
 mod role;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -20,6 +21,7 @@ use aws_smithy_http_client::tls;
 use ecr_cleanup_core::account::{AccountId, ExternalId, Region, RoleArn};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::clock_skew::ClockSkew;
+use futures::lock::{Mutex, MutexGuard};
 
 pub use call::Caller;
 pub use pace::{Haste, Pace, Quota};
@@ -76,6 +78,8 @@ pub struct Aws {
     haste: Haste,
     /// For the calls that a run begins with.
     first_attempts: u32,
+    /// Held by whoever waits for an answer that may be large, so that one is in memory at a time.
+    large_answers: Arc<Mutex<()>>,
 }
 
 fn https() -> SharedHttpClient {
@@ -145,7 +149,8 @@ impl Aws {
     /// Takes them from `config`.
     #[must_use]
     pub fn new(config: SdkConfig) -> Self {
-        Self { config, haste: Haste::NONE, first_attempts: ATTEMPTS }.with_patience(Patience::WITH_AWS)
+        let large_answers = Arc::default();
+        Self { config, haste: Haste::NONE, first_attempts: ATTEMPTS, large_answers }.with_patience(Patience::WITH_AWS)
     }
 
     /// Waits that long for answers.
@@ -199,6 +204,11 @@ impl Aws {
     pub fn ecr(&self, region: &Region) -> aws_sdk_ecr::Client {
         let config = aws_sdk_ecr::config::Builder::from(&self.config_in(region)).retry_partition(unshared());
         aws_sdk_ecr::Client::from_conf(config.build())
+    }
+
+    /// Waits for its turn to ask for an answer that may be large, whichever registry it comes from.
+    pub async fn turn_for_a_large_answer(&self) -> MutexGuard<'_, ()> {
+        self.large_answers.lock().await
     }
 
     /// The account that the credentials belong to, the ARN of who they are, and whether AWS's clock is another. Nothing

@@ -3,6 +3,7 @@
 //! An account may hold a million images, so they are handed on a repository at a time and never gathered here. Nothing
 //! here writes.
 
+mod answer_size;
 mod blobs;
 mod images;
 mod listing;

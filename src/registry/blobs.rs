@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use aws_sdk_ecr::operation::batch_get_image::BatchGetImageOutput;
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::image::{Image, ImageDigest, ImageStatus, ManifestKind, RepositoryName};
-use ecr_cleanup_core::manifest::{UnreadableManifest, blobs_of};
+use ecr_cleanup_core::manifest::{Blob, UnreadableManifest, blobs_of};
 use ecr_cleanup_core::pull_time::IndexPulls;
 use ecr_cleanup_core::repository::{Exactness, Study};
 use ecr_cleanup_core::retention::Fate;
@@ -15,10 +15,10 @@ use ecr_cleanup_core::sizes::{Blobs, ExactSizes, NotExact};
 use futures::stream::{self, StreamExt};
 
 use super::Registry;
+use super::answer_size::BytesPerImage;
 use super::manifests::{BATCH_GET_IMAGE, batches, digest_of};
 
-/// Calls of a repository that are under way at a time. Each answer may hold a hundred manifests, so that is also what is
-/// in memory of them.
+/// Calls of a repository that are under way at a time.
 const CALLS_AT_ONCE: usize = 4;
 
 impl Registry<'_> {
@@ -55,37 +55,41 @@ impl Registry<'_> {
         let fates: HashMap<ImageDigest, Fate> =
             images.iter().enumerate().map(|(place, image)| (image.image_digest, study.fate(place))).collect();
         // In the order of the batches, so that of several reasons always the same one is told.
-        let mut answers = stream::iter(batches(&asked))
-            .map(async |batch| (batch, self.get_images(name, batch).await))
-            .buffered(CALLS_AT_ONCE);
+        let read = async |batch| {
+            let mut read = Vec::new();
+            let take = |part: &[&Image], answer: Result<_, _>| {
+                read.push(answer.map_err(NotExact::Unfetched).and_then(|answer| blobs_in(&answer, part)));
+            };
+            self.get_images(name, batch, &mut BytesPerImage::default(), take).await;
+            read
+        };
+        let mut answers = stream::iter(batches(&asked)).map(read).buffered(CALLS_AT_ONCE);
         let mut blobs = Blobs::default();
-        while let Some((batch, answer)) = answers.next().await {
-            add(&mut blobs, batch, &fates, &answer.map_err(NotExact::Unfetched)?)?;
+        while let Some(answers) = answers.next().await {
+            for answer in answers {
+                for (image_digest, of_image) in answer? {
+                    blobs.add(fates.get(&image_digest).copied().unwrap_or(Fate::Stays), &of_image)?;
+                }
+            }
         }
         Ok(blobs.sizes())
     }
 }
 
-/// Adds the blobs of a batch, all of whose manifests have to be in the answer.
-fn add(
-    blobs: &mut Blobs,
-    batch: &[&Image],
-    fates: &HashMap<ImageDigest, Fate>,
-    answer: &BatchGetImageOutput,
-) -> Result<(), NotExact> {
+/// The blobs of each of these images, all of whose manifests have to be in the answer.
+fn blobs_in(answer: &BatchGetImageOutput, batch: &[&Image]) -> Result<Vec<(ImageDigest, Vec<Blob>)>, NotExact> {
     // An image comes once for each of its tags.
     let came = answer.images().iter().filter_map(|image| Some((image.image_id().and_then(digest_of)?, image)));
     let manifests: HashMap<ImageDigest, &str> =
         came.filter_map(|(digest, image)| Some((digest, image.image_manifest()?))).collect();
-    for Image { image_digest, manifest: kind, .. } in batch {
+    let of_image = |Image { image_digest, manifest: kind, .. }: &&Image| {
         let Some(manifest) = manifests.get(image_digest) else {
             return Err(NotExact::Unfetched(why_not(*image_digest, answer)));
         };
-        let of_image =
-            blobs_of(*image_digest, *kind, manifest).map_err(|error| NotExact::Unreadable(*image_digest, error))?;
-        blobs.add(fates.get(image_digest).copied().unwrap_or(Fate::Stays), &of_image)?;
-    }
-    Ok(())
+        let blobs = blobs_of(*image_digest, *kind, manifest);
+        blobs.map(|blobs| (*image_digest, blobs)).map_err(|error| NotExact::Unreadable(*image_digest, error))
+    };
+    batch.iter().map(of_image).collect()
 }
 
 /// What ECR says of an image whose manifest it did not give out.

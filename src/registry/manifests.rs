@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use aws_sdk_ecr::operation::batch_get_image::BatchGetImageOutput;
 use aws_sdk_ecr::operation::list_pull_time_update_exclusions::ListPullTimeUpdateExclusionsOutput;
@@ -11,6 +13,7 @@ use ecr_cleanup_core::image::{Image, ImageDigest, ImageStatus, RepositoryName};
 use ecr_cleanup_core::manifest::{IndexContents, UnreadableManifest};
 use ecr_cleanup_core::pull_time::IndexPulls;
 
+use super::answer_size::{AtMost, BytesPerImage, LARGE_ANSWER, LARGEST_ANSWER, SMALL_ANSWER};
 use super::{INDEX_MEDIA_TYPES, PER_PAGE, Registry};
 
 /// The most images that `BatchGetImage` takes.
@@ -33,21 +36,60 @@ impl Registry<'_> {
     ) -> IndexContents {
         let mut contents = IndexContents::default();
         let indexes: Vec<&Image> = images.filter(|image| image.manifest.may_name_others()).collect();
+        let mut expected = BytesPerImage::default();
         for batch in batches(&indexes) {
-            let asked: HashMap<ImageDigest, &Image> = batch.iter().map(|image| (image.image_digest, *image)).collect();
-            match self.get_images(name, batch).await {
-                Ok(answer) => take(&mut contents, asked, answer),
-                Err(error) => contents.add_unfetched(batch.len() as u64, error),
-            }
+            self.get_images(name, batch, &mut expected, |part, answer| match answer {
+                Ok(answer) => {
+                    let asked = part.iter().map(|image| (image.image_digest, *image)).collect();
+                    take(&mut contents, asked, answer);
+                }
+                Err(error) => contents.add_unfetched(part.len() as u64, error),
+            })
+            .await;
         }
         contents
     }
 
-    /// Asks for the manifests of at most [`IMAGES_PER_CALL`] images.
-    pub(super) async fn get_images(
+    /// Asks for the manifests of at most [`IMAGES_PER_CALL`] images, and hands on answer by answer: in several calls where
+    /// one would hold too much.
+    pub(super) async fn get_images<'b, 'i>(
         &self,
         name: &RepositoryName,
-        batch: &[&Image],
+        batch: &'b [&'i Image],
+        expected: &mut BytesPerImage,
+        mut take: impl FnMut(&'b [&'i Image], Result<BatchGetImageOutput, CallError>),
+    ) {
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let (part, further) = rest.split_at(expected.images_in(LARGE_ANSWER).min(rest.len()));
+            let is_large = expected.of(part.len()) > SMALL_ANSWER;
+            let turn = if is_large { Some(self.aws.turn_for_a_large_answer().await) } else { None };
+            let most = match (is_large, part.len()) {
+                (false, _) => SMALL_ANSWER,
+                (true, 1) => LARGEST_ANSWER,
+                (true, _) => LARGE_ANSWER,
+            };
+            let bound = AtMost { most, announced: Arc::default() };
+            let answer = self.get_manifests(name, part, bound.clone()).await;
+            let announced = bound.announced.load(Ordering::Relaxed);
+            *expected = BytesPerImage::in_answer(announced, part.len());
+            match answer {
+                // What it is expected to hold by now gives it another bound, or fewer images.
+                Err(_) if announced > most && most < LARGEST_ANSWER => {}
+                answer => {
+                    take(part, answer);
+                    rest = further;
+                }
+            }
+            drop(turn);
+        }
+    }
+
+    async fn get_manifests(
+        &self,
+        name: &RepositoryName,
+        images: &[&Image],
+        bound: AtMost,
     ) -> Result<BatchGetImageOutput, CallError> {
         self.deadline.allows_more().map_err(|reached| (BATCH_GET_IMAGE, reached))?;
         let id = |image: &&Image| ImageIdentifier::builder().image_digest(image.image_digest.to_string()).build();
@@ -56,8 +98,10 @@ impl Registry<'_> {
             .client
             .batch_get_image()
             .repository_name(name.as_str())
-            .set_image_ids(Some(batch.iter().map(id).collect()))
-            .set_accepted_media_types(Some(media_types.collect()));
+            .set_image_ids(Some(images.iter().map(id).collect()))
+            .set_accepted_media_types(Some(media_types.collect()))
+            .customize()
+            .interceptor(bound);
         self.caller().call(BATCH_GET_IMAGE, request.send()).await
     }
 

@@ -19,6 +19,7 @@ mod field_throttling;
 mod field_usage;
 mod fuzzing;
 mod graph;
+mod large_manifests;
 mod main_job;
 mod on_the_wire;
 mod outdated;

@@ -27,7 +27,7 @@ async fn main() {
         ["--list", url, repositories] => sdk::list(url, repositories.parse().expect("a number")).await,
         ["--only", name] => measure(&|part| part == name).await,
         [] => measure(&|_| true).await,
-        _ => println!("usage: account [--only calls|serial|growth|quotas|start|size]"),
+        _ => println!("usage: account [--only calls|serial|growth|quotas|start|manifests|size]"),
     }
 }
 
@@ -47,6 +47,9 @@ async fn measure(is_asked_for: &dyn Fn(&str) -> bool) {
     }
     if is_asked_for("growth") {
         growth().await;
+    }
+    if is_asked_for("manifests") {
+        large_manifests().await;
     }
     if is_asked_for("size") {
         size();
@@ -170,6 +173,16 @@ async fn growth() {
     let Run { report, used, .. } = run(&aws, &json!({ "imagesToKeep": 10 }), &[]).await;
     println!("{} images of multi-arch builds, {} stale", total(&report, "images"), total(&report, "imagesStale"));
     show("  peak memory", &mebibytes(used.peak_memory), "");
+}
+
+/// A hundred indexes with manifests as large as ECR takes.
+async fn large_manifests() {
+    let aws = worlds::large_manifests().await;
+    let Run { report, used, took } = run(&aws, &json!({ "imagesToKeep": 10 }), &[]).await;
+    assert_eq!(total(&report, "imagesStale"), 90, "{}", report["outcome"]);
+    let calls = aws.calls_of("ecr:BatchGetImage").len();
+    println!("100 indexes of 4 MiB, read by {calls} calls in {}", seconds(took));
+    show("  peak memory", &mebibytes(used.peak_memory), "400 MB");
 }
 
 /// The function's zip, where it was built.

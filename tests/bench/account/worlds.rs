@@ -61,6 +61,18 @@ pub async fn multi_arch(repositories: u32) -> SimulatedAws {
     aws
 }
 
+/// A hundred indexes with manifests of 4 MiB.
+pub async fn large_manifests() -> SimulatedAws {
+    let (aws, place) = account().await;
+    let text = "x".repeat((4 << 20) - 100);
+    place.repository(&name(0)).push_all((0..100).map(|build| {
+        let manifest = format!(r#"{{"schemaVersion":2,"manifests":[],"annotations":{{"{build:03}":"{text}"}}}}"#);
+        let index = Image::of_manifest("application/vnd.oci.image.index.v1+json", &manifest);
+        index.and_tag(&format!("v{build}")).days_old(f64::from(200 - build))
+    }));
+    aws
+}
+
 /// 40 repositories of 1,100 builds, of which 100 stay, with tasks and services; and the fewest calls of a live run.
 pub async fn live() -> (SimulatedAws, usize) {
     const REPOSITORIES: u32 = 40;
