@@ -7,15 +7,21 @@
 mod archiving;
 mod begun;
 mod cleaner;
+mod copies;
 mod new_indexes;
 mod outdated;
 mod queue;
 mod recheck;
 mod writer;
 
+use std::collections::BTreeMap;
+
+use ecr_cleanup_core::account::Place;
 use ecr_cleanup_core::call_error::{CallError, GivenUp};
-use ecr_cleanup_core::plan::{ApprovedPlan, Decided, ImageResult, Plan, RegistryPlan, RepositoryPlan, Unattempted};
-use ecr_cleanup_core::pull_time::Principal;
+use ecr_cleanup_core::plan::{
+    ApprovedPlan, Decided, ImageResult, Plan, PlannedCopies, RegistryPlan, RepositoryPlan, Unattempted,
+};
+use ecr_cleanup_core::pull_time::{IndexPulls, Principal};
 use ecr_cleanup_core::usage::Usage;
 use futures::stream::{self, StreamExt};
 
@@ -24,6 +30,7 @@ use crate::discovery::{FreshUsage, NotFresh};
 use crate::progress::{News, Progress};
 use crate::registry::{REGISTRIES_AT_ONCE, REPOSITORIES_AT_ONCE, Registry};
 use cleaner::Cleaner;
+use copies::CopiesElsewhere;
 pub use outdated::Outdated;
 use writer::{STORAGE_CLASS, Writer};
 
@@ -48,6 +55,12 @@ pub async fn apply(
     let mut plan = approved.into_plan();
     let images = plan.stale().filter(|image| image.result == ImageResult::Planned).count();
     progress.tell(News::Deleting { images });
+    let index_pulls_of: BTreeMap<Place, IndexPulls> =
+        plan.registries.iter().map(|registry| (registry.place.clone(), registry.index_pulls)).collect();
+    let elsewhere = |planned: PlannedCopies| CopiesElsewhere {
+        index_pulls: index_pulls_of.get(&planned.place).copied().unwrap_or_default(),
+        planned,
+    };
     let clean_registry = async |registry: &mut RegistryPlan| {
         let RegistryPlan { place, index_pulls, repositories } = registry;
         let (ecr, pace, index_pulls) = (aws.ecr(&place.region), aws.pace([STORAGE_CLASS].iter()), *index_pulls);
@@ -66,6 +79,7 @@ pub async fn apply(
                 timeout: usage.limits().delete_timeout,
             };
             let nested = &cleaner::nested_indexes(decided);
+            let copies = &std::mem::take(&mut decided.copies).into_iter().map(elsewhere).collect::<Vec<_>>();
             let cleaner = Cleaner {
                 registry,
                 registry_to_finish,
@@ -74,6 +88,7 @@ pub async fn apply(
                 index_pulls,
                 usage,
                 nested,
+                copies,
                 deadline,
                 progress,
             };

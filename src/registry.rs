@@ -73,6 +73,12 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// Another registry of the same account, asked alike.
+    #[must_use]
+    pub fn elsewhere(&self, place: &Place) -> Self {
+        Self::new(&self.aws, place.clone(), self.principal, self.deadline)
+    }
+
     /// Whether the recorded pulls of indexes tell anything, if that had to be asked.
     #[must_use]
     pub fn into_index_pulls(self) -> Option<Result<IndexPulls, CallError>> {

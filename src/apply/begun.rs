@@ -15,7 +15,6 @@ use ecr_cleanup_core::policy::Action;
 use super::Stop;
 use super::archiving::Archiving;
 use super::cleaner::{Cleaner, IMAGES_PER_CALL};
-use super::recheck::LastLooks;
 use super::writer::{Writer, failed};
 
 /// How often a batch may fail.
@@ -44,8 +43,7 @@ impl Cleaner<'_> {
             for place in batch {
                 stale[*place].result = ImageResult::Planned;
             }
-            let mut looks = LastLooks::new(self.usage.clock());
-            if let Err(stop) = cleaner.clean_batch(stale, batch, &mut looks, archiving).await {
+            if let Err(stop) = cleaner.clean_batch(stale, batch, &mut cleaner.looks(), archiving).await {
                 let result = match stop {
                     Stop::Unattempted(why) => ImageResult::NotAttempted(why),
                     Stop::Failed(error) if error.is_missing(Missing::Repository) => ImageResult::Gone,

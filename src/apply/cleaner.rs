@@ -10,6 +10,7 @@ use ecr_cleanup_core::pull_time::IndexPulls;
 
 use super::Stop;
 use super::archiving::{Archiving, refused_or_failed};
+use super::copies::{CopiesElsewhere, CopyLooks};
 use super::queue::Queue;
 use super::recheck::LastLooks;
 use super::writer::{Deletion, Writer, failed};
@@ -35,16 +36,23 @@ pub(super) struct Cleaner<'a> {
     pub(super) usage: &'a FreshUsage<'a>,
     /// What those indexes name that an index may name, whether they go or stay.
     pub(super) nested: &'a HashMap<ImageDigest, Box<[ImageDigest]>>,
+    pub(super) copies: &'a [CopiesElsewhere],
     pub(super) deadline: Deadline,
     pub(super) progress: &'a dyn Progress,
 }
 
-impl Cleaner<'_> {
+/// What the images of a repository, and their copies, were seen to be before they go.
+pub(super) struct Looks<'a> {
+    here: LastLooks<'a>,
+    copies: Vec<CopyLooks<'a>>,
+}
+
+impl<'a> Cleaner<'a> {
     /// Cleans it if it was planned again where it had to be, and tells of every image what became of it.
     pub(super) async fn clean(&self, decided: &mut Decided, renewed: Result<(), Stop>) {
         let Decided { read_at, stale, .. } = decided;
         let mut queue = Queue::of(stale);
-        let mut looks = LastLooks::new(self.usage.clock());
+        let mut looks = self.looks();
         let mut archiving = Archiving::since(*read_at, self.usage.limits().listing_max_age);
         let mut is_logged = vec![false; stale.len()];
         let mut stopped = renewed.err();
@@ -58,7 +66,9 @@ impl Cleaner<'_> {
             }
             self.log_results(batch.iter().map(|place| &stale[*place]));
             self.progress.tell(News::Done { images: batch.len() });
-            looks.forget(batch.iter().map(|place| stale[*place].image_digest));
+            let done = || batch.iter().map(|place| stale[*place].image_digest);
+            looks.here.forget(done());
+            looks.copies.iter_mut().for_each(|copies| copies.forget(done()));
             for place in batch {
                 is_logged[place] = true;
                 queue.release_followers_of(place);
@@ -74,6 +84,13 @@ impl Cleaner<'_> {
         self.log_results(stale.iter().zip(is_logged).filter(|(_, is_logged)| !is_logged).map(|(image, _)| image));
     }
 
+    /// Nothing was looked at yet.
+    pub(super) fn looks(&self) -> Looks<'a> {
+        let clock = self.usage.clock();
+        let copies = self.copies.iter().map(|copies| CopyLooks::new(copies, self.registry, clock)).collect();
+        Looks { here: LastLooks::new(clock), copies }
+    }
+
     fn log_results<'s>(&self, images: impl Iterator<Item = &'s StaleImage>) {
         telemetry::log_results(&self.registry.place, self.repository, images);
     }
@@ -83,7 +100,7 @@ impl Cleaner<'_> {
         &self,
         stale: &mut [StaleImage],
         batch: &[usize],
-        looks: &mut LastLooks<'_>,
+        looks: &mut Looks<'_>,
         archiving: &mut Archiving,
     ) -> Result<(), Stop> {
         let (deleted, archived): (Vec<usize>, Vec<usize>) =
@@ -124,7 +141,7 @@ impl Cleaner<'_> {
         stale: &mut [StaleImage],
         place: usize,
         together: &[usize],
-        looks: &mut LastLooks<'_>,
+        looks: &mut Looks<'_>,
         archiving: &mut Archiving,
     ) -> Result<(), Stop> {
         if let Some(result) = archiving.given_up() {
@@ -170,7 +187,7 @@ impl Cleaner<'_> {
         stale: &mut [StaleImage],
         places: &[usize],
         together: &[usize],
-        looks: &mut LastLooks<'_>,
+        looks: &mut Looks<'_>,
     ) -> Result<Vec<usize>, Stop> {
         let max_age = self.usage.limits().image_max_age;
         // Both must be young at once, and reading usage again takes time in which images change.
@@ -179,32 +196,47 @@ impl Cleaner<'_> {
             let own = |places: &[usize]| places.iter().map(|place| stale[*place].image_digest).collect::<BTreeSet<_>>();
             let descendants = together.iter().flat_map(|place| self.descendants(&stale[*place]));
             let own_together = own(together);
-            let descendants = descendants.filter(|digest| !own_together.contains(digest));
+            let descendants: BTreeSet<_> = descendants.filter(|digest| !own_together.contains(digest)).collect();
+            // Nothing is deleted elsewhere with what is archived.
+            let is_deleted = places.iter().any(|place| stale[*place].action == Action::Expire);
+            for copies in looks.copies.iter_mut().filter(|_| is_deleted) {
+                let old = copies.older(own_together.iter().chain(&descendants).copied(), max_age);
+                copies.look_at(&old, self.repository).await.map_err(Stop::of_reading)?;
+            }
             // What goes is looked at last, so that nothing comes between the look and the delete.
-            for old in [looks.older(descendants, max_age), looks.older(own_together.iter().copied(), max_age)] {
-                self.look_at(&old, looks).await?;
+            for digests in [&descendants, &own_together] {
+                let old = looks.here.older(digests.iter().copied(), max_age);
+                looks.here.look_at(&old, self.registry, self.repository).await.map_err(Stop::of_reading)?;
             }
             let usage = self.usage.now().await?;
-            if looks.older(own(places).into_iter(), max_age).is_empty() {
+            let are_young = |copies: &CopyLooks<'_>| copies.older(own(places).into_iter(), max_age).is_empty();
+            if looks.here.older(own(places).into_iter(), max_age).is_empty()
+                && (!is_deleted || looks.copies.iter().all(are_young))
+            {
                 break usage;
             }
         };
         self.deadline.allows_more()?;
-        let usage = usage.known().of_repository(&self.registry.place.account, self.repository);
+        let (known, account) = (usage.known(), &self.registry.place.account);
+        let usage = known.of_repository(account, self.repository);
         let mut still_due = Vec::new();
         for place in places {
             let image = &stale[*place];
-            match looks.skip_reason(image, &self.descendants(image), &usage, self.index_pulls) {
+            let descendants = self.descendants(image);
+            let because_of_copies = || {
+                let mut reasons =
+                    looks.copies.iter().filter(|_| image.action == Action::Expire).filter_map(|copies| {
+                        copies.skip_reason(image.image_digest, &descendants, self.repository, known)
+                    });
+                reasons.next().map(ImageResult::Skipped)
+            };
+            let skipped = looks.here.skip_reason(image, &descendants, &usage, self.index_pulls);
+            match skipped.or_else(because_of_copies) {
                 Some(result) => stale[*place].result = result,
                 None => still_due.push(*place),
             }
         }
         Ok(still_due)
-    }
-
-    /// Looks at images once more. Where the deadline comes too near for that, none of them was attempted.
-    async fn look_at(&self, digests: &BTreeSet<ImageDigest>, looks: &mut LastLooks<'_>) -> Result<(), Stop> {
-        looks.look_at(digests, self.registry, self.repository).await.map_err(Stop::of_reading)
     }
 
     /// What an image names, what that names, and so on.

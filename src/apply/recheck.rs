@@ -19,7 +19,8 @@ pub(super) struct LastLooks<'a> {
     images: HashMap<ImageDigest, (Instant, Look)>,
 }
 
-enum Look {
+/// What an image was seen to be.
+pub(super) enum Look {
     Described(Image),
     Gone,
     /// ECR left it out of an answer to a question for it.
@@ -47,6 +48,17 @@ impl<'a> LastLooks<'a> {
     pub(super) fn forget(&mut self, done: impl Iterator<Item = ImageDigest>) {
         done.for_each(|digest| _ = self.images.remove(&digest));
         self.images.retain(|_, (_, look)| !matches!(look, Look::Gone));
+    }
+
+    /// What an image was seen to be last.
+    pub(super) fn seen(&self, digest: ImageDigest) -> Option<&Look> {
+        self.images.get(&digest).map(|(_, look)| look)
+    }
+
+    /// Takes note that none of these images is there.
+    pub(super) fn take_for_gone(&mut self, digests: &BTreeSet<ImageDigest>) {
+        let now = self.clock.now();
+        self.images.extend(digests.iter().map(|digest| (*digest, (now, Look::Gone))));
     }
 
     /// Looks at images once more.
@@ -83,14 +95,14 @@ impl<'a> LastLooks<'a> {
         index_pulls: IndexPulls,
     ) -> Option<ImageResult> {
         let skipped = |because| Some(ImageResult::Skipped(because));
-        let image = match self.images.get(&planned.image_digest).map(|(_, look)| look) {
+        let image = match self.seen(planned.image_digest) {
             Some(Look::Described(image)) => image,
             Some(Look::Gone) => return Some(ImageResult::Gone),
             Some(Look::LeftOut) | None => return skipped(SkipReason::NotDescribed),
         };
         let mut family = vec![image];
         for descendant in descendants {
-            match self.images.get(descendant).map(|(_, look)| look) {
+            match self.seen(*descendant) {
                 Some(Look::Described(image)) => family.push(image),
                 Some(Look::Gone) if usage.holder(*descendant, &[]).is_some() => return skipped(SkipReason::NowInUse),
                 Some(Look::Gone) => {}

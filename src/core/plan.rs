@@ -2,6 +2,7 @@
 //! result. Only [`Plan::approve`] makes an [`ApprovedPlan`], and only an approved plan can be applied.
 
 mod bytes;
+mod copies;
 mod gather;
 mod guard;
 mod result;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use copies::{PlannedCopies, PlannedCopy};
 pub use guard::{ApprovedPlan, Refusal};
 pub use result::{Failure, ImageResult, SkipReason, Unattempted};
 
@@ -83,6 +85,8 @@ pub struct Decided {
     pub rules_without_image: Box<[u32]>,
     /// What the indexes that stay name, where an index that goes may name one of them.
     pub kept_indexes: HashMap<ImageDigest, Box<[ImageDigest]>>,
+    /// What other registries lose with what is deleted, where replication rules carry deletes on.
+    pub copies: Vec<PlannedCopies>,
     /// Those in use that ECR's own lifecycle policy would take, in the order of their digests.
     pub at_risk: Vec<ImageAtRisk>,
     /// The indexes whose manifests were needed and could not be fetched.

@@ -13,7 +13,7 @@ use crate::account::Place;
 use crate::call_error::{CallError, Missing};
 use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::manifest::{IndexContents, Manifests};
-use crate::plan::{AppliedPolicy, Decided, ImageAtRisk};
+use crate::plan::{AppliedPolicy, Decided, ImageAtRisk, PlannedCopies};
 use crate::policy::{Applicable, Policy};
 use crate::replication::Replica;
 use crate::retention::{self, Decisions, Fate, KeepReason, Known, Takes};
@@ -134,6 +134,8 @@ pub struct Study<'a> {
     pullers: Option<Pullers>,
     /// The images whose copies hold them; `None` until that is known.
     replicated: Option<HashSet<ImageDigest>>,
+    /// The copies that are deleted along, by their registry.
+    copies: Vec<(Place, Vec<Image>)>,
     exactness: Option<Exactness>,
     warnings: Vec<Warning>,
     notes: Notes,
@@ -169,6 +171,7 @@ impl<'a> Study<'a> {
             decisions: None,
             pullers: None,
             replicated: None,
+            copies: Vec::new(),
             exactness: None,
             warnings: Vec::new(),
             notes: Notes::default(),
@@ -278,8 +281,7 @@ impl<'a> Study<'a> {
     /// An image and the copies that are deleted with it are one image: what keeps any of them keeps all.
     fn learn_replicas(&mut self, replicas: Vec<Replica>) {
         let Standards { place, settings, usage, .. } = self.standards;
-        let mut held = HashSet::new();
-        let mut unread = Vec::new();
+        let (mut held, mut unread, mut read) = (HashSet::new(), Vec::new(), Vec::new());
         if let Some(decisions) = &self.decisions {
             let known = self.known();
             for Replica { place: elsewhere, copies } in replicas {
@@ -287,6 +289,7 @@ impl<'a> Study<'a> {
                     Ok(copies) => {
                         let usage = usage.known().of_repository(&elsewhere.account, self.repository_name);
                         held.extend(retention::held_by_copies(&known, &settings.rules, decisions, &copies, &usage));
+                        read.push((elsewhere, copies.images));
                     }
                     Err(why) if !settings.accept_unseen_accounts.cover_copies(&elsewhere.account, &place.account) => {
                         unread.push((elsewhere, why));
@@ -296,6 +299,7 @@ impl<'a> Study<'a> {
             }
         }
         self.replicated = Some(held);
+        self.copies = read;
         let mut decisions = retention::decide(&self.known(), &settings.rules);
         if !unread.is_empty() {
             decisions.keep_whole(KeepReason::Replicated);
@@ -386,8 +390,12 @@ impl<'a> Study<'a> {
             Some(Exactness::Refused) | None => None,
         };
         let unfetched = self.indexes.and_then(|contents| contents.unfetched);
+        let of_place = |(place, copies)| PlannedCopies::of(place, copies, &self.images, &decisions);
+        let mut copies: Vec<PlannedCopies> = self.copies.into_iter().map(of_place).collect();
+        copies.retain(|copies| !copies.images.is_empty());
         let decided = Decided::gather(self.images, self.unnamed, &decisions, &self.usage, &kept_by_use_alone);
-        let decided = Decided { exact, policy, rules_without_image, at_risk, unfetched, no_longer_stale, ..decided };
+        let decided =
+            Decided { exact, policy, rules_without_image, copies, at_risk, unfetched, no_longer_stale, ..decided };
         let notes = Notes { indexes_kept_by_pulls, ..self.notes };
         Judged { decided, warnings, notes, explained }
     }

@@ -133,6 +133,12 @@ impl Decided {
         }
         self.read_at = again.read_at;
         self.kept_indexes = again.kept_indexes;
+        // As with the images: where it is known how a copy was, that counts.
+        for copies in &mut again.copies {
+            let before = self.copies.iter().find(|before| before.place == copies.place);
+            copies.images.extend(before.into_iter().flat_map(|before| before.images.clone()));
+        }
+        self.copies = again.copies;
         self.unfetched = self.unfetched.take().or(again.unfetched);
     }
 }

@@ -67,7 +67,7 @@ impl Registry<'_> {
     }
 
     async fn read_copies(&self, place: &Place, name: &RepositoryName, study: &Study<'_>) -> Result<Copies, CallError> {
-        let elsewhere = Registry::new(&self.aws, place.clone(), self.principal, self.deadline);
+        let elsewhere = self.elsewhere(place);
         let images = match elsewhere.read_images(name).await {
             Ok(Contents { images, unnamed: 0, .. }) => images,
             Ok(Contents { unnamed, .. }) => return Err(CallError::unnamed_images(unnamed)),

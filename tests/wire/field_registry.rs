@@ -1,11 +1,16 @@
 //! Cases from the field: what a registry holds, and what is decided on it.
 
+use std::time::Duration;
+
+use ecr_cleanup::deadline::Deadline;
+use ecr_cleanup::discovery::FreshnessLimits;
+use ecr_cleanup_core::plan::{ImageResult, SkipReason};
 use ecr_cleanup_core::report::{Outcome, Report};
 use ecr_cleanup_core::warning::WarningCode;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
 
-use crate::support::{json_of, merciless, run_on, set, with};
+use crate::support::{Limits, json_of, merciless, run_on, run_within, set, with};
 
 const ELSEWHERE: &str = "eu-west-1";
 const OTHER: &str = "999999999999";
@@ -192,6 +197,114 @@ async fn where_the_rules_can_not_be_read_nothing_goes() {
         let report = json_of(&report);
         let error = &report["regions"][0]["repositories"][0]["error"];
         assert!(error.to_string().contains("ecr:DescribeRegistry"), "{error}");
+    }
+}
+
+/// Lets something happen to the copies after the plan and before the last look at them.
+fn happens_to_the_copies(aws: &SimulatedAws, copy: &Repository, change: impl Fn(&Repository) + Send + Sync + 'static) {
+    let copy = copy.clone();
+    let change = Fault::before("ecr:DescribeImages", Duration::ZERO, move || change(&copy));
+    aws.inject(change.mentioning("imageIds").times(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_changed_since_the_plan_keeps_its_source() {
+    type Change = fn(&Repository);
+    let cases: [(&str, Change); 4] = [
+        ("it was pulled", |copy| copy.pull(&copy.digest_of("v1"))),
+        ("it was given a tag", |copy| copy.retag("v1", "prod")),
+        ("it was pushed again", |copy| copy.push_again("v1")),
+        ("it was archived", |copy| copy.archive(&copy.digest_of("v1"))),
+    ];
+    for (behaviour, change) in cases {
+        let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
+        happens_to_the_copies(&aws, &copy, change);
+        let report = run_on(&aws, here(&json!({ "keepPulledWithinDays": 0 }))).await;
+        assert_eq!(report.outcome, Outcome::Completed, "{behaviour}");
+        assert!(app.tags().contains("v1") && copy.tags().contains("v1"), "{behaviour}");
+        assert!(!app.tags().contains("v2"), "{behaviour}");
+        let skipped = ImageResult::Skipped(SkipReason::CopyChanged);
+        assert_eq!(report.plan.stale().filter(|image| image.result == skipped).count(), 1, "{behaviour}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_came_into_use_by_its_own_tag_keeps_its_source() {
+    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
+    copy.retag("v1", "prod");
+    let task = aws.region(ELSEWHERE).cluster("prod").runs(&copy.uri("prod"));
+    aws.inject(Fault::leave_out("ecs:ListTasks", &task).times(1));
+    let freshness = FreshnessLimits { max_age: Duration::ZERO, ..FreshnessLimits::CONTRACT };
+    let limits = Limits { freshness, ..Limits::until(Deadline::unknown()) };
+    let report = run_within(&aws, here(&json!({})), limits).await.unwrap();
+    assert_eq!((&report.outcome, app.tags()), (&Outcome::Completed, set(["v1"])));
+    assert!(copy.tags().contains("prod"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_platform_that_was_pulled_since_the_plan_keeps_the_index() {
+    for is_excluded in [true, false] {
+        let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
+        let platforms = [Image::untagged().days_old(90.0), Image::untagged().days_old(90.0)];
+        let index = Image::index_of(&platforms).and_tag("multi").days_old(90.0);
+        for place in [&app, &copy] {
+            place.push_all(platforms.iter().chain([&index]).cloned());
+        }
+        if is_excluded {
+            aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
+        }
+        let pulled = platforms[1].digest().to_owned();
+        happens_to_the_copies(&aws, &copy, move |copy| copy.pull(&pulled));
+        run_on(&aws, here(&json!({}))).await;
+        assert_eq!((app.tags(), app.digests().len()), (set(["multi"]), 3), "excluded: {is_excluded}");
+        assert_eq!((copy.tags(), copy.digests().len()), (set(["multi"]), 3), "excluded: {is_excluded}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_that_can_not_be_looked_at_any_more_keep_their_sources() {
+    let (aws, app, _) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
+    aws.inject(Fault::denied("ecr:DescribeImages").in_region(ELSEWHERE).mentioning("imageIds"));
+    let report = run_on(&aws, here(&json!({}))).await;
+    assert_eq!((&report.outcome, report.totals.images_failed, app.tags()), (&Outcome::Partial, 2, set(["v1", "v2"])));
+    let told = json_of(&report).to_string();
+    assert!(told.contains("grant ecr:DescribeImages"), "{told}");
+    // One that ECR leaves out of its answer.
+    let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
+    let left_out = Fault::leave_out("ecr:DescribeImages", &copy.digest_of("v1"));
+    aws.inject(left_out.in_region(ELSEWHERE).mentioning("imageIds"));
+    run_on(&aws, here(&json!({}))).await;
+    assert_eq!(app.tags(), set(["v1"]));
+    // Another account's, which was accepted: nothing is asked there.
+    let (aws, app, _) = replicated(&deleting_in(OTHER, REGION));
+    let report = run_on(&aws, here(&json!({ "acceptUnseenAccounts": [OTHER] }))).await;
+    assert_eq!((&report.outcome, app.tags()), (&Outcome::Completed, set([])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_that_are_gone_by_then_hold_nothing() {
+    type Change = fn(&Repository);
+    let deletes: Change = |copy| copy.delete(&copy.digest_of("v1"));
+    for change in [deletes, Repository::delete_repository] {
+        let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
+        happens_to_the_copies(&aws, &copy, change);
+        let report = run_on(&aws, here(&json!({}))).await;
+        assert_eq!((&report.outcome, app.tags()), (&Outcome::Completed, set([])));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_are_looked_at_only_where_a_rule_carries_deletes_on() {
+    let to = json!([{ "region": ELSEWHERE, "registryId": ACCOUNT }]);
+    for (rule, expected) in [(json!({ "destinations": to }), 0), (deleting_in(ACCOUNT, ELSEWHERE), 1)] {
+        let (aws, app, copy) = replicated(&rule);
+        // Most of what is stale was pushed before the rule came, and has no copy.
+        app.push_all((0..50).map(|build| Image::tagged(&format!("old-{build}")).days_old(200.0)));
+        copy.push(Image::tagged("of-its-own").days_old(1.0));
+        run_on(&aws, here(&json!({}))).await;
+        let calls = aws.calls_of("ecr:DescribeImages").into_iter();
+        let looks = calls.filter(|call| call.region == ELSEWHERE && call.request["imageIds"].is_array());
+        assert_eq!((looks.count(), app.digests().len()), (expected, 0), "{rule}");
     }
 }
 

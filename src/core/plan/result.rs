@@ -62,6 +62,8 @@ pub enum SkipReason {
     Pulled,
     /// It was pushed again, or is not ACTIVE any more.
     Changed,
+    /// A copy that goes with it was used, tagged, pulled or pushed.
+    CopyChanged,
     /// ECR neither described it again nor said that it is gone.
     NotDescribed,
     /// It belongs to an image that was not deleted: an index that names it, or its subject.
@@ -111,6 +113,7 @@ impl SkipReason {
             Self::TagsChanged => "its tags have changed",
             Self::Pulled => "it was pulled since, or an image that it names",
             Self::Changed => "it was pushed again, or is not active any more",
+            Self::CopyChanged => "a copy that would be deleted with it was used, pulled or changed since",
             Self::NotDescribed => "ECR did not describe it again",
             Self::OwnerKept => "an index that names it, or the image that it is about, did not go",
             Self::NotReviewed => "the reviewed plan does not have it",

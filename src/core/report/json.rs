@@ -210,6 +210,7 @@ impl Serialize for RepositoryJson<'_> {
                     unfetched,
                     no_longer_stale,
                     read_at: _,
+                    copies: _,
                     rules_without_image: _,
                 } = decided;
                 match policy {
