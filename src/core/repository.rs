@@ -236,7 +236,12 @@ impl<'a> Study<'a> {
     /// When it leaves open what the repository's decision depends on.
     pub fn learn(&mut self, answer: Answer) -> Result<(), CallError> {
         match answer {
-            Answer::OwnPolicy(Ok(policy)) => self.own_policy = OwnPolicy::Read(policy.map(Arc::new)),
+            Answer::OwnPolicy(Ok(policy)) => {
+                let (place, name) = (self.standards.place, self.repository_name);
+                let unread = policy.iter().flat_map(Policy::unread);
+                self.warnings.extend(unread.map(|rule| warning::rule_not_read(place, name, rule, &self.applicable)));
+                self.own_policy = OwnPolicy::Read(policy.map(Arc::new));
+            }
             Answer::OwnPolicy(Err(error))
                 if self.applicable == Applicable::OfRepository || error.is_missing(Missing::Repository) =>
             {

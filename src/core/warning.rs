@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 pub use of_plan::of_plan;
 pub use of_registry::{Notes, of_registry};
-pub use of_repository::{at_risk, not_exact, of_indexes, pulled_together, replicas_unread, shared_elsewhere};
+pub use of_repository::{
+    at_risk, not_exact, of_indexes, pulled_together, replicas_unread, rule_not_read, shared_elsewhere,
+};
 pub use of_settings::{clock_skew, of_selection, of_settings, old_event};
 pub use of_usage::of_usage;
 
@@ -82,6 +84,8 @@ pub enum WarningCode {
     ReviewedRegionLeftOut,
     /// A repository of a reviewed plan does not exist any more.
     ReviewedRepositoryGone,
+    /// A rule of a repository's own lifecycle policy can't be read.
+    RuleNotRead,
     /// A rule of a policy selects no image of any repository.
     RuleSelectsNothing,
     /// A repository is kept whole, since others may pull from it whose usage isn't read.
