@@ -91,7 +91,7 @@ pub async fn apply(
     let images = plan.stale().filter(|image| image.result == ImageResult::Planned).count();
     progress.tell(News::Deleting { images });
     let clean_registry = async |registry: &mut RegistryPlan| {
-        let RegistryPlan { place, index_pulls, repositories } = registry;
+        let RegistryPlan { place, index_pulls, repositories, missing: _ } = registry;
         let (ecr, pace, index_pulls) = (aws.ecr(&place.region), aws.pace([STORAGE_CLASS].iter()), *index_pulls);
         let registry = Registry::new(aws, place.clone(), principal, deadline);
         stream::iter(repositories.iter_mut().flatten())

@@ -4,15 +4,17 @@
 mod bytes;
 mod gather;
 mod guard;
+mod missing;
 mod result;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use guard::{ApprovedPlan, Refusal};
+pub use missing::{MissingBecause, MissingImage, add_not_found};
 pub use result::{Failure, ImageResult, SkipReason, Unattempted};
 
 use crate::account::{AccountId, Place};
@@ -41,6 +43,8 @@ pub struct RegistryPlan {
     pub index_pulls: IndexPulls,
     /// The repositories in the order of their names; an error where they could not be listed.
     pub repositories: Result<Vec<RepositoryPlan>, CallError>,
+    /// What workloads use of repositories that it does not have.
+    pub missing: BTreeMap<RepositoryName, Vec<MissingImage>>,
 }
 
 /// What becomes of one repository.
@@ -83,6 +87,8 @@ pub struct Decided {
     pub kept_indexes: HashMap<ImageDigest, Box<[ImageDigest]>>,
     /// Those in use that ECR's own lifecycle policy would take, in the order of their digests.
     pub at_risk: Vec<ImageAtRisk>,
+    /// Those that are needed and can't be pulled.
+    pub missing: Vec<MissingImage>,
     /// The indexes whose manifests were needed and could not be fetched.
     pub unfetched: Option<Unfetched>,
     /// Those that a reviewed plan has and that are not stale any more.

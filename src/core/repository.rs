@@ -13,7 +13,7 @@ use crate::account::Place;
 use crate::call_error::{CallError, Missing};
 use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::manifest::{IndexContents, Manifests};
-use crate::plan::{AppliedPolicy, Decided, ImageAtRisk};
+use crate::plan::{AppliedPolicy, Decided, ImageAtRisk, MissingImage};
 use crate::policy::{Applicable, Policy};
 use crate::replication::Replica;
 use crate::retention::{self, Decisions, Fate, KeepReason, Known, Takes};
@@ -367,6 +367,7 @@ impl<'a> Study<'a> {
         let reviewed = reviewed.and_then(|plan| plan.of_repository(place, name));
         let no_longer_stale = reviewed
             .map_or_else(Vec::new, |reviewed| review::no_longer_stale(reviewed, &self.images, &decisions, &self.usage));
+        let missing = MissingImage::among(&self.images, known.manifests, &decisions, &self.usage);
         let pulled_together = decisions.pulled_together(&self.images);
         let indexes_kept_by_pulls = decisions.indexes_kept_by_their_pulls(&self.images);
         let kept_by_use_alone = retention::kept_by_use_alone(&known, rules);
@@ -392,7 +393,8 @@ impl<'a> Study<'a> {
         };
         let unfetched = self.indexes.and_then(|contents| contents.unfetched);
         let decided = Decided::gather(self.images, self.unnamed, &decisions, &self.usage, &kept_by_use_alone);
-        let decided = Decided { exact, policy, rules_without_image, at_risk, unfetched, no_longer_stale, ..decided };
+        let decided =
+            Decided { exact, policy, rules_without_image, at_risk, missing, unfetched, no_longer_stale, ..decided };
         let notes = Notes { indexes_kept_by_pulls, ..self.notes };
         Judged { decided, warnings, notes, explained }
     }

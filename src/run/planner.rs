@@ -1,9 +1,11 @@
 //! From the repositories' names to the plan: each repository is read and decided on at once, so that only what is stale
 //! stays in memory.
 
+use std::collections::BTreeMap;
+
 use ecr_cleanup_core::call_error::{CallError, Missing};
 use ecr_cleanup_core::image::RepositoryName;
-use ecr_cleanup_core::plan::{Plan, RegistryPlan, RepositoryPlan};
+use ecr_cleanup_core::plan::{self, Plan, RegistryPlan, RepositoryPlan};
 use ecr_cleanup_core::pull_time::IndexPulls;
 use ecr_cleanup_core::repository::{Judged, Standards, Study};
 use ecr_cleanup_core::usage::Usage;
@@ -61,7 +63,7 @@ async fn plan_registry(stage: Stage<'_>, listed: ListedRegistry, usage: &Usage) 
     let now = sent_at.map_or(started_at, |time| time.min(started_at));
     let standards = Standards { place: &place, settings, usage, now, reviewed: *reviewed, wanted: *wanted };
     let (mut warnings, mut explained, mut notes) = (Vec::new(), None, Vec::new());
-    let repositories = match repositories {
+    let (repositories, missing) = match repositories {
         Ok(names) => {
             let plan = async |name| plan_repository(stage, &registry, standards, name).await;
             let planned = each_repository(names, plan).await;
@@ -74,15 +76,16 @@ async fn plan_registry(stage: Stage<'_>, listed: ListedRegistry, usage: &Usage) 
                 }
                 plans.push(repository.plan);
             }
-            Ok(plans)
+            let missing = plan::add_not_found(&place, &mut plans, usage.known(), &settings.repositories);
+            (Ok(plans), missing)
         }
-        Err(error) => Err(error),
+        Err(error) => (Err(error), BTreeMap::new()),
     };
     let index_pulls = registry.into_index_pulls();
     let command = identity.principal.register_command(&place.region);
     warnings.extend(warning::of_registry(&place, index_pulls.as_ref(), command.as_ref(), &notes));
     let index_pulls = index_pulls.map_or_else(IndexPulls::default, |known| known.unwrap_or(IndexPulls::MayBeOwn));
-    let plan = Plan { registries: vec![RegistryPlan { place, index_pulls, repositories }] };
+    let plan = Plan { registries: vec![RegistryPlan { place, index_pulls, repositories, missing }] };
     Planned { plan, warnings, explained }
 }
 

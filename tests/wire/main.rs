@@ -20,6 +20,7 @@ mod field_usage;
 mod fuzzing;
 mod graph;
 mod main_job;
+mod missing;
 mod on_the_wire;
 mod parts;
 mod permissions;
@@ -30,6 +31,7 @@ mod real_manifests;
 mod recheck;
 #[cfg(feature = "cli")]
 mod reports;
+mod schema;
 mod settings;
 mod support;
 #[cfg(feature = "cli")]

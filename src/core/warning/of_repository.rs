@@ -25,7 +25,7 @@ pub fn of_indexes(place: &Place, repository: &RepositoryName, indexes: &IndexCon
     };
     let unfetched = unfetched.iter().map(|Unfetched { indexes, error }| {
         let indexes = usize::try_from(*indexes).unwrap_or(usize::MAX);
-        of_indexes(WarningCode::Unfetched, indexes, format!(": {error} ({})", error.remedy()))
+        of_indexes(WarningCode::Unfetched, indexes, format!(": {error} ({})", error.remedy())).because_of(error)
     });
     let unreadable = unreadable
         .first_key_value()
