@@ -62,7 +62,7 @@ pub async fn apply(
         planned,
     };
     let clean_registry = async |registry: &mut RegistryPlan| {
-        let RegistryPlan { place, index_pulls, repositories } = registry;
+        let RegistryPlan { place, index_pulls, repositories, missing: _ } = registry;
         let (ecr, pace, index_pulls) = (aws.ecr(&place.region), aws.pace([STORAGE_CLASS].iter()), *index_pulls);
         let [registry, registry_to_finish] =
             &[deadline, deadline.to_finish()].map(|deadline| Registry::new(aws, place.clone(), principal, deadline));

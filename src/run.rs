@@ -196,13 +196,12 @@ pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
     warnings.extend(identity.clock_skew.filter(|_| is_dry).map(|skew| warning::clock_skew(&skew)));
     warnings.extend(sent_at.filter(|time| started_at - *time > OLD_EVENT).map(warning::old_event));
     let report = Report::new(Run {
-        mode: settings.mode,
+        settings,
         started_at,
         finished_at: aws.clock().utc(),
         usage: &usage,
         plan,
         refusal,
-        price_per_gb_month: settings.price_per_gb_month,
         warnings,
     });
     telemetry::log_report(&report);

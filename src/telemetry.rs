@@ -2,14 +2,14 @@
 
 mod json_lines;
 
-use ecr_cleanup_core::account::Place;
+use ecr_cleanup_core::account::{Place, Region};
 use ecr_cleanup_core::image::{Image, ImageDigest, RepositoryName};
 use ecr_cleanup_core::plan::{Decided, ImageResult, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::report::{Outcome, Report, StaleJson};
 use ecr_cleanup_core::retention::{Decision, Decisions, KeepReason};
 use ecr_cleanup_core::usage::Usage;
-use ecr_cleanup_core::warning::Warning;
+use ecr_cleanup_core::warning::{About, Warning};
 use serde::Serialize;
 
 pub use json_lines::JsonLines;
@@ -158,8 +158,12 @@ pub fn log_report(report: &Report) {
             tracing::error!(%region, %error, remedy = error.remedy(), "the repositories of {region} could not be listed");
         }
     }
-    for warning in &report.warnings {
-        tracing::warn!("{warning}");
+    for Warning { code, about, message, cause } in &report.warnings {
+        let About { registry_id: _, region, repository_name } = about;
+        let (region, repository_name) =
+            (region.as_ref().map(Region::as_str), repository_name.as_ref().map(RepositoryName::as_str));
+        let cause = cause.as_deref().map(as_json);
+        tracing::warn!(?code, region, repository_name, cause, "{message}");
     }
     let outcome = report.outcome.as_str();
     let totals = as_json(&report.totals);

@@ -133,12 +133,16 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
     let session = Session::begin(matches, &given).await?;
     let report = session.run(&given.settings, None).await?.report;
     let saved = match (out, account_of(&report)) {
-        (Some(out), Some(account)) => {
-            saved_plan::to_json(&report.plan, account, given.to_save()?, given.tags.as_deref(), report.started_at)
-                .map_err(std::io::Error::from)
-                .and_then(|text| saving::save(out, &text))
-                .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved")))
-        }
+        (Some(out), Some(account)) => saved_plan::to_json(
+            &report.plan,
+            account,
+            given.settings.to_event(),
+            given.tags.as_deref(),
+            report.started_at,
+        )
+        .map_err(std::io::Error::from)
+        .and_then(|text| saving::save(out, &text))
+        .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved"))),
         (Some(_) | None, _) => Ok(()),
     };
     // What it took minutes to find out is told, whatever becomes of the file.

@@ -123,7 +123,7 @@ fn collect<'a>(value: &'a Value, named: &mut Vec<&'a str>) {
 pub fn found_in<'a>(plan: &Plan, own: &AccountId, images: impl Iterator<Item = &'a str>) -> usize {
     let mut digests = HashSet::new();
     let mut tags = HashSet::new();
-    for RegistryPlan { place, index_pulls: _, repositories } in &plan.registries {
+    for RegistryPlan { place, index_pulls: _, repositories, missing: _ } in &plan.registries {
         for repository in repositories.iter().flatten() {
             // What is named is in use, and what is in use is listed.
             let held = repository.decided.iter().flat_map(|decided| decided.held.iter().chain(&decided.also_in_use));

@@ -5,9 +5,10 @@ mod bytes;
 mod copies;
 mod gather;
 mod guard;
+mod missing;
 mod result;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use copies::{PlannedCopies, PlannedCopy};
 pub use guard::{ApprovedPlan, Refusal};
+pub use missing::{MissingBecause, MissingImage, add_not_found};
 pub use result::{Failure, ImageResult, SkipReason, Unattempted};
 
 use crate::account::{AccountId, Place};
@@ -43,6 +45,8 @@ pub struct RegistryPlan {
     pub index_pulls: IndexPulls,
     /// The repositories in the order of their names; an error where they could not be listed.
     pub repositories: Result<Vec<RepositoryPlan>, CallError>,
+    /// What workloads use of repositories that it does not have.
+    pub missing: BTreeMap<RepositoryName, Vec<MissingImage>>,
 }
 
 /// What becomes of one repository.
@@ -89,6 +93,8 @@ pub struct Decided {
     pub copies: Vec<PlannedCopies>,
     /// Those in use that ECR's own lifecycle policy would take, in the order of their digests.
     pub at_risk: Vec<ImageAtRisk>,
+    /// Those that are needed and can't be pulled.
+    pub missing: Vec<MissingImage>,
     /// The indexes whose manifests were needed and could not be fetched.
     pub unfetched: Option<Unfetched>,
     /// Those that a reviewed plan has and that are not stale any more.

@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use document::InvalidPolicy;
 pub use evaluate::{Subject, Verdict, evaluate};
@@ -23,7 +24,11 @@ use crate::pattern::Pattern;
 
 /// The policies of the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policies(Vec<Entry>);
+pub struct Policies {
+    entries: Vec<Entry>,
+    /// As they were written.
+    document: Value,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
@@ -54,6 +59,17 @@ pub enum Applicable {
 pub struct Policy {
     /// In the order in which they are applied.
     rules: Vec<Rule>,
+    /// Those of a stored policy that can't be read, with why. They are among the rules, and take nothing.
+    unread: Vec<UnreadRule>,
+}
+
+/// A rule of a stored policy that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadRule {
+    /// What names it; its priority is 0 where even that can't be read.
+    pub name: Arc<RuleName>,
+    /// What is odd about it.
+    pub why: InvalidPolicy,
 }
 
 /// A rule of a lifecycle policy.
@@ -93,7 +109,8 @@ struct Selection {
     tags: TagSelection,
     /// An image with a tag that matches any of these is not selected.
     exclude: Vec<Pattern>,
-    storage_class: StorageClass,
+    /// `None` where that can't be read, so that it may be either.
+    storage_class: Option<StorageClass>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,13 +137,21 @@ enum Count {
     SinceImagePushed(u32),
     SinceImagePulled(u32),
     SinceImageTransitioned(u32),
+    /// None, since the rule can't be read.
+    Nothing,
 }
 
 impl Policies {
+    /// The list as it was written.
+    #[must_use]
+    pub fn document(&self) -> &Value {
+        &self.document
+    }
+
     /// The policy that applies to a repository: that of the first entry whose patterns match its name.
     #[must_use]
     pub fn for_repository(&self, name: &RepositoryName) -> Applicable {
-        match self.0.iter().find(|entry| entry.applies_to(name)).map(|entry| &entry.rules) {
+        match self.entries.iter().find(|entry| entry.applies_to(name)).map(|entry| &entry.rules) {
             Some(EntryRules::Given(policy)) => Applicable::Policy(Arc::clone(policy)),
             Some(EntryRules::OfRepository) => Applicable::OfRepository,
             None => Applicable::None,
@@ -136,9 +161,9 @@ impl Policies {
     /// The numbers of the entries that apply to none of these repositories, from 1.
     #[must_use]
     pub fn without_repository<'a>(&self, names: impl Iterator<Item = &'a RepositoryName>) -> Vec<usize> {
-        let mut left: Vec<usize> = (1..=self.0.len()).collect();
+        let mut left: Vec<usize> = (1..=self.entries.len()).collect();
         for name in names {
-            if let Some(place) = self.0.iter().position(|entry| entry.applies_to(name)) {
+            if let Some(place) = self.entries.iter().position(|entry| entry.applies_to(name)) {
                 left.retain(|number| *number != place + 1);
             }
         }
@@ -159,7 +184,7 @@ impl Policies {
             *so_far = &*so_far & &here;
         }
         let rules = idle.iter().flat_map(|(number, idle)| {
-            let entry = number.checked_sub(1).and_then(|place| self.0.get(place));
+            let entry = number.checked_sub(1).and_then(|place| self.entries.get(place));
             let rules = match entry.map(|entry| &entry.rules) {
                 Some(EntryRules::Given(policy)) => policy.rules.as_slice(),
                 Some(EntryRules::OfRepository) | None => &[],
@@ -213,7 +238,13 @@ impl Policy {
     /// Whether a rule speaks of images of this storage class.
     #[must_use]
     pub fn selects(&self, storage_class: StorageClass) -> bool {
-        self.rules.iter().any(|rule| rule.selection.storage_class == storage_class)
+        self.rules.iter().any(|rule| rule.selection.storage_class == Some(storage_class))
+    }
+
+    /// The rules of a stored policy that can't be read.
+    #[must_use]
+    pub fn unread(&self) -> &[UnreadRule] {
+        &self.unread
     }
 }
 
@@ -223,8 +254,7 @@ impl Rule {
     pub fn selects_by_pattern(&self, tags: &[Box<str>]) -> bool {
         match &self.selection.tags {
             TagSelection::Tagged(patterns) => {
-                self.selection.selects(tags, self.selection.storage_class)
-                    && patterns.iter().any(|pattern| !pattern.matches(""))
+                self.selection.selects_tags(tags) && patterns.iter().any(|pattern| !pattern.matches(""))
             }
             TagSelection::Any | TagSelection::Untagged => false,
         }
@@ -233,7 +263,7 @@ impl Rule {
 
 impl Selection {
     fn selects(&self, tags: &[Box<str>], storage_class: StorageClass) -> bool {
-        self.storage_class == storage_class && self.selects_tags(tags)
+        self.storage_class.is_none_or(|class| class == storage_class) && self.selects_tags(tags)
     }
 
     fn selects_tags(&self, tags: &[Box<str>]) -> bool {

@@ -15,9 +15,9 @@ pub use metrics::{metric_of_unknown_usage, metrics};
 
 use crate::account::{AccountId, Region};
 use crate::call_error::CallError;
-use crate::plan::{ImageResult, Plan, Refusal, Unattempted};
+use crate::plan::{ImageResult, Plan, Refusal, RegistryPlan, Unattempted};
 use crate::policy::Action;
-use crate::settings::Mode;
+use crate::settings::{Effective, Mode, Settings};
 use crate::usage::Usage;
 use crate::warning::Warning;
 
@@ -39,6 +39,8 @@ pub struct Report {
     pub totals: Totals,
     /// USD for a GB a month.
     pub price_per_gb_month: f64,
+    /// What it was asked to do.
+    pub settings: Vec<Effective>,
     /// What is known of usage.
     pub usage: UsageSummary,
     /// Every repository and every stale image.
@@ -93,6 +95,8 @@ pub struct Totals {
     pub bytes_kept: u64,
     /// Images in use that ECR's own lifecycle policies would take.
     pub images_at_risk: u64,
+    /// Images that are needed and can't be pulled.
+    pub images_missing: u64,
     /// Images that a workload uses itself.
     pub images_in_use: u64,
     /// Images that stay.
@@ -137,8 +141,8 @@ pub struct Totals {
 /// What a report is made of.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// Whether it was to delete anything.
-    pub mode: Mode,
+    /// What it was asked to do.
+    pub settings: &'a Settings,
     /// When it began.
     pub started_at: DateTime<Utc>,
     /// When it was done.
@@ -149,8 +153,6 @@ pub struct Run<'a> {
     pub plan: Plan,
     /// Why nothing was deleted, if that was refused.
     pub refusal: Option<Refusal>,
-    /// USD for a GB a month.
-    pub price_per_gb_month: f64,
     /// What a person should know.
     pub warnings: Vec<Warning>,
 }
@@ -159,8 +161,9 @@ impl Report {
     /// Sums the run up.
     #[must_use]
     pub fn new(run: Run<'_>) -> Self {
-        let Run { mode, started_at, finished_at, usage, plan, refusal, price_per_gb_month, warnings } = run;
-        let totals = Totals::of(plan.decided(), mode, price_per_gb_month);
+        let Run { settings, started_at, finished_at, usage, plan, refusal, warnings } = run;
+        let Settings { mode, price_per_gb_month, .. } = *settings;
+        let totals = Totals::of(&plan.registries, mode, price_per_gb_month);
         Self {
             outcome: outcome(&plan, refusal, mode),
             mode,
@@ -168,6 +171,7 @@ impl Report {
             finished_at,
             totals,
             price_per_gb_month,
+            settings: settings.effective(),
             usage: UsageSummary {
                 complete: usage.complete().is_ok(),
                 references: usage.known().references().len() as u64,
@@ -225,14 +229,14 @@ fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode) -> Outcome {
 }
 
 impl Totals {
-    /// Sums over these repositories.
+    /// Sums over these registries.
     #[must_use]
-    pub fn of<'a>(
-        decided: impl Iterator<Item = &'a crate::plan::Decided>,
-        mode: Mode,
-        price_per_gb_month: f64,
-    ) -> Self {
-        let mut totals = Self::default();
+    pub fn of(registries: &[RegistryPlan], mode: Mode, price_per_gb_month: f64) -> Self {
+        let of_no_repository = registries.iter().flat_map(|registry| registry.missing.values());
+        let images_missing = of_no_repository.map(|images| images.len() as u64).sum();
+        let mut totals = Self { images_missing, ..Self::default() };
+        let repositories = registries.iter().flat_map(|registry| registry.repositories.iter().flatten());
+        let decided = repositories.filter_map(|repository| repository.decided.as_ref().ok());
         let mut exact = Some((0_u64, Some(0_u64)));
         for repository in decided {
             totals.repositories += 1;
@@ -242,6 +246,7 @@ impl Totals {
             totals.bytes_kept += repository.bytes_kept;
             totals.images_in_use += repository.images_in_use;
             totals.images_at_risk += repository.at_risk.len() as u64;
+            totals.images_missing += repository.missing.len() as u64;
             totals.images_kept += repository.kept_because.total();
             totals.images_stale += repository.stale.len() as u64;
             if repository.is_deleted_from() {

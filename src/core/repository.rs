@@ -13,7 +13,8 @@ use crate::account::Place;
 use crate::call_error::{CallError, Missing};
 use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::manifest::{IndexContents, Manifests};
-use crate::plan::{AppliedPolicy, Decided, ImageAtRisk, PlannedCopies};
+use crate::manifest::{IndexContents, Manifests};
+use crate::plan::{AppliedPolicy, Decided, ImageAtRisk, MissingImage, PlannedCopies};
 use crate::policy::{Applicable, Policy};
 use crate::replication::Replica;
 use crate::retention::{self, Decisions, Fate, KeepReason, Known, Takes};
@@ -239,7 +240,12 @@ impl<'a> Study<'a> {
     /// When it leaves open what the repository's decision depends on.
     pub fn learn(&mut self, answer: Answer) -> Result<(), CallError> {
         match answer {
-            Answer::OwnPolicy(Ok(policy)) => self.own_policy = OwnPolicy::Read(policy.map(Arc::new)),
+            Answer::OwnPolicy(Ok(policy)) => {
+                let (place, name) = (self.standards.place, self.repository_name);
+                let unread = policy.iter().flat_map(Policy::unread);
+                self.warnings.extend(unread.map(|rule| warning::rule_not_read(place, name, rule, &self.applicable)));
+                self.own_policy = OwnPolicy::Read(policy.map(Arc::new));
+            }
             Answer::OwnPolicy(Err(error))
                 if self.applicable == Applicable::OfRepository || error.is_missing(Missing::Repository) =>
             {
@@ -366,6 +372,7 @@ impl<'a> Study<'a> {
         let reviewed = reviewed.and_then(|plan| plan.of_repository(place, name));
         let no_longer_stale = reviewed
             .map_or_else(Vec::new, |reviewed| review::no_longer_stale(reviewed, &self.images, &decisions, &self.usage));
+        let missing = MissingImage::among(&self.images, known.manifests, &decisions, &self.usage);
         let pulled_together = decisions.pulled_together(&self.images);
         let indexes_kept_by_pulls = decisions.indexes_kept_by_their_pulls(&self.images);
         let kept_by_use_alone = retention::kept_by_use_alone(&known, rules);
@@ -394,8 +401,17 @@ impl<'a> Study<'a> {
         let mut copies: Vec<PlannedCopies> = self.copies.into_iter().map(of_place).collect();
         copies.retain(|copies| !copies.images.is_empty());
         let decided = Decided::gather(self.images, self.unnamed, &decisions, &self.usage, &kept_by_use_alone);
-        let decided =
-            Decided { exact, policy, rules_without_image, copies, at_risk, unfetched, no_longer_stale, ..decided };
+        let decided = Decided {
+            exact,
+            policy,
+            rules_without_image,
+            copies,
+            at_risk,
+            missing,
+            unfetched,
+            no_longer_stale,
+            ..decided
+        };
         let notes = Notes { indexes_kept_by_pulls, ..self.notes };
         Judged { decided, warnings, notes, explained }
     }

@@ -43,7 +43,7 @@ impl ReviewedPlan {
     #[must_use]
     pub fn of(account: AccountId, plan: &Plan) -> Self {
         let mut registries: BTreeMap<Place, BTreeMap<RepositoryName, ReviewedImages>> = BTreeMap::new();
-        for RegistryPlan { place, index_pulls: _, repositories } in &plan.registries {
+        for RegistryPlan { place, index_pulls: _, repositories, missing: _ } in &plan.registries {
             for repository in repositories.iter().flatten() {
                 let stale = repository.decided.iter().flat_map(|decided| &decided.stale);
                 let images: ReviewedImages =
@@ -73,7 +73,7 @@ impl ReviewedPlan {
     /// Takes from a plan what was not reviewed, and what hangs on that: it is skipped. What it then holds may be
     /// approved.
     pub fn restrict(&self, plan: &mut Plan) {
-        for RegistryPlan { place, index_pulls: _, repositories } in &mut plan.registries {
+        for RegistryPlan { place, index_pulls: _, repositories, missing: _ } in &mut plan.registries {
             for repository in repositories.iter_mut().flatten() {
                 let reviewed = self.of_repository(place, &repository.repository_name);
                 if let Ok(decided) = &mut repository.decided {

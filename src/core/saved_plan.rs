@@ -6,7 +6,7 @@
 //!   "createdAt": "2026-01-01T00:00:00Z",
 //!   "createdBy": "ecr-cleanup 0.1.0",
 //!   "account": "123456789012",
-//!   "settings": { "imagesToKeep": 50 },
+//!   "settings": { "imagesToKeep": 50, "keepTags": ["latest"] },
 //!   "regions": [
 //!     { "region": "us-west-2",
 //!       "repositories": [
@@ -20,8 +20,8 @@
 //!
 //! - `schemaVersion`: this is version 1. A version that adds what an older program may not overlook has another number,
 //!   and a program refuses numbers that it does not know.
-//! - `settings`: every setting that was given, by flag, file or environment, under its name in an event; policies as
-//!   they were in their file. Neither `dryRun` nor `usageExternalId` is among them.
+//! - `settings`: every setting as it took effect, under its name in an event, defaults included: a plan means the same
+//!   whatever a later version's defaults are. Neither `dryRun` nor `usageExternalId` is among them.
 //! - `tags`, where `--tags` narrowed the plan: that pattern.
 //! - `images`: what may go. Whoever reviews the plan may take images out; what is left is still only deleted if it is
 //!   stale by the settings then, with just these tags and this push time.
@@ -112,7 +112,7 @@ pub fn to_json(
     created_at: DateTime<Utc>,
 ) -> serde_json::Result<String> {
     let mut regions = Vec::new();
-    for RegistryPlan { place, index_pulls: _, repositories } in &plan.registries {
+    for RegistryPlan { place, index_pulls: _, repositories, missing: _ } in &plan.registries {
         let mut entries = Vec::new();
         for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
             // A line an image, so that a review sees what is taken out.

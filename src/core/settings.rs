@@ -1,15 +1,18 @@
 //! What the run is asked to do. Every check of what a person wrote happens here, before any call to AWS.
 //!
-//! Precedence per key: the event, then the environment, then the default.
+//! Precedence per key: the event, then the environment, then the default. In a terminal flags and a settings file take the
+//! event's place, the flags first.
 
+mod effective;
 mod given;
 pub mod keys;
 mod scope;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+pub use effective::{Effective, GivenBy};
 pub use keys::{KEYS, Key};
 pub use scope::{KeepUnused, RepositorySelection, UsageScope};
 
@@ -87,6 +90,17 @@ pub struct Settings {
     pub max_deletions: Option<u64>,
     /// USD for a GB (2^30 bytes) a month.
     pub price_per_gb_month: f64,
+    /// Who gave each setting, by the name of its key; those that are not here have their default.
+    pub given_by: BTreeMap<&'static str, GivenBy>,
+}
+
+/// Settings that somebody wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'a> {
+    /// Who.
+    pub by: GivenBy,
+    /// As an event has them.
+    pub settings: &'a Map<String, Value>,
 }
 
 /// What would go if nothing kept it.
@@ -133,6 +147,13 @@ impl InvalidSettings {
 }
 
 impl Settings {
+    /// The same, as a command carries them out: what it writes is the command's own to say.
+    #[must_use]
+    pub fn commanded(mut self, mode: Mode) -> Self {
+        self.given_by.insert(DRY_RUN.name, GivenBy::Flag);
+        Self { mode, ..self }
+    }
+
     /// Resolves every setting from what the event and the environment give.
     ///
     /// # Errors
@@ -143,7 +164,19 @@ impl Settings {
         environment: &Environment,
         read_file: ReadFile<'_>,
     ) -> Result<Self, InvalidSettings> {
-        let given = Given::new(event, environment)?;
+        Self::resolve_layers(&[Layer { by: GivenBy::Event, settings: event }], environment, read_file)
+    }
+
+    /// The same from several layers, of which the first wins, key by key.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`], for each layer.
+    pub fn resolve_layers(
+        layers: &[Layer<'_>],
+        environment: &Environment,
+        read_file: ReadFile<'_>,
+    ) -> Result<Self, InvalidSettings> {
+        let given = Given::new(layers, environment)?;
         let dry_run = given.boolean(&DRY_RUN)?.unwrap_or(true);
         let usage_regions = given.regions(&USAGE_REGIONS)?;
         let policies = given.policies(&POLICIES, read_file)?;
@@ -151,6 +184,8 @@ impl Settings {
         let untagged_older_than_days =
             given.integer_or_never(&UNTAGGED_OLDER_THAN_DAYS, DEFAULT_UNTAGGED_OLDER_THAN_DAYS)?;
         let patterns = |key: &Key, default: &[&str]| given.patterns(key, default, Pattern::for_repositories);
+        let unused = (given.is_given(&POLICIES) && given.is_given(&UNTAGGED_OLDER_THAN_DAYS))
+            .then_some((UNTAGGED_OLDER_THAN_DAYS.name, POLICIES.name));
         let include = patterns(&REPOSITORIES, &["*"])?;
         if include.is_empty() {
             return Err(given.refuse(&REPOSITORIES, "at least one pattern; leave it out for all repositories"));
@@ -191,10 +226,10 @@ impl Settings {
             },
             audit_lifecycle_policies: given.boolean(&AUDIT_LIFECYCLE_POLICIES)?.unwrap_or(true),
             exact_sizes: given.boolean(&EXACT_SIZES)?.unwrap_or(false),
-            unused: (given.is_given(&POLICIES) && given.is_given(&UNTAGGED_OLDER_THAN_DAYS))
-                .then_some((UNTAGGED_OLDER_THAN_DAYS.name, POLICIES.name)),
+            unused,
             max_deletions: given.integer(&MAX_DELETIONS)?.map(u64::from),
             price_per_gb_month: given.price(&PRICE_PER_GB_MONTH)?.unwrap_or(DEFAULT_PRICE_PER_GB_MONTH),
+            given_by: given.given_by().filter(|(name, _)| unused.is_none_or(|(unused, _)| unused != *name)).collect(),
         })
     }
 }

@@ -1,7 +1,10 @@
 //! An image that somebody asks about, and the answer: why it stays or goes, and who uses it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountId, Place};
 use crate::image::{Image, ImageDigest, RepositoryName};
@@ -20,7 +23,7 @@ pub struct WantedImage {
 }
 
 /// What names an image in its repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ImageName {
     /// A tag.
     Tag(Box<str>),
@@ -39,6 +42,15 @@ pub struct ExplainedImage {
     pub users: BTreeMap<Arc<Holder>, BTreeSet<String>>,
     /// What was decided on it.
     pub explanation: Explanation,
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => f.write_str(tag),
+            Self::Digest(digest) => write!(f, "{digest}"),
+        }
+    }
 }
 
 impl ImageName {

@@ -1,5 +1,6 @@
 //! What a person should know of a run that was not stopped by it. Each concern words its own warnings, in `warning/`.
 
+mod cause;
 mod of_plan;
 mod of_registry;
 mod of_repository;
@@ -10,34 +11,46 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use cause::Cause;
 pub use of_plan::of_plan;
 pub use of_registry::{Notes, of_registry};
-pub use of_repository::{at_risk, not_exact, of_indexes, pulled_together, replicas_unread, shared_elsewhere};
+pub use of_repository::{
+    at_risk, not_exact, of_indexes, pulled_together, replicas_unread, rule_not_read, shared_elsewhere,
+};
 pub use of_settings::{clock_skew, of_selection, of_settings, old_event};
-pub use of_usage::of_usage;
+pub use of_usage::{of_usage, usage_incomplete, withheld};
 
-use crate::account::Place;
+use crate::account::{AccountId, Place, Region};
 use crate::image::RepositoryName;
 
-/// One thing to know.
+/// One thing to know. As JSON it is what the report has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Warning {
     /// What kind of thing it is, for programs.
     pub code: WarningCode,
-    /// What it speaks of.
+    /// What it concerns.
+    #[serde(flatten)]
     pub about: About,
     /// What to know, and what to do about it, in a sentence.
     pub message: String,
+    /// What failed, where a failure is the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Box<Cause>>,
 }
 
-/// What a warning speaks of: a repository, a place, or, with neither, the run as a whole.
+/// What a warning concerns: a repository, a registry, or, with neither, the run as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct About {
-    /// The registry; `None` where it is every one that is cleaned.
-    pub place: Option<Place>,
+    /// The account whose registry it is; `None` where it is every one that is cleaned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_id: Option<AccountId>,
+    /// The registry's region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
     /// The repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository_name: Option<RepositoryName>,
 }
 
@@ -56,6 +69,10 @@ pub enum WarningCode {
     IndexPullsCounted,
     /// The same, and it can't be told whether they may.
     IndexPullsUnknown,
+    /// Images that workloads or kept indexes need can't be pulled from their repository.
+    Missing,
+    /// Workloads name repositories that do not exist.
+    MissingRepository,
     /// A workload names what no repository can be called, so that it uses nothing.
     NamesNothing,
     /// No repository is selected.
@@ -82,6 +99,8 @@ pub enum WarningCode {
     ReviewedRegionLeftOut,
     /// A repository of a reviewed plan does not exist any more.
     ReviewedRepositoryGone,
+    /// A rule of a repository's own lifecycle policy can't be read.
+    RuleNotRead,
     /// A rule of a policy selects no image of any repository.
     RuleSelectsNothing,
     /// A repository is kept whole, since others may pull from it whose usage isn't read.
@@ -100,20 +119,25 @@ pub enum WarningCode {
 
 impl Warning {
     pub(crate) fn new(code: WarningCode, about: About, message: String) -> Self {
-        Self { code, about, message }
+        Self { code, about, message, cause: None }
+    }
+
+    /// The same, because of this failure.
+    fn because_of(self, cause: impl Into<Cause>) -> Self {
+        Self { cause: Some(Box::new(cause.into())), ..self }
     }
 }
 
 impl About {
     /// The run as a whole.
-    pub(crate) const RUN: Self = Self { place: None, repository_name: None };
+    pub(crate) const RUN: Self = Self { registry_id: None, region: None, repository_name: None };
 
-    pub(crate) fn place(place: &Place) -> Self {
-        Self { place: Some(place.clone()), repository_name: None }
+    pub(crate) fn place(Place { account, region }: &Place) -> Self {
+        Self { registry_id: Some(account.clone()), region: Some(region.clone()), repository_name: None }
     }
 
     pub(crate) fn repository(place: &Place, name: &RepositoryName) -> Self {
-        Self { place: Some(place.clone()), repository_name: Some(name.clone()) }
+        Self { repository_name: Some(name.clone()), ..Self::place(place) }
     }
 }
 

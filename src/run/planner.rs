@@ -1,12 +1,12 @@
 //! From the repositories' names to the plan: each repository is read and decided on at once, so that only what is stale
 //! stays in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use ecr_cleanup_core::call_error::{CallError, Missing};
 use ecr_cleanup_core::image::{Image, ImageDigest, RepositoryName};
-use ecr_cleanup_core::plan::{Decided, Plan, RegistryPlan, RepositoryPlan, StaleImage};
+use ecr_cleanup_core::plan::{self, Decided, Plan, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::pull_time::IndexPulls;
 use ecr_cleanup_core::repository::{Judged, Standards, Study};
 use ecr_cleanup_core::review::ReviewedPlan;
@@ -67,7 +67,7 @@ async fn plan_registry(stage: Stage<'_>, listed: ListedRegistry, usage: &Usage) 
     let now = stage.now();
     let standards = Standards { place: &place, settings, usage, now, reviewed: *reviewed, wanted: *wanted };
     let (mut warnings, mut explained, mut notes) = (Vec::new(), None, Vec::new());
-    let repositories = match repositories {
+    let (repositories, missing) = match repositories {
         Ok(names) => {
             let plan = async |name| plan_repository(stage, &registry, standards, name).await;
             let planned = each_repository(names, plan).await;
@@ -80,15 +80,16 @@ async fn plan_registry(stage: Stage<'_>, listed: ListedRegistry, usage: &Usage) 
                 }
                 plans.push(repository.plan);
             }
-            Ok(plans)
+            let missing = plan::add_not_found(&place, &mut plans, usage.known(), &settings.repositories);
+            (Ok(plans), missing)
         }
-        Err(error) => Err(error),
+        Err(error) => (Err(error), BTreeMap::new()),
     };
     let index_pulls = registry.into_index_pulls();
     let command = identity.principal.register_command(&place.region);
     warnings.extend(warning::of_registry(&place, index_pulls.as_ref(), command.as_ref(), &notes));
     let index_pulls = index_pulls.map_or_else(IndexPulls::default, |known| known.unwrap_or(IndexPulls::MayBeOwn));
-    let plan = Plan { registries: vec![RegistryPlan { place, index_pulls, repositories }] };
+    let plan = Plan { registries: vec![RegistryPlan { place, index_pulls, repositories, missing }] };
     Planned { plan, warnings, explained }
 }
 

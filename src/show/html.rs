@@ -88,7 +88,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_page_holds_the_report_whatever_it_quotes(text in text()) {
-            let json = serde_json::json!({ "warnings": [text] });
+            let json = serde_json::json!({ "warnings": [{ "message": text }] });
             let page = page(&json.to_string());
             let on_page = report_on(&page);
             prop_assert_eq!(serde_json::from_str::<serde_json::Value>(on_page).unwrap(), json);

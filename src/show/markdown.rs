@@ -12,7 +12,7 @@ use ecr_cleanup_core::sizes::Freed;
 
 use super::figures::{age, bytes, count, counted, freed, short_digests, usd};
 use super::quoted::quoted;
-use super::view::{HeldView, Images, RepositoryView, View};
+use super::view::{HeldView, Images, MissingView, RepositoryView, SettingView, View};
 
 /// The most characters. GitHub takes 65,536 in a comment.
 pub const MOST_CHARACTERS: usize = 60_000;
@@ -49,10 +49,12 @@ pub fn markdown_of(view: &View) -> String {
     text.list("Could not be read", "errors", unread);
     text.list("Did not work out", "reasons", undone(&stale));
     text.list("Warnings", "warnings", view.warnings.iter().map(|warning| plain(warning)));
+    text.list("In use, and can't be pulled", "images", view.missing.iter().map(missing));
     let at_risk = |it: &'_ RepositoryView| it.at_risk.clone();
     text.list("In use, and ECR's own lifecycle policies would take it", "images", held(view, at_risk));
     let only_in_use = |it: &'_ RepositoryView| it.only_in_use.clone();
     text.list("Kept only because something uses it", "images", held(view, only_in_use));
+    text.add(&settings(view));
     for repository in stale {
         images_of(&mut text, view, repository);
     }
@@ -147,6 +149,28 @@ fn row(view: &View, repository: &RepositoryView) -> String {
         freed(repository.freed(view.mode)),
         repository.oldest_stale.map_or_else(String::new, |at| age(at, view.finished_at)),
     )
+}
+
+fn missing(image: &MissingView) -> String {
+    let MissingView { region, repository_name, name, why, used_by } = image;
+    let name = format!("{repository_name}{}{name}", if name.starts_with("sha256:") { "@" } else { ":" });
+    let user = used_by.as_ref().map_or_else(String::new, |user| format!(", used by {}", plain(user)));
+    format!("{} {}: {}{user}", plain(region), code(&short_digests(&name)), plain(why))
+}
+
+/// The settings, folded up.
+fn settings(view: &View) -> String {
+    if view.settings.is_empty() {
+        return String::new();
+    }
+    let changed = counted(view.changed_settings().count() as u64, "is", "are");
+    let mut text = format!(
+        "\n<details><summary>Settings: {changed} not the default</summary>\n\n| setting | value | from |\n|---|---|---|\n"
+    );
+    for SettingView { name, value, from, is_default: _ } in &view.settings {
+        _ = writeln!(text, "| {} | {} | {} |", code(name), plain(value), from.as_str());
+    }
+    text + "\n</details>\n"
 }
 
 fn undone<'a>(stale: &'a [&RepositoryView]) -> impl Iterator<Item = String> + 'a {

@@ -16,11 +16,14 @@ use ecr_cleanup_core::sizes::Freed;
 
 use super::figures::{bytes, count, counted, freed, usd};
 use super::quoted::quoted;
-use super::view::{Images, RepositoryView, View};
-use columns::Layout;
+use super::view::{Images, RepositoryView, SettingView, View};
+use columns::{Layout, shortened};
 
 /// The most lines of what did not work out; more are counted.
 const UNDONE: usize = 20;
+
+/// The most characters of a setting's value: policies have thousands.
+const VALUE: usize = 60;
 
 /// How a table is to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,10 @@ pub fn table_of(view: &View, look: &Look) -> String {
         Details::Repositories => {}
         Details::Images => details::add(&mut text, view, &stale, *look),
     }
+    if let Some(line) = settings(view) {
+        text.push_str(&quoted(&line));
+        text.push('\n');
+    }
     for warning in &view.warnings {
         text.push_str(&look.says(Meaning::Warning, &format!("warning: {warning}")));
         text.push('\n');
@@ -171,7 +178,20 @@ fn footer(view: &View) -> String {
         let images = counted(totals.images_at_risk, "image", "images");
         _ = writeln!(text, "ECR's own lifecycle policies would take {images} in use.");
     }
+    if totals.images_missing > 0 {
+        let images = counted(totals.images_missing, "image", "images");
+        _ = writeln!(text, "{images} in use can't be pulled, so the next start fails.");
+    }
     text
+}
+
+/// The settings that are not the default.
+fn settings(view: &View) -> Option<String> {
+    let told = |SettingView { name, value, from, is_default: _ }: &SettingView| {
+        format!("{name} {} ({})", shortened(value, VALUE), from.as_str())
+    };
+    let given: Vec<String> = view.changed_settings().map(told).collect();
+    (!given.is_empty()).then(|| format!("Settings: {}. All others have their defaults.", given.join("; ")))
 }
 
 /// What did not work out, most frequent first.

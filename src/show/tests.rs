@@ -41,12 +41,16 @@ pub(super) fn company(mode: Mode) -> View {
         "startedAt": "2026-01-01T00:00:00Z",
         "finishedAt": "2026-01-01T00:00:02Z",
         "totals": {
-            "repositories": 3, "images": 5_340, "bytes": 1_610_612_736_000_u64, "monthlyCostUsd": 150.0, "imagesAtRisk": 1,
+            "repositories": 3, "images": 5_340, "bytes": 1_610_612_736_000_u64, "monthlyCostUsd": 150.0, "imagesAtRisk": 1, "imagesMissing": 1,
             "imagesInUse": 7, "imagesKept": 5_336, "imagesStale": 4, "imagesDeleted": if live { 2 } else { 0 },
             "imagesFailed": u8::from(live), "imagesSkipped": u8::from(live),
             "bytesStale": 268_435_456, "bytesDeleted": if live { 134_217_728 } else { 0 }, "monthlySavingUsd": 0.03,
         },
         "pricePerGbMonth": 0.1,
+        "settings": {
+            "dryRun": { "value": !live, "from": "event" }, "imagesToKeep": { "value": 100, "from": "default" },
+            "keepTags": { "value": ["latest", "prod-*"], "from": "event" }, "untaggedOlderThanDays": { "value": null, "from": "environment" },
+        },
         "usage": { "complete": true, "references": 9, "regions": ["us-west-2"], "accounts": ["123456789012"] },
         "regions": [
             { "registryId": "123456789012", "region": "eu-central-1", "repositories": [
@@ -66,13 +70,15 @@ pub(super) fn company(mode: Mode) -> View {
                                   "heldBy": "ECS service arn:aws:ecs:us-west-2:123456789012:service/web/night_shift" }],
                   "atRisk": [{ "imageDigest": digest(9), "imageTags": ["build-40"], "heldBy": "ECS service arn:aws:ecs:us-west-2:123456789012:service/web/night_shift",
                                "rulePriority": 1, "ruleDescription": "keep 90", "action": "expire" }],
+                  "missing": [{ "imageTag": "build-9", "because": "notFound", "usedBy": "ECS task arn:aws:ecs:us-west-2:123456789012:task/web/1" }],
                   "imagesStale": 3, "bytesStale": 201_326_592, "bytesDeleted": if live { 67_108_864 } else { 0 },
                   "stale": [
                     stale(1, &["build-1", "1.0.0"], "not among the 100 newest tagged images", &results[0]),
                     stale(2, &["build-2"], "expired by rule 3 of policy 1 (drop `old` | stale @team)", &results[1]),
                     stale(3, &[], &format!("named by the stale index {}", digest(1)), &results[2]) ] } ] } ],
         "truncatedImages": 0,
-        "warnings": ["repository team/kept in us-west-2 is kept whole: its policy lets * pull, whose usage isn't read"],
+        "warnings": [{ "code": "SharedElsewhere", "registryId": "123456789012", "region": "us-west-2", "repositoryName": "team/kept",
+                       "message": "repository team/kept in us-west-2 is kept whole: its policy lets * pull, whose usage isn't read" }],
     });
     serde_json::from_value(report).unwrap()
 }
@@ -92,6 +98,7 @@ pub(super) fn crowd(repositories: u32, images: u32) -> View {
         "outcome": "planned", "dryRun": true, "finishedAt": "2026-01-01T00:00:02Z",
         "totals": { "repositories": repositories, "images": images, "imagesStale": images },
         "pricePerGbMonth": 0.1,
+        "settings": {},
         "regions": [{ "registryId": "123456789012", "region": "us-west-2",
                       "repositories": (0..repositories).map(of_repository).collect::<Vec<_>>() }],
         "truncatedImages": 0,

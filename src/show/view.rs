@@ -2,18 +2,26 @@
 //!
 //! Both give the same view, so that a report looks the same wherever it comes from.
 
+mod held;
 mod json;
+mod missing;
+mod setting;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use ecr_cleanup_core::account::Place;
-use ecr_cleanup_core::plan::{Decided, HeldImage, ImageAtRisk, ImageResult, RegistryPlan, RepositoryPlan, StaleImage};
+use ecr_cleanup_core::plan::{Decided, ImageResult, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::report::{Report, Totals};
-use ecr_cleanup_core::settings::Mode;
+use ecr_cleanup_core::settings::keys::DRY_RUN;
+use ecr_cleanup_core::settings::{Effective, KEYS, Mode};
 use ecr_cleanup_core::sizes::Freed;
 use serde::Deserialize;
+
+pub use held::HeldView;
+pub use missing::MissingView;
+pub use setting::SettingView;
 
 use super::figures::{count, counted, usd};
 
@@ -35,10 +43,14 @@ pub struct View {
     pub repositories: Vec<RepositoryView>,
     /// What could not be read, with why, by region and name.
     pub unread: Vec<(String, String)>,
+    /// What is needed and can't be pulled.
+    pub missing: Vec<MissingView>,
     /// How many stale images the report had to leave out.
     pub truncated_images: u64,
     /// How many repositories it had to leave out.
     pub truncated_repositories: u64,
+    /// What it was asked to do, in the order in which people read of it.
+    pub settings: Vec<SettingView>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -99,18 +111,6 @@ pub struct StaleView {
     pub result: String,
 }
 
-/// An image in use, to be shown.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HeldView {
-    /// What names it.
-    pub image_digest: String,
-    /// Its tags.
-    pub image_tags: Vec<String>,
-    /// Who holds it.
-    pub held_by: String,
-}
-
 /// Whether a view lists the stale images. There may be a million.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Images {
@@ -124,8 +124,19 @@ impl View {
     /// The view of a run's report.
     #[must_use]
     pub fn of(report: &Report, images: Images) -> Self {
-        let Report { outcome, mode, started_at: _, finished_at, totals, price_per_gb_month, usage: _, plan, warnings } =
-            report;
+        let Report {
+            outcome,
+            mode,
+            started_at: _,
+            finished_at,
+            totals,
+            price_per_gb_month,
+            settings,
+            usage: _,
+            plan,
+            warnings,
+        } = report;
+        let setting = |Effective { name, value, from }: &Effective| SettingView::of((*name).to_owned(), value, *from);
         let mut view = Self {
             outcome: outcome.as_str().to_owned(),
             mode: *mode,
@@ -135,11 +146,17 @@ impl View {
             price_per_gb_month: *price_per_gb_month,
             repositories: Vec::new(),
             unread: Vec::new(),
+            missing: Vec::new(),
             truncated_images: 0,
             truncated_repositories: 0,
+            settings: settings.iter().map(setting).collect(),
             warnings: warnings.iter().map(ToString::to_string).collect(),
         };
-        for RegistryPlan { place: Place { account: _, region }, index_pulls: _, repositories } in &plan.registries {
+        for RegistryPlan { place: Place { account: _, region }, index_pulls: _, repositories, missing } in
+            &plan.registries
+        {
+            let told = missing.iter().flat_map(|(name, images)| images.iter().map(move |image| (name, image)));
+            view.missing.extend(told.map(|(name, image)| MissingView::of(region, name, image)));
             match repositories {
                 Err(error) => view.unread.push((region.to_string(), error.to_string())),
                 Ok(repositories) => {
@@ -148,12 +165,17 @@ impl View {
                             Err(error) => {
                                 view.unread.push((format!("{region} {repository_name}"), error.to_string()));
                             }
-                            Ok(decided) => view.repositories.push(RepositoryView::of(
-                                region.as_str(),
-                                repository_name.as_str(),
-                                decided,
-                                images,
-                            )),
+                            Ok(decided) => {
+                                let missing = decided.missing.iter();
+                                view.missing
+                                    .extend(missing.map(|image| MissingView::of(region, repository_name, image)));
+                                view.repositories.push(RepositoryView::of(
+                                    region.as_str(),
+                                    repository_name.as_str(),
+                                    decided,
+                                    images,
+                                ));
+                            }
                         }
                     }
                 }
@@ -163,7 +185,15 @@ impl View {
         view
     }
 
+    /// The settings that are not the default, but for the kind of the run, which is said of it anyway.
+    pub fn changed_settings(&self) -> impl Iterator<Item = &SettingView> {
+        self.settings.iter().filter(|setting| !setting.is_default && setting.name != DRY_RUN.name)
+    }
+
     fn sort(&mut self) {
+        // One that this version does not know comes last.
+        self.settings.sort_by_key(|setting| KEYS.iter().position(|key| key.name == setting.name).unwrap_or(KEYS.len()));
+        self.missing.sort();
         // Sums of sizes first by what is known better; the names make the order total.
         self.repositories.sort_by(|a, b| {
             let key = |it: &RepositoryView| (it.to_be_freed().bytes(), it.images_stale);
@@ -330,31 +360,6 @@ impl StaleView {
             reason: image.reason.to_string(),
             result: with_why(planned_as(image.result.as_str(), image.action), why(&image.result).as_deref()),
         }
-    }
-}
-
-impl HeldView {
-    fn of(HeldImage { image_digest, image_tags, image_pushed_at: _, held_by }: &HeldImage) -> Self {
-        Self {
-            image_digest: image_digest.to_string(),
-            image_tags: image_tags.iter().map(ToString::to_string).collect(),
-            held_by: held_by.to_string(),
-        }
-    }
-
-    fn at_risk(image: &ImageAtRisk) -> Self {
-        let ImageAtRisk { image_digest, image_tags, held_by, rule: _, action: _ } = image;
-        Self {
-            image_digest: image_digest.to_string(),
-            image_tags: image_tags.iter().map(ToString::to_string).collect(),
-            held_by: held_by.to_string(),
-        }
-    }
-
-    /// Its first tag, or its digest.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.image_tags.first().unwrap_or(&self.image_digest)
     }
 }
 

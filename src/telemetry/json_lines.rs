@@ -37,7 +37,8 @@ where
 }
 
 /// The fields whose text is JSON of this program's making.
-const STRUCTURES: [&str; 8] = ["archived", "deleted", "holders", "kept", "not_deleted", "stale", "totals", "usage"];
+const STRUCTURES: [&str; 9] =
+    ["archived", "cause", "deleted", "holders", "kept", "not_deleted", "stale", "totals", "usage"];
 
 /// A line that is being written, its last brace missing.
 struct Line(String);

@@ -70,7 +70,8 @@ pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> 
     }
     tell_listed(&report, &given);
     // What ECR's own policy would take is told of this image, and others are not asked about.
-    for warning in report.warnings.iter().filter(|warning| warning.code != WarningCode::AtRisk) {
+    let of_others = [WarningCode::AtRisk, WarningCode::Missing, WarningCode::MissingRepository];
+    for warning in report.warnings.iter().filter(|warning| !of_others.contains(&warning.code)) {
         tell(&quoted(&format!("warning: {warning}")));
     }
     Ok(done(&report))
@@ -165,7 +166,7 @@ fn text(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Se
     let mut line = |name: &str, value: &str| _ = writeln!(text, "  {name:<12}{}", quoted(value));
     line("tags", &if image.is_untagged() { "none".to_owned() } else { image.image_tags.join(", ") });
     line("pushed", &image.image_pushed_at.map_or("not told".to_owned(), |at| age(at, now)));
-    line("pulled", &pulled_at.map_or("never, as far as it counts".to_owned(), |at| age(at, now)));
+    line("pulled", &pulled_at.map_or("no pull recorded".to_owned(), |at| age(at, now)));
     line("size", &size(image));
     match image.image_status {
         ImageStatus::Active => {}
@@ -268,6 +269,10 @@ fn json(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Se
         "decision": decision,
         "keptBecause": because,
         "staleBecause": reason,
+        "reasonCode": match outlook {
+            Outlook::Stays { .. } => None,
+            Outlook::Goes(reason) | Outlook::IsArchived(reason) => Some(reason.code()),
+        },
         "otherwiseStaleBecause": otherwise,
         "sentence": explanation.sentence(),
     })

@@ -1,4 +1,5 @@
-//! What flags, a settings file and the environment give, as one event. `settings` judges it, as it judges every event.
+//! What flags, a settings file and the environment give, each as an event would. `settings` judges it, as it judges every
+//! event.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -7,8 +8,8 @@ use clap::ArgMatches;
 use ecr_cleanup_core::in_use_list;
 use ecr_cleanup_core::pattern::Pattern;
 use ecr_cleanup_core::reference::ImageReference;
-use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, Null, POLICIES, USAGE_EXTERNAL_ID};
-use ecr_cleanup_core::settings::{Environment, InvalidSettings, KEYS, Key, Mode, Settings};
+use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, POLICIES, USAGE_EXTERNAL_ID};
+use ecr_cleanup_core::settings::{Environment, GivenBy, InvalidSettings, KEYS, Key, Layer, Mode, Settings};
 use serde_json::{Map, Value};
 
 use super::{WrongUsage, flags, variables};
@@ -20,11 +21,7 @@ const BESIDE_A_PLAN: [&Key; 4] = [&IN_USE_IMAGES, &MAX_DELETIONS, &USAGE_EXTERNA
 /// What a command goes by.
 #[derive(Debug)]
 pub(super) struct Given {
-    /// The settings of flags and file.
-    event: Map<String, Value>,
-    /// The environment, without what the command decides.
-    environment: Environment,
-    /// The same, resolved.
+    /// The settings, resolved.
     pub(super) settings: Settings,
     /// The pattern of the tags that what may go is narrowed to.
     pub(super) tags: Option<String>,
@@ -34,7 +31,7 @@ pub(super) struct Given {
 
 /// What a reviewed plan was made by.
 pub(super) struct Planned<'a> {
-    /// The settings that were given.
+    /// The settings.
     pub(super) settings: Map<String, Value>,
     /// The pattern of tags that it was narrowed to.
     pub(super) tags: Option<String>,
@@ -45,23 +42,27 @@ pub(super) struct Planned<'a> {
 impl Given {
     /// Gathers what a command goes by; what it writes is the command's own to say.
     pub(super) fn gather(matches: &ArgMatches, mode: Mode, environment: &Environment) -> Result<Self, WrongUsage> {
-        let flags = flags::given(matches)?;
+        let mut flags = flags::given(matches)?;
         let file = matches.get_one::<String>("settings");
-        let mut event = file.map_or_else(|| Ok(Map::new()), |file| settings_of(file))?;
-        event.retain(|name, _| !flags.keys().any(|flag| Key::named(flag).is_some_and(|key| key.is_spelled(name))));
-        event.extend(flags.clone());
-        variables::refuse_to_contradict(environment, &event, mode)?;
+        let in_file = file.map_or_else(|| Ok(Map::new()), |file| settings_of(file))?;
+        variables::refuse_to_contradict(environment, &[&flags, &in_file], mode)?;
         let mut environment = variables::that_count(environment);
-        let policies_file = take_policies(&mut event, &mut environment)?;
+        let (in_policies_file, policies_file) = take_policies(&[&flags, &in_file], &mut environment)?;
         let listed = images_in_use(matches)?;
-        add_images_in_use(&mut event, &environment, as_values(&listed))?;
+        let given_by_flag: BTreeSet<String> = flags.keys().cloned().collect();
+        add_images_in_use(&mut flags, &in_file, &environment, as_values(&listed))?;
         let origin = Origin {
-            flags: flags.keys().map(String::as_str).collect(),
+            flags: given_by_flag.iter().map(String::as_str).collect(),
             tags: matches.get_one::<String>("tags").map(String::as_str),
             file: file.map(String::as_str),
             policies_file,
         };
-        Self::resolve(event, environment, mode, &origin, listed)
+        let layers = [
+            Layer { by: GivenBy::Flag, settings: &flags },
+            Layer { by: GivenBy::File, settings: &in_file },
+            Layer { by: GivenBy::Environment, settings: &in_policies_file },
+        ];
+        Self::resolve(&layers, &environment, mode, &origin, listed)
     }
 
     /// Gathers what the carrying out of a reviewed plan goes by: the settings that it was made by, and what only takes
@@ -80,7 +81,7 @@ impl Given {
                 "--{flag} can't be given beside a plan: {file} has the settings that it was made by (to change them, make a new plan)"
             )));
         }
-        variables::refuse_to_contradict(environment, &flags, Mode::Live)?;
+        variables::refuse_to_contradict(environment, &[&flags], Mode::Live)?;
         let environment = &variables::that_count(environment);
         // Of several limits the lowest holds, wherever it is given; what is no number is refused below.
         if let (Some(Value::Number(given)), Some(Value::Number(planned))) =
@@ -90,11 +91,12 @@ impl Given {
             flags.remove(MAX_DELETIONS.name);
         }
         let of_flag = flags.remove(IN_USE_IMAGES.name);
-        settings.extend(flags.clone());
+        let given_by_flag: BTreeSet<String> = flags.keys().cloned().collect();
         // What only takes away counts in the environment too; nothing else there does.
         let mut asked = vec![&USAGE_EXTERNAL_ID];
         let limit = flags::in_environment(&MAX_DELETIONS, environment)?;
-        if is_lower(limit.as_ref(), settings.get(MAX_DELETIONS.name)) {
+        if is_lower(limit.as_ref(), flags.get(MAX_DELETIONS.name).or(settings.get(MAX_DELETIONS.name))) {
+            flags.remove(MAX_DELETIONS.name);
             settings.remove(MAX_DELETIONS.name);
             asked.push(&MAX_DELETIONS);
         }
@@ -107,23 +109,24 @@ impl Given {
         more.extend(references(of_flag, "--in-use-images")?);
         let listed = images_in_use(matches)?;
         more.extend(as_values(&listed));
-        add_images_in_use(&mut settings, &environment, more)?;
-        let flags = flags.keys().map(String::as_str).collect();
-        let origin = Origin { flags, tags: tags.as_deref(), file: Some(file), policies_file: None };
-        Self::resolve(settings, environment, Mode::Live, &origin, listed)
+        add_images_in_use(&mut flags, &settings, &environment, more)?;
+        let given_by_flag = given_by_flag.iter().map(String::as_str).collect();
+        let origin = Origin { flags: given_by_flag, tags: tags.as_deref(), file: Some(file), policies_file: None };
+        let layers = [Layer { by: GivenBy::Flag, settings: &flags }, Layer { by: GivenBy::File, settings: &settings }];
+        Self::resolve(&layers, &environment, Mode::Live, &origin, listed)
     }
 
     fn resolve(
-        mut event: Map<String, Value>,
-        environment: Environment,
+        layers: &[Layer<'_>],
+        environment: &Environment,
         mode: Mode,
         origin: &Origin<'_>,
         listed: BTreeSet<String>,
     ) -> Result<Self, WrongUsage> {
         let read = |file: &str| std::fs::read_to_string(file);
-        let mut settings = Settings::resolve(&event, &environment, &read).map_err(|error| origin.name(error))?;
+        let mut settings = Settings::resolve_layers(layers, environment, &read).map_err(|error| origin.name(error))?;
         settings.rules.only_tags = only_tags(origin.tags)?;
-        let is_given = event.iter().any(|(name, value)| DRY_RUN.is_spelled(name) && !value.is_null());
+        let is_given = settings.given_by.contains_key(DRY_RUN.name);
         if is_given && settings.mode != mode {
             return Err(WrongUsage(match mode {
                 Mode::DryRun => {
@@ -135,27 +138,8 @@ impl Given {
                 }
             }));
         }
-        event.retain(|name, _| !DRY_RUN.is_spelled(name));
         let tags = origin.tags.map(str::to_owned);
-        Ok(Self { event, environment, settings: Settings { mode, ..settings }, tags, listed })
-    }
-
-    /// Everything that is given, by the names of the settings and wherever it was given, for another run by the same
-    /// rules. What is nobody's business and what the command decides are left out.
-    pub(super) fn to_save(&self) -> Result<Map<String, Value>, WrongUsage> {
-        let mut saved = Map::new();
-        for key in KEYS.iter().filter(|key| key.name != USAGE_EXTERNAL_ID.name) {
-            let in_event = self.event.iter().find(|(name, _)| key.is_spelled(name)).map(|(_, value)| value.clone());
-            // null is a value for some settings, and for the others as good as nothing.
-            let in_environment = || flags::in_environment(key, &self.environment);
-            let value = match in_event {
-                Some(Value::Null) if key.null == Null::Unset => in_environment()?,
-                Some(value) => Some(value),
-                None => in_environment()?,
-            };
-            saved.extend(value.map(|value| (key.name.to_owned(), value)));
-        }
-        Ok(saved)
+        Ok(Self { settings: settings.commanded(mode), tags, listed })
     }
 }
 
@@ -202,17 +186,19 @@ fn only_tags(tags: Option<&str>) -> Result<Option<Pattern>, WrongUsage> {
     tags.map(pattern).transpose()
 }
 
-/// Takes the policies of a file that the environment names into the event, as the flag does: the file is read once, so that
-/// what is saved of a plan is what made it. Tells the file where it counts.
-fn take_policies(event: &mut Map<String, Value>, environment: &mut Environment) -> Result<Option<String>, WrongUsage> {
-    if event.get(POLICIES.name).is_some_and(|policies| !policies.is_null()) {
-        return Ok(None);
-    }
-    let Some((variable, file)) = POLICIES.in_environment(environment) else { return Ok(None) };
+/// Reads the policies of a file that the environment names, as the flag does, with its errors. Tells the file where it
+/// counts.
+fn take_policies(
+    layers: &[&Map<String, Value>],
+    environment: &mut Environment,
+) -> Result<(Map<String, Value>, Option<String>), WrongUsage> {
+    let are_given = |layer: &&Map<String, Value>| layer.get(POLICIES.name).is_some_and(|policies| !policies.is_null());
+    let given = if layers.iter().any(are_given) { None } else { POLICIES.in_environment(environment) };
+    let Some((variable, file)) = given else { return Ok((Map::new(), None)) };
     let (variable, told) = (variable.to_owned(), format!("{variable} {file}"));
-    event.extend(flags::in_environment(&POLICIES, environment)?.map(|policies| (POLICIES.name.to_owned(), policies)));
+    let policies = flags::in_environment(&POLICIES, environment)?;
     environment.remove(&variable);
-    Ok(Some(told))
+    Ok((policies.map(|policies| (POLICIES.name.to_owned(), policies)).into_iter().collect(), Some(told)))
 }
 
 /// Whether a limit holds before another; one that is no number does, so that the settings refuse it by its name.
@@ -241,30 +227,29 @@ fn as_values(images: &BTreeSet<String>) -> Vec<Value> {
     images.iter().map(|image| image.as_str().into()).collect()
 }
 
-/// Adds images to those that count as used, wherever these are given.
+/// Adds images to those that count as used, wherever these are given: the flags then have all of them.
 fn add_images_in_use(
-    event: &mut Map<String, Value>,
+    flags: &mut Map<String, Value>,
+    file: &Map<String, Value>,
     environment: &Environment,
     more: Vec<Value>,
 ) -> Result<(), WrongUsage> {
     if more.is_empty() {
         return Ok(());
     }
-    let known = match event.remove(IN_USE_IMAGES.name).filter(|value| !value.is_null()) {
-        Some(known) => Some(known),
+    let given = [flags.get(IN_USE_IMAGES.name), file.get(IN_USE_IMAGES.name)];
+    let known = match given.into_iter().flatten().find(|value| !value.is_null()) {
+        Some(known) => Some(known.clone()),
         None => flags::in_environment(&IN_USE_IMAGES, environment)?,
     };
     let mut images = match known {
         Some(Value::Array(images)) => images,
         // Not a list: the settings refuse it.
-        Some(other) => {
-            event.insert(IN_USE_IMAGES.name.to_owned(), other);
-            return Ok(());
-        }
+        Some(_) => return Ok(()),
         None => Vec::new(),
     };
     images.extend(more);
-    event.insert(IN_USE_IMAGES.name.to_owned(), images.into());
+    flags.insert(IN_USE_IMAGES.name.to_owned(), images.into());
     Ok(())
 }
 

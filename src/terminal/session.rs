@@ -158,7 +158,7 @@ impl Session {
 
 /// Tells what a run has deleted and archived, one by one: nothing else would, where its report is not written.
 fn tell_done(report: &Report) {
-    for RegistryPlan { place, index_pulls: _, repositories } in &report.plan.registries {
+    for RegistryPlan { place, index_pulls: _, repositories, missing: _ } in &report.plan.registries {
         for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
             for image in decided.iter().flat_map(|decided| &decided.stale) {
                 let StaleImage { image_digest, image_tags, result, .. } = image;

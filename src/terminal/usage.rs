@@ -12,6 +12,7 @@ use ecr_cleanup_core::image::ImageDigest;
 use ecr_cleanup_core::reference::ImageReference;
 use ecr_cleanup_core::settings::{Environment, Mode};
 use ecr_cleanup_core::usage::{Holder, Usage};
+use ecr_cleanup_core::warning::{self, Warning};
 use serde::Serialize;
 
 use super::given::Given;
@@ -52,7 +53,7 @@ struct UsageJson<'a> {
     regions: &'a BTreeSet<ecr_cleanup_core::account::Region>,
     references: Vec<ReferenceJson>,
     /// What could not be read, or not understood.
-    problems: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 #[derive(Serialize)]
@@ -89,7 +90,7 @@ fn json(account: &AccountId, usage: &Usage) -> serde_json::Result<String> {
         accounts: &usage.accounts,
         regions: &usage.regions,
         references: references.collect(),
-        problems: problems(usage),
+        warnings: warnings(usage),
     };
     serde_json::to_string(&json)
 }
@@ -123,22 +124,17 @@ fn table(usage: &Usage, width: Option<u16>) -> String {
         counted(usage.regions.len() as u64, "region", "regions"),
         counted(usage.accounts.len() as u64, "account", "accounts"),
     );
-    for problem in problems(usage) {
-        _ = writeln!(text, "warning: {}", quoted(&problem));
+    for warning in warnings(usage) {
+        _ = writeln!(text, "warning: {}", quoted(&warning.message));
     }
     text
 }
 
 /// What keeps this from being all that is in use, and what keeps repositories whole.
-fn problems(usage: &Usage) -> Vec<String> {
-    let causes = usage.incomplete().into_iter().flat_map(|incomplete| &incomplete.causes);
-    let causes = causes.map(|cause| format!("usage incomplete: {cause}"));
-    let accounts = usage.accounts.iter();
-    let withheld: BTreeMap<_, _> = accounts.flat_map(|account| usage.known().withheld(account)).collect();
-    let withheld = withheld.into_iter().map(|(repository, unreadable)| {
-        format!("repository {repository} counts as used as a whole: {}: {}", unreadable.holder, unreadable.reference)
-    });
-    causes.chain(withheld).collect()
+fn warnings(usage: &Usage) -> Vec<Warning> {
+    let mut warnings = warning::usage_incomplete(usage);
+    warnings.extend(warning::withheld(usage, usage.accounts.iter()));
+    warnings
 }
 
 fn named(holders: &BTreeSet<Arc<Holder>>) -> String {

@@ -18,10 +18,11 @@ pub(super) fn that_count(environment: &Environment) -> Environment {
 /// otherwise. That one counts by either name: whoever set it means something to stay.
 pub(super) fn refuse_to_contradict(
     environment: &Environment,
-    event: &Map<String, Value>,
+    layers: &[&Map<String, Value>],
     mode: Mode,
 ) -> Result<(), WrongUsage> {
-    let is_given = event.iter().any(|(name, value)| DRY_RUN.is_spelled(name) && !value.is_null());
+    let mut given = layers.iter().copied().flatten();
+    let is_given = given.any(|(name, value)| DRY_RUN.is_spelled(name) && !value.is_null());
     if is_given || mode == Mode::DryRun {
         return Ok(());
     }
@@ -69,7 +70,7 @@ mod tests {
     #[test]
     fn a_variable_that_says_delete_nothing_is_not_overlooked() {
         let refused = |variable: &str, text: &str, event: Value, mode| {
-            refuse_to_contradict(&environment(&[(variable, text)]), event.as_object().unwrap(), mode).is_err()
+            refuse_to_contradict(&environment(&[(variable, text)]), &[event.as_object().unwrap()], mode).is_err()
         };
         for variable in ["DRYRUN", "ECR_CLEANUP_DRYRUN"] {
             for (text, expected) in [

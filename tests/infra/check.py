@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from aws_cron_expression_validator.validator import AWSCronExpressionValidator
+from jsonschema import Draft202012Validator
 from policy_sentry.querying.actions import get_action_data
 from samtranslator.public.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
@@ -193,6 +194,17 @@ def check_lambda_build():
     assert re.findall(r"^\s*panic\s*=.*", (ROOT / "Cargo.toml").read_text(), re.MULTILINE) == ['panic = "unwind"']
 
 
+def check_report_schema():
+    """The report's schema is a schema, and the report that the core's tests write is as it says."""
+    schema = json.loads((ROOT / "events/report.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    snapshot, = (ROOT / "src/core/report/snapshots").glob("*_is_written_as_the_contract_says.snap")
+    report = json.loads(snapshot.read_text().split("\n---\n", 1)[1])
+    validator = Draft202012Validator(schema)
+    validator.validate(report)
+    assert not validator.is_valid(report | {"more": 1}), "what the schema does not know is no part of a report"
+
+
 def main():
     checks = (
         check_policies,
@@ -203,6 +215,7 @@ def main():
         check_schedules,
         check_alarms_and_dashboard,
         check_lambda_build,
+        check_report_schema,
     )
     for check in checks:
         check()

@@ -287,7 +287,8 @@ def check_keyboard_and_names(page):
 
 def check_warnings(page):
     page.click("#tab-warnings")
-    assert page.texts("#panel-warnings li") == page.report["warnings"]
+    told = [f"{warning['message']} {warning['code']}" for warning in page.report["warnings"]]
+    assert page.texts("#panel-warnings li") == told
 
 
 def check_print(page):
@@ -397,6 +398,27 @@ def check_many_repositories(page):
     print(f"130,000 repositories: opened in {page.took:.1f} s")
 
 
+def lose_an_image(report):
+    """Something that runs is not there any more."""
+    repository = report["regions"][0]["repositories"][0]
+    repository["missing"] = [{"imageTag": "v9", "because": "notFound", "usedBy": "ECS task night-shift"}]
+
+
+def check_missing(page):
+    told = f"{page.repositories[0]['region']} {page.repositories[0]['repositoryName']}:v9: doesn't exist, used by ECS task night-shift"
+    assert told in page.one("#notices").text, page.one("#notices").text
+
+
+def check_settings(page):
+    settings = page.report["settings"]
+    given = sum(setting["from"] != "default" for setting in settings.values())
+    assert page.one("#settings summary").text == f"Settings: {given} given, the others by default"
+    page.click("#settings summary")
+    assert page.texts("#settings dt") == list(settings)
+    page.contrast()
+    page.click("#settings summary")
+
+
 def main(folder):
     options = Options()
     options.binary_location = shutil.which("chromium") or sys.exit("there is no chromium")
@@ -427,7 +449,7 @@ def main(folder):
                 page.picture(f"narrow-{width}-{tab}")
         page = Page(browser, folder, "company")
         for check in [check_numbers, check_repositories, check_stale, check_in_use, check_keyboard_and_names,
-                      check_warnings, check_print]:
+                      check_warnings, check_settings, check_print]:
             check(page)
         check_live(Page(browser, folder, "live"))
         page.picture("live")
@@ -437,6 +459,7 @@ def main(folder):
             ("many", "company", multiply_repositories, check_many_repositories),
             ("refused-deletes", "live", refuse_eight, check_refused_deletes),
             ("archived", "live", archive_all, check_archived),
+            ("missing", "company", lose_an_image, check_missing),
         ]:
             write_variant(folder, name, of, change)
             check(Page(browser, folder, name))

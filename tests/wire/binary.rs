@@ -12,6 +12,7 @@ use simulated_aws::{Fault, Function, Image, SimulatedAws};
 use tokio::sync::Notify;
 
 use crate::decisions::decisions;
+use crate::schema::checked;
 use crate::support::{merciless, set, with};
 
 async fn function(aws: &SimulatedAws, environment: &[(&str, &str)]) -> Function {
@@ -31,8 +32,9 @@ async fn every_event_file_does_what_its_name_says() {
     let europe = aws.region("eu-central-1").repository("app").daily_builds(150);
     aws.cluster("prod").runs(&app.uri("v1"));
     let function = function(&aws, &[]).await;
-    let invoke =
-        async |name| function.invoke(&event_file(name)).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    let invoke = async |name| {
+        checked(function.invoke(&event_file(name)).await.unwrap_or_else(|error| panic!("{name}: {error:?}")))
+    };
 
     for name in ["scheduled-rule.json", "scheduled-scheduler.json", "dry-run.json"] {
         let report = invoke(name).await;
@@ -53,7 +55,11 @@ async fn every_event_file_does_what_its_name_says() {
     assert_eq!((&live["outcome"], &live["dryRun"]), (&json!("completed"), &json!(false)));
     assert_eq!((app.tags().len(), europe.tags().len()), (101, 101));
     let names: Vec<_> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("events")).unwrap().collect();
-    assert_eq!(names.len(), 6 + 1, "an event without a case here; those in policies have cases of their own");
+    assert_eq!(
+        names.len(),
+        6 + 2,
+        "an event without a case here; policies and the report's schema have cases of their own"
+    );
 }
 
 #[tokio::test]
@@ -201,6 +207,8 @@ async fn a_refused_run_logs_its_report_before_it_fails() {
             .any(|line| line["level"] == "ERROR" && line["message"].as_str().unwrap().contains("ecs:ListTasks"))
     );
     assert!(lines.iter().any(|line| line["UsageIncomplete"] == 1), "the metric that the alarm watches");
+    let warned = lines.iter().find(|line| line["code"] == "UsageIncomplete").expect("a line for each warning");
+    assert_eq!((&warned["level"], &warned["cause"]["api"]), (&json!("WARN"), &json!("ecs:ListTasks")));
 }
 
 #[tokio::test]
@@ -228,7 +236,7 @@ async fn the_response_stays_below_lambdas_limit_and_the_log_stays_complete() {
     }));
     aws.cluster("prod").runs("nginx");
     let function = function(&aws, &[]).await;
-    let report = function.invoke(&merciless(true)).await.unwrap();
+    let report = checked(function.invoke(&merciless(true)).await.unwrap());
     assert!(report.to_string().len() < 6_000_000);
     let listed = report["regions"][0]["repositories"][0]["stale"].as_array().unwrap().len();
     assert!(listed > 5_000, "{listed}");

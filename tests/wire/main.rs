@@ -21,6 +21,7 @@ mod fuzzing;
 mod graph;
 mod large_manifests;
 mod main_job;
+mod missing;
 mod on_the_wire;
 mod outdated;
 mod parts;
@@ -32,6 +33,7 @@ mod real_manifests;
 mod recheck;
 #[cfg(feature = "cli")]
 mod reports;
+mod schema;
 mod settings;
 mod support;
 #[cfg(feature = "cli")]

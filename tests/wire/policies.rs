@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ecr_cleanup_core::report::{Outcome, Report};
+use ecr_cleanup_core::warning::WarningCode;
 use serde_json::{Value, json};
 use simulated_aws::{Image, Repository, SimulatedAws};
 
@@ -241,7 +242,7 @@ async fn a_repositorys_own_policy_is_carried_out_with_usage() {
     let [app, without, broken] = ["app", "without", "broken"].map(|name| aws.repository(name).daily_builds(5));
     let rules = one_rule(&any_count(2), &expire())[0]["rules"].clone();
     app.set_lifecycle_policy(&json!({ "rules": rules }));
-    broken.set_lifecycle_policy(&json!({ "rules": [{ "rulePriority": 1, "selection": { "tagStatus": "newest" } }] }));
+    broken.set_lifecycle_policy(&json!({ "rules": "none" }));
     aws.cluster("prod").runs(&app.uri("v1"));
     let report = run_on(&aws, gallery("as-ecr-has-them", false)).await;
     assert_eq!(report.outcome, Outcome::Partial);
@@ -253,10 +254,37 @@ async fn a_repositorys_own_policy_is_carried_out_with_usage() {
       v1 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
       v2 stale: expired by rule 1 of the repository's own lifecycle policy; deleted
       v3 stale: expired by rule 1 of the repository's own lifecycle policy; deleted
-    us-west-2 broken: UnexpectedResponse at ecr:GetLifecyclePolicy: `lifecyclePolicyText.rules[0].action` can't be left out; accepted: { "type": "expire" } or { "type": "transition", "targetStorageClass": "archive" }
+    us-west-2 broken: UnexpectedResponse at ecr:GetLifecyclePolicy: `lifecyclePolicyText.rules` can't be "none"; accepted: a list of rules
     us-west-2 without, policy null: keeps 5 policy
     "#);
     assert_eq!(aws.calls_of("ecr:GetLifecyclePolicy").len(), 3, "also read for the audit, once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_odd_rule_of_a_repositorys_own_policy_is_told_and_the_others_work() {
+    let archive = json!({ "type": "transition", "targetStorageClass": "glacier" });
+    let of_v =
+        json!({ "tagStatus": "tagged", "tagPatternList": ["v*"], "countType": "imageCountMoreThan", "countNumber": 1 });
+    let by_signature =
+        json!({ "tagStatus": "tagged", "tagSignature": "none", "countType": "imageCountMoreThan", "countNumber": 1 });
+    let of_all = json!({ "rulePriority": 2, "selection": any_count(0), "action": expire() });
+    for (selection, left) in [(of_v, set(["v1", "v2", "v3"])), (by_signature, set(["v1", "v2", "v3", "x1"]))] {
+        let aws = SimulatedAws::in_memory();
+        let app = aws.repository("app").daily_builds(3);
+        app.push(Image::tagged("x1").days_old(9.0));
+        let odd = json!({ "rulePriority": 1, "description": "cold", "selection": selection, "action": archive });
+        app.set_lifecycle_policy(&json!({ "rules": [odd, of_all] }));
+        aws.cluster("prod").runs("nginx");
+        let report = run_on(&aws, merciless(&json!([{ "repositories": ["*"], "rules": "ecr" }]), false)).await;
+        assert_eq!((&report.outcome, app.tags()), (&Outcome::Completed, left), "{odd}");
+        let warnings = report.warnings.iter().filter(|warning| warning.code == WarningCode::RuleNotRead);
+        let warnings: Vec<&str> = warnings.map(|warning| warning.message.as_str()).collect();
+        assert!(
+            warnings.len() == 1
+                && warnings[0].contains("rule 1 of the repository's own lifecycle policy (cold) of app"),
+            "{warnings:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use ecr_cleanup_core::report::Report;
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws};
 
+use crate::schema::violation;
 use crate::support::{json_of, merciless, push_multi_arch, run_on, with};
 
 /// Something of everything: multi-arch images, what a policy archives, what fails, what is at risk, and what can't be read.
@@ -104,5 +105,82 @@ async fn in_use_counts_what_an_index_names() {
         let decided = report.plan.decided().next().unwrap();
         assert_eq!(decided.bytes_in_use, images * 50_000_000);
         assert_eq!(decided.bytes, decided.bytes_kept + report.totals.bytes_stale);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warning_tells_its_code_where_it_is_and_what_failed() {
+    let aws = SimulatedAws::in_memory();
+    for name in ["app", "locked"] {
+        aws.repository(name).push(Image::tagged("v1").days_old(90.0));
+    }
+    aws.cluster("prod").runs("nginx");
+    aws.inject(Fault::denied("ecr:DescribeImages").for_repository("locked"));
+    aws.inject(Fault::denied("ecs:ListTasks"));
+    aws.inject(Fault::denied("ecr:GetLifecyclePolicy"));
+    let event = with(merciless(true), &json!({ "inUseImages": [aws.repository("app").uri("v1")] }));
+    let report = json_of(&run_on(&aws, event).await);
+    let warned = |code: &str| {
+        let warnings = report["warnings"].as_array().unwrap();
+        warnings.iter().find(|warning| warning["code"] == code).unwrap_or_else(|| panic!("{warnings:?}"))
+    };
+    let denied = |api: &str| {
+        json!({
+            "api": api, "code": "AccessDeniedException", "message": format!("simulated: {api} answers AccessDeniedException"),
+            "remedy": format!("grant {api} to the role or user that this runs as"),
+        })
+    };
+    let incomplete = warned("UsageIncomplete");
+    let of_source = json!({ "account": ACCOUNT, "region": REGION, "source": "ECS tasks" });
+    assert_eq!(incomplete["cause"], with(denied("ecs:ListTasks"), &of_source));
+    assert!(incomplete["message"].as_str().unwrap().contains("grant ecs:ListTasks"));
+    assert_eq!(warned("NotAudited")["cause"], denied("ecr:GetLifecyclePolicy"));
+    assert_eq!(
+        (&warned("NotAudited")["registryId"], &warned("NotAudited")["region"]),
+        (&json!(ACCOUNT), &json!(REGION))
+    );
+    assert_eq!(report["regions"][0]["repositories"][1]["error"], denied("ecr:DescribeImages"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_else_is_a_report() {
+    let report = json_of(&eventful(false).await);
+    assert_eq!(violation(&report), None);
+    let repository = "/regions/1/repositories/0";
+    let [stale, in_use] = ["stale", "onlyInUse"].map(|list| format!("{repository}/{list}/0"));
+    for at in [
+        "",
+        "/totals",
+        "/settings",
+        "/settings/imagesToKeep",
+        "/usage",
+        "/regions/0",
+        "/regions/0/error",
+        repository,
+        &stale,
+        &in_use,
+    ] {
+        let mut more = report.clone();
+        more.pointer_mut(at).unwrap().as_object_mut().unwrap().insert("more".to_owned(), json!(1));
+        assert!(violation(&more).is_some_and(|told| told.contains("has more")), "{at}");
+        let object = report.pointer(at).unwrap().as_object().unwrap();
+        let mut less = report.clone();
+        let is_required = |name: &&String| !["alsoInUse", "api", "atRisk", "error"].contains(&name.as_str());
+        let first = object.keys().find(is_required).unwrap();
+        less.pointer_mut(at).unwrap().as_object_mut().unwrap().remove(first);
+        assert!(violation(&less).is_some_and(|told| told.contains("has no")), "{at} without {first}");
+    }
+    for (at, wrong) in [
+        ("/version", json!(1)),
+        ("/outcome", json!("done")),
+        ("/totals/images", json!(-1)),
+        ("/finishedAt", json!("today")),
+        ("/settings/keepTags/from", json!("nowhere")),
+        (&format!("{stale}/reasonCode"), json!("old")),
+        (&format!("{stale}/imageDigest"), json!("sha256:1")),
+    ] {
+        let mut changed = report.clone();
+        *changed.pointer_mut(at).unwrap() = wrong;
+        assert!(violation(&changed).is_some(), "{at}");
     }
 }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Image, REGION, Repository, SimulatedAws, access_key_of};
 
 use crate::decisions::decisions;
+use crate::schema::checked;
 use ecr_cleanup::run::{Finished, Request, run};
 pub use ecr_cleanup::run::{Limits, RunError};
 
@@ -113,7 +114,7 @@ pub fn set<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
 
 /// The report as a caller gets it.
 pub fn json_of(report: &Report) -> Value {
-    serde_json::from_str(&report.to_json().unwrap()).unwrap()
+    checked(serde_json::from_str(&report.to_json().unwrap()).unwrap())
 }
 
 /// What a run decided, as [`decisions`] tells it.

@@ -20,15 +20,16 @@ async fn flags_win_over_the_file_and_the_file_over_the_environment() {
     let event = json!({ "detail-type": "Scheduled Event", "source": "ops", "time": "2020-01-01T00:00:00Z",
         "detail": { "imagestokeep": 4, "keepTags": [] } });
     std::fs::write(&settings, event.to_string()).unwrap();
-    for (arguments, variable, stale) in [
-        (&["--settings", &*settings, "--images-to-keep", "3"][..], "5", 7),
-        (&["--settings", &settings], "5", 6),
-        (&[], "5", 5),
+    for (arguments, variable, stale, by) in [
+        (&["--settings", &*settings, "--images-to-keep", "3"][..], "5", 7, "flag"),
+        (&["--settings", &settings], "5", 6, "file"),
+        (&[], "5", 5, "environment"),
     ] {
         let mut command = command(&aws, &[&["plan", "--quiet", "--format", "json"], arguments].concat());
         command.env("ECR_CLEANUP_IMAGES_TO_KEEP", variable);
         let report = finish(command).await.json();
         assert_eq!(report["totals"]["imagesStale"], stale, "{arguments:?}");
+        assert_eq!(report["settings"]["imagesToKeep"], json!({ "value": 10 - stale, "from": by }), "{arguments:?}");
         assert_eq!(report["warnings"], json!([]), "when an event was sent does not matter here");
     }
 }

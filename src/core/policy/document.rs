@@ -7,8 +7,10 @@ use serde_json::{Map, Value};
 
 use super::{
     Action, Count, Entry, EntryRules, Policies, Policy, Rule, RuleName, Selection, StorageClass, TagSelection,
+    UnreadRule,
 };
 use crate::pattern::Pattern;
+use crate::strict_json;
 
 /// The most rules of a policy. See <https://docs.aws.amazon.com/general/latest/gr/ecr.html>.
 const RULES: usize = 50;
@@ -17,8 +19,22 @@ const WILDCARDS: usize = 4;
 /// The fewest days that an image is billed for in archive storage, and so kept there.
 const DAYS_IN_ARCHIVE: u32 = 90;
 
+/// The fields of a rule.
+const RULE: [&str; 4] = ["rulePriority", "description", "selection", "action"];
+/// The fields of its selection.
+const SELECTION: [&str; 8] = [
+    "tagStatus",
+    "tagPatternList",
+    "tagPrefixList",
+    "tagPatternExcludeList",
+    "storageClass",
+    "countType",
+    "countUnit",
+    "countNumber",
+];
+
 /// A policy that can't be used.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{at}` can't be {}; accepted: {accepted}", .given.as_ref().map_or("left out".to_owned(), Value::to_string))]
 pub struct InvalidPolicy {
     /// Where it is wrong: `[0].rules[1].selection.countUnit`.
@@ -62,25 +78,36 @@ impl Policies {
         if entries.is_empty() {
             return Err(list.refuse("at least one policy; leave it out to keep the newest images by number"));
         }
-        Ok(Self(entries))
+        Ok(Self { entries, document: list.value.clone() })
     }
 }
 
 impl Policy {
-    /// Reads the document that ECR has for a repository.
+    /// Reads the document that ECR has for a repository, as far as it can be read: ECR accepted all of it once. A rule
+    /// that is odd takes nothing; see [`Rule::unread`].
     ///
     /// # Errors
-    /// When it is not as ECR documents it.
+    /// When it is no list of rules at all.
     pub fn of_repository(text: &str) -> Result<Self, InvalidPolicy> {
-        let unread = Value::from(text);
-        let document = serde_json::from_str(text).map_err(|_| InvalidPolicy {
+        let document = strict_json::read(text).map_err(|_| InvalidPolicy {
             at: "lifecyclePolicyText".to_owned(),
-            given: Some(unread),
-            accepted: "JSON".to_owned(),
+            given: Some(Value::from(text)),
+            accepted: "JSON that has every key once".to_owned(),
         })?;
         let document = At { path: "lifecyclePolicyText".to_owned(), value: &document };
-        let rules = document.fields(&["rules"], "{ \"rules\": [rules] }")?.required("rules", "a list of rules")?;
-        Self::of_rules(&rules, None)
+        let list = document.fields(&["rules"], "{ \"rules\": [rules] }")?.required("rules", "a list of rules")?;
+        let (mut rules, mut unread, mut seen) = (Vec::new(), Vec::new(), Seen::default());
+        for item in list.items("a list of rules")? {
+            let rule = read_rule(&item, None).and_then(|rule| seen.check(&item, &rule).map(|()| rule));
+            rules.push(rule.unwrap_or_else(|why| {
+                let rule = Rule::unread(&item);
+                unread.push(UnreadRule { name: Arc::clone(&rule.name), why });
+                rule
+            }));
+        }
+        // Of two rules of one priority that which can't be read comes first, since it may shield from the other.
+        rules.sort_by_key(|rule| (rule.name.priority, rule.count != Count::Nothing));
+        Ok(Self { rules, unread })
     }
 
     fn of_rules(list: &At<'_>, policy: Option<usize>) -> Result<Self, InvalidPolicy> {
@@ -96,15 +123,36 @@ impl Policy {
             rules.push(rule);
         }
         rules.sort_by_key(|rule| rule.name.priority);
-        Ok(Self { rules })
+        Ok(Self { rules, unread: Vec::new() })
     }
 }
 
+impl Rule {
+    /// What a rule is that can't be read: it takes nothing, and shields from the rules after it what it selects, since ECR
+    /// does the same. Where its selection can't be read either, it may select anything, so that it shields everything; and
+    /// where its priority can't be, it comes before all others.
+    fn unread(rule: &At<'_>) -> Self {
+        let field = |name: &str| rule.value.get(name);
+        let priority = field("rulePriority").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+        let description = field("description").and_then(Value::as_str).unwrap_or_default();
+        let name = RuleName { policy: None, priority: priority.unwrap_or_default(), description: description.into() };
+        let (tags, exclude) = read_selected_tags(rule).unwrap_or((TagSelection::Any, Vec::new()));
+        let selection = Selection { tags, exclude, storage_class: None };
+        Self { name: Arc::new(name), selection, count: Count::Nothing, action: Action::Expire }
+    }
+}
+
+/// The tags that a rule selects, if nothing is unknown in it that may select more.
+fn read_selected_tags(rule: &At<'_>) -> Result<(TagSelection, Vec<Pattern>), InvalidPolicy> {
+    let selection = rule.fields(&RULE, "")?.required("selection", "")?;
+    let fields = selection.fields(&SELECTION, "")?;
+    let tags = read_tags(&selection, &fields)?;
+    let exclude = read_exclude(&fields, &tags)?;
+    Ok((tags, exclude))
+}
+
 fn read_rule(rule: &At<'_>, policy: Option<usize>) -> Result<Rule, InvalidPolicy> {
-    let fields = rule.fields(
-        &["rulePriority", "description", "selection", "action"],
-        "a rule of rulePriority, description, selection and action",
-    )?;
+    let fields = rule.fields(&RULE, "a rule of rulePriority, description, selection and action")?;
     let priority = fields.required("rulePriority", "an integer from 1")?;
     let priority = priority.integer(1, "an integer from 1")?;
     let description = match fields.get("description") {
@@ -137,24 +185,11 @@ fn read_action(action: &At<'_>) -> Result<Action, InvalidPolicy> {
 fn read_selection(selection: &At<'_>, action: Action) -> Result<(Selection, Count), InvalidPolicy> {
     const COUNT_TYPES: &str = "imageCountMoreThan, sinceImagePushed, sinceImagePulled or sinceImageTransitioned";
     let fields = selection.fields(
-        &[
-            "tagStatus",
-            "tagPatternList",
-            "tagPrefixList",
-            "tagPatternExcludeList",
-            "storageClass",
-            "countType",
-            "countUnit",
-            "countNumber",
-        ],
+        &SELECTION,
         "an object of tagStatus, tagPatternList or tagPrefixList, tagPatternExcludeList, storageClass, countType, countUnit and countNumber",
     )?;
     let tags = read_tags(selection, &fields)?;
-    let exclude = match fields.get("tagPatternExcludeList") {
-        None => Vec::new(),
-        Some(list) if tags == TagSelection::Untagged => return Err(list.refuse("nothing with the tagStatus untagged")),
-        Some(list) => list.patterns("tag patterns", tag_pattern)?,
-    };
+    let exclude = read_exclude(&fields, &tags)?;
 
     let count_type = fields.required("countType", COUNT_TYPES)?;
     let kind = count_type.text(COUNT_TYPES)?;
@@ -191,7 +226,15 @@ fn read_selection(selection: &At<'_>, action: Action) -> Result<(Selection, Coun
     if storage_class == StorageClass::Archive && action == Action::Archive {
         return Err(count_type.refuse("another countType with transition: what is archived can only expire"));
     }
-    Ok((Selection { tags, exclude, storage_class }, count))
+    Ok((Selection { tags, exclude, storage_class: Some(storage_class) }, count))
+}
+
+fn read_exclude(fields: &Fields<'_>, tags: &TagSelection) -> Result<Vec<Pattern>, InvalidPolicy> {
+    match fields.get("tagPatternExcludeList") {
+        None => Ok(Vec::new()),
+        Some(list) if *tags == TagSelection::Untagged => Err(list.refuse("nothing with the tagStatus untagged")),
+        Some(list) => list.patterns("tag patterns", tag_pattern),
+    }
 }
 
 fn read_tags(selection: &At<'_>, fields: &Fields<'_>) -> Result<TagSelection, InvalidPolicy> {
@@ -240,7 +283,7 @@ struct Seen {
 impl Seen {
     fn check(&mut self, item: &At<'_>, rule: &Rule) -> Result<(), InvalidPolicy> {
         let Rule { name, selection: Selection { tags, exclude: _, storage_class }, count: _, action: _ } = rule;
-        let (class, priority) = (*storage_class, name.priority);
+        let (Some(class), priority) = (*storage_class, name.priority) else { return Ok(()) };
         let field = |path: &[&str]| {
             path.iter()
                 .fold(item.clone(), |at, name| At { path: format!("{}.{name}", at.path), value: &at.value[*name] })

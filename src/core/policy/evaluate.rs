@@ -2,7 +2,8 @@
 //!
 //! - Every rule is evaluated against the whole repository, then the rules are applied by priority.
 //! - An image is acted on by one rule or by none: by the first whose selection it matches, if that rule identifies it.
-//!   A match shields it from all rules after that one, which still count it.
+//!   A match shields it from all rules after that one, which still count it. So does what a rule may match that can't be
+//!   read: ECR may shield it, and no rule may take more here than there.
 //! - What a rule counts, it counts from the newest push to the oldest. An image that was archived and restored counts as
 //!   pushed when it was restored.
 //!
@@ -90,6 +91,7 @@ impl Count {
                 let pulled_at = image.last_pulled_at.unwrap_or(image.image_pushed_at);
                 is_older(image.last_activated_at.map_or(pulled_at, |restored_at| restored_at.max(pulled_at)), days)
             }
+            Self::Nothing => false,
             Self::SinceImageTransitioned(days) => {
                 image.last_archived_at.is_some_and(|archived_at| is_older(archived_at, days))
             }

@@ -16,8 +16,7 @@ const NAMESPACE: &str = "EcrCleanup";
 #[must_use]
 pub fn metrics(report: &Report) -> Vec<String> {
     let by_region = report.plan.registries.iter().map(|registry| {
-        let decided = registry.repositories.iter().flatten().filter_map(|repository| repository.decided.as_ref().ok());
-        let totals = Totals::of(decided, report.mode, report.price_per_gb_month);
+        let totals = Totals::of(std::slice::from_ref(registry), report.mode, report.price_per_gb_month);
         document(report, &totals, Some(&registry.place.region))
     });
     by_region.chain([document(report, &report.totals, None)]).collect()
@@ -33,13 +32,14 @@ pub fn metric_of_unknown_usage(at: DateTime<Utc>) -> String {
 }
 
 fn document(report: &Report, totals: &Totals, region: Option<&Region>) -> String {
-    const METRICS: [(&str, &str); 11] = [
+    const METRICS: [(&str, &str); 12] = [
         ("ImagesInUse", "Count"),
         ("ImagesStale", "Count"),
         ("ImagesDeleted", "Count"),
         ("ImagesArchived", "Count"),
         ("ImagesFailed", "Count"),
         ("ImagesAtRisk", "Count"),
+        ("ImagesMissing", "Count"),
         ("BytesStale", "Bytes"),
         ("BytesDeleted", "Bytes"),
         ("MonthlySavingUsd", "None"),
@@ -54,6 +54,7 @@ fn document(report: &Report, totals: &Totals, region: Option<&Region>) -> String
         totals.images_archived.into(),
         totals.images_failed.into(),
         totals.images_at_risk.into(),
+        totals.images_missing.into(),
         totals.bytes_stale.into(),
         totals.bytes_deleted.into(),
         totals.monthly_saving_usd.into(),

@@ -12,6 +12,7 @@ use crate::manifest::Manifests;
 use crate::plan::{Decided, RegistryPlan, RepositoryPlan};
 use crate::pull_time::IndexPulls;
 use crate::retention::{Known, Rules, Takes, decide, kept_by_use_alone};
+use crate::settings::Environment;
 use crate::usage::{Holder, HolderKind, Usage, UsageIncomplete, UsageSnapshot};
 
 const ACCOUNT: &str = "123456789012";
@@ -69,18 +70,19 @@ fn repository(name: &str, decided: Result<Decided, CallError>) -> RepositoryPlan
 
 fn plan(repositories: Vec<RepositoryPlan>) -> Plan {
     let place = Place::new(ACCOUNT.parse().unwrap(), "us-west-2".parse().unwrap());
-    Plan { registries: vec![RegistryPlan { place, index_pulls: IndexPulls::OfOthers, repositories: Ok(repositories) }] }
+    let (index_pulls, missing) = (IndexPulls::OfOthers, [].into());
+    Plan { registries: vec![RegistryPlan { place, index_pulls, repositories: Ok(repositories), missing }] }
 }
 
 fn report(mode: Mode, plan: Plan) -> Report {
+    let settings = Settings::resolve(&serde_json::Map::new(), &Environment::new(), &|_| unreachable!()).unwrap();
     Report::new(Run {
-        mode,
+        settings: &Settings { mode, ..settings },
         started_at: started_at(),
         finished_at: started_at() + TimeDelta::seconds(2),
         usage: &usage(None),
         plan,
         refusal: None,
-        price_per_gb_month: 0.10,
         warnings: Vec::new(),
     })
 }
@@ -202,7 +204,7 @@ fn is_cut_to_the_size_that_lambda_takes_and_says_so() {
         plan(vec![repository("app", Ok(decided(many(500)))), repository("web", Ok(decided(many(500))))]),
     );
     let full = whole.to_json().unwrap();
-    for limit in [full.len(), full.len() - 1, full.len() / 2, 10_000, 2_000] {
+    for limit in [full.len(), full.len() - 1, full.len() / 2, 10_000, 4_000] {
         let cut = whole.to_json_within(limit).unwrap();
         assert!(cut.len() <= limit, "{} bytes of {limit}", cut.len());
         let cut: Value = serde_json::from_str(&cut).unwrap();

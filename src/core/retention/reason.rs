@@ -167,6 +167,19 @@ pub enum StaleReason {
 }
 
 impl StaleReason {
+    /// What kind of reason it is, for programs: these names stay as they are.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAmongNewest { .. } => "notAmongNewest",
+            Self::UntaggedForLong { .. } => "untaggedTooOld",
+            Self::SubjectGoneForLong { .. } => "subjectGone",
+            Self::Rule(..) => "policyRule",
+            Self::ChildOf(_) => "childOfStale",
+            Self::ReferrerOf(_) => "referrerOfStale",
+        }
+    }
+
     /// Whether it goes since something else does.
     pub(super) fn is_of_others(&self) -> bool {
         match self {

@@ -70,7 +70,8 @@ fn a_reviewed_repository_that_is_gone_is_told_among_many() {
     let left = names.iter().enumerate().filter(|(place, _)| !is_gone(*place));
     let left = left.map(|(_, name)| RepositoryPlan { repository_name: name.clone(), decided: Ok(Decided::default()) });
     let repositories = Ok(left.collect());
-    let registry = RegistryPlan { place: place.clone(), index_pulls: IndexPulls::default(), repositories };
+    let registry =
+        RegistryPlan { place: place.clone(), index_pulls: IndexPulls::default(), repositories, missing: [].into() };
     let gone = [0, 1, 500, 999].map(|number| gone(&place, &names[number], 1));
     assert_eq!(plan.warnings(&Plan { registries: vec![registry] }), gone);
 }

@@ -1,12 +1,13 @@
-//! Settings as they were given, in the event or the environment, read by type.
+//! Settings as they were given, in the event or what takes its place, or in the environment, read by type.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{Environment, InvalidSettings, KEYS, Key, ReadFile};
+use super::keys::Null;
+use super::{Environment, GivenBy, InvalidSettings, KEYS, Key, Layer, ReadFile};
 use crate::account::{AccountId, ExternalId, NotAName, Region, RoleArn};
 use crate::pattern::{Pattern, UnusablePattern};
 use crate::policy::{InvalidPolicy, Policies};
@@ -17,21 +18,25 @@ use crate::strict_json;
 const REGIONS: &str = "a region code such as us-west-2, or a list of them";
 const INTEGER: &str = "an integer from 0 to 4294967295";
 
-/// What the event and the environment give. Its keys are known, and each is given once.
+/// What the layers and the environment give. Their keys are known, and each is given once in each.
 pub(super) struct Given<'a> {
-    event: &'a Map<String, Value>,
+    layers: &'a [Layer<'a>],
     environment: &'a Environment,
 }
 
 /// One setting as it was given.
 enum Raw<'a> {
-    /// In the event, under this spelling.
+    /// In a layer, under this spelling.
     Event(&'a str, &'a Value),
     /// In this environment variable.
     Environment(&'a str, &'a str),
 }
 
 impl Raw<'_> {
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Event(_, Value::Null))
+    }
+
     fn refuse(&self, accepted: &str) -> InvalidSettings {
         match self {
             Self::Event(key, value) => InvalidSettings::new(key, value, accepted),
@@ -41,15 +46,15 @@ impl Raw<'_> {
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn new(event: &'a Map<String, Value>, environment: &'a Environment) -> Result<Self, InvalidSettings> {
-        for name in event.keys() {
+    pub(super) fn new(layers: &'a [Layer<'a>], environment: &'a Environment) -> Result<Self, InvalidSettings> {
+        for name in layers.iter().flat_map(|layer| layer.settings.keys()) {
             if !KEYS.iter().any(|key| key.is_spelled(name)) {
                 let names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
                 let accepted = format!("only the settings {}", names.join(", "));
                 return Err(InvalidSettings::without_value(name, "a setting", &accepted));
             }
         }
-        let given = Self { event, environment };
+        let given = Self { layers, environment };
         for key in KEYS {
             let mut variables = key.all_in_environment(environment);
             if let (Some((first, text)), Some((second, other))) = (variables.next(), variables.next())
@@ -58,10 +63,12 @@ impl<'a> Given<'a> {
                 let accepted = format!("what {first} is, or nothing: both name one setting");
                 return Err(InvalidSettings::without_value(second, "given beside another", &accepted));
             }
-            let mut spellings = event.iter().filter(|(name, _)| key.is_spelled(name));
-            if let (Some((first, _)), Some((second, value))) = (spellings.next(), spellings.next()) {
-                let accepted = format!("one spelling of the setting, and `{first}` is given too");
-                return Err(InvalidSettings::new(second, value, &accepted));
+            for layer in layers {
+                let mut spellings = layer.settings.iter().filter(|(name, _)| key.is_spelled(name));
+                if let (Some((first, _)), Some((second, value))) = (spellings.next(), spellings.next()) {
+                    let accepted = format!("one spelling of the setting, and `{first}` is given too");
+                    return Err(InvalidSettings::new(second, value, &accepted));
+                }
             }
         }
         Ok(given)
@@ -73,22 +80,42 @@ impl<'a> Given<'a> {
             .map_or_else(|| InvalidSettings::new(key.name, &Value::Null, accepted), |raw| raw.refuse(accepted))
     }
 
-    /// The event's value, unless it is null, else the environment's, unless it is empty.
+    /// The first value that is not null, else the environment's, unless it is empty.
     fn find(&self, key: &Key) -> Option<Raw<'a>> {
-        self.in_event(key).filter(|raw| !matches!(raw, Raw::Event(_, Value::Null))).or_else(|| self.in_environment(key))
+        self.all(key).map(|(_, raw)| raw).find(|raw| !raw.is_null())
     }
 
-    /// Whether the event or the environment gives it.
+    /// The first value, be it null, else the environment's, unless it is empty.
+    fn first(&self, key: &Key) -> Option<Raw<'a>> {
+        self.all(key).map(|(_, raw)| raw).next()
+    }
+
+    /// Whether a layer or the environment gives it.
     pub(super) fn is_given(&self, key: &Key) -> bool {
         self.find(key).is_some()
     }
 
-    fn in_event(&self, key: &Key) -> Option<Raw<'a>> {
-        self.event.iter().find(|(name, _)| key.is_spelled(name)).map(|(name, value)| Raw::Event(name, value))
+    /// Who gives each setting that is given.
+    pub(super) fn given_by(&self) -> impl Iterator<Item = (&'static str, GivenBy)> {
+        KEYS.iter().filter_map(|key| {
+            let counts = |raw: &Raw<'_>| match key.null {
+                Null::Unset => !raw.is_null(),
+                Null::Never | Null::All => true,
+            };
+            self.all(key).find(|(_, raw)| counts(raw)).map(|(by, _)| (key.name, by))
+        })
     }
 
-    fn in_environment(&self, key: &Key) -> Option<Raw<'a>> {
-        key.in_environment(self.environment).map(|(variable, text)| Raw::Environment(variable, text))
+    /// All values of a setting, the winner first.
+    fn all(&self, key: &Key) -> impl Iterator<Item = (GivenBy, Raw<'a>)> {
+        let in_layer = |layer: &Layer<'a>| {
+            let (name, value) = layer.settings.iter().find(|(name, _)| key.is_spelled(name))?;
+            Some((layer.by, Raw::Event(name, value)))
+        };
+        let in_environment = key.in_environment(self.environment);
+        let in_environment =
+            in_environment.map(|(variable, text)| (GivenBy::Environment, Raw::Environment(variable, text)));
+        self.layers.iter().filter_map(in_layer).chain(in_environment)
     }
 
     pub(super) fn boolean(&self, key: &Key) -> Result<Option<bool>, InvalidSettings> {
@@ -131,7 +158,7 @@ impl<'a> Given<'a> {
         accepted: &str,
         default: Option<u32>,
     ) -> Result<Option<u32>, InvalidSettings> {
-        match self.in_event(key).or_else(|| self.in_environment(key)) {
+        match self.first(key) {
             None => Ok(default),
             Some(Raw::Event(_, Value::Null)) => Ok(None),
             Some(Raw::Environment(_, text)) if text.eq_ignore_ascii_case(null) => Ok(None),

@@ -216,7 +216,7 @@ pub(super) const KEEP_PULLED_WITHIN_DAYS: Key = Key {
     environment: Some("KEEP_PULLED_WITHIN_DAYS"),
     form: Form::Integer,
     value: "DAYS",
-    help: "Keep images pulled within so many days; 0 means pulls don't count",
+    help: "Keep images pulled in the last DAYS days; 0 disables this check",
     default: Some("45"),
     ..Key::PLAIN
 };
@@ -225,7 +225,7 @@ pub(super) const KEEP_PUSHED_WITHIN_DAYS: Key = Key {
     environment: Some("KEEP_PUSHED_WITHIN_DAYS"),
     form: Form::Integer,
     value: "DAYS",
-    help: "Keep images pushed within so many days",
+    help: "Keep images pushed in the last DAYS days; 0 disables this check",
     default: Some("0"),
     ..Key::PLAIN
 };

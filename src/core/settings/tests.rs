@@ -1,3 +1,5 @@
+mod effective;
+
 use regex::Regex;
 use serde_json::json;
 
@@ -41,6 +43,7 @@ fn shown(settings: &Settings, key: &str) -> String {
         unused: _,
         max_deletions,
         price_per_gb_month,
+        given_by: _,
     } = settings;
     match key {
         "dryRun" => format!("{:?}", *mode == Mode::DryRun),

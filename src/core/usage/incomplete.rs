@@ -50,25 +50,35 @@ pub struct UsageIncomplete {
     pub usable_regions: BTreeSet<Region>,
 }
 
+impl Cause {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Account { role, error: _ } => format!(
+                "let {} be assumed by the role or user that this runs as, or take it out of usageRoleArns",
+                role.as_str()
+            ),
+            Self::Regions { account: _, error } => format!("set usageRegions, or {}", error.remedy()),
+            Self::Source { place: _, title: _, error } => error.remedy(),
+            Self::Unlocated(_) => "correct the image it names".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Account { role, error } => write!(
-                f,
-                "account {}: {error} (let {} be assumed by the role or user that this runs as, or take it out of usageRoleArns)",
-                role.account,
-                role.as_str()
-            ),
-            Self::Regions { account, error } => {
-                write!(f, "account {account}: enabled regions: {error} (set usageRegions, or {})", error.remedy())
-            }
+            Self::Account { role, error } => write!(f, "account {}: {error}", role.account)?,
+            Self::Regions { account, error } => write!(f, "account {account}: enabled regions: {error}")?,
             Self::Source { place: Place { account, region }, title, error } => {
-                write!(f, "account {account}, {region}: {title}: {error} ({})", error.remedy())
+                write!(f, "account {account}, {region}: {title}: {error}")?;
             }
             Self::Unlocated(UnreadableUse { reference, holder }) => {
-                write!(f, "{holder}: {reference}, nor can its repository be told (correct the image it names)")
+                write!(f, "{holder}: {reference}, nor can its repository be told")?;
             }
         }
+        write!(f, " ({})", self.remedy())
     }
 }
 

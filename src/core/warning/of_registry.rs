@@ -77,7 +77,11 @@ fn index_pulls_counted(
         None => "a memory ends that, or running as a role or user that can be registered as a pull-time exclusion"
             .to_owned(),
     };
-    Warning::new(code, About::place(place), format!("{counts}; {holds}; {remedy}"))
+    let warning = Warning::new(code, About::place(place), format!("{counts}; {holds}; {remedy}"));
+    match unknown {
+        Some(error) => warning.because_of(error),
+        None => warning,
+    }
 }
 
 fn exact_sizes_refused(place: &Place, unknown: Option<&CallError>, command: Option<&RegisterCommand>) -> Warning {
@@ -106,5 +110,5 @@ fn not_audited(place: &Place, notes: &[(RepositoryName, Notes)]) -> Option<Warni
         place.region,
         error.remedy()
     );
-    Some(Warning::new(WarningCode::NotAudited, About::place(place), message))
+    Some(Warning::new(WarningCode::NotAudited, About::place(place), message).because_of(error))
 }

@@ -5,6 +5,7 @@ use crate::account::Place;
 use crate::image::RepositoryName;
 use crate::manifest::{IndexContents, Unfetched};
 use crate::plan::ImageAtRisk;
+use crate::policy::{Applicable, UnreadRule};
 use crate::replication::UnreadCopies;
 use crate::retention::PulledTogether;
 use crate::sharing::Unseen;
@@ -24,7 +25,7 @@ pub fn of_indexes(place: &Place, repository: &RepositoryName, indexes: &IndexCon
     };
     let unfetched = unfetched.iter().map(|Unfetched { indexes, error }| {
         let indexes = usize::try_from(*indexes).unwrap_or(usize::MAX);
-        of_indexes(WarningCode::Unfetched, indexes, format!(": {error} ({})", error.remedy()))
+        of_indexes(WarningCode::Unfetched, indexes, format!(": {error} ({})", error.remedy())).because_of(error)
     });
     let unreadable = unreadable
         .first_key_value()
@@ -80,6 +81,20 @@ pub fn at_risk(place: &Place, repository: &RepositoryName, images: &[ImageAtRisk
         action.as_str(),
     );
     Some(Warning::new(WarningCode::AtRisk, About::repository(place, repository), message))
+}
+
+/// A rule of the repository's own policy can't be read. What that leaves open depends on what the policy is read for.
+#[must_use]
+pub fn rule_not_read(place: &Place, repository: &RepositoryName, rule: &UnreadRule, applied: &Applicable) -> Warning {
+    let UnreadRule { name, why } = rule;
+    let so = match applied {
+        Applicable::OfRepository => {
+            "It takes no image here, and images that it may select are kept from the rules after it"
+        }
+        Applicable::Policy(_) | Applicable::None => "Which images in use it would take is not known",
+    };
+    let message = format!("{name} of {repository} in {} can't be read: {why}. {so}.", place.region);
+    Warning::new(WarningCode::RuleNotRead, About::repository(place, repository), message)
 }
 
 /// Something that is no workload, most likely, pulled nearly everything.

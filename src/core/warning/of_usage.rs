@@ -3,34 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{About, Warning, WarningCode};
-use crate::account::Region;
+use crate::account::{AccountId, Region};
+use crate::image::RepositoryName;
 use crate::plan::Plan;
 use crate::usage::{UnreadableUse, Usage, UsageIncomplete};
 
 /// What usage gives to know about a plan.
 #[must_use]
 pub fn of_usage(usage: &Usage, plan: &Plan) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if let Some(UsageIncomplete { causes, usable_regions }) = usage.incomplete() {
-        warnings.extend(causes.iter().map(|cause| {
-            let message = format!("usage incomplete, so a live run would delete nothing: {cause}");
-            Warning::new(WarningCode::UsageIncomplete, About::RUN, message)
-        }));
-        if !usable_regions.is_empty() {
-            let regions = listed(usable_regions);
-            let message =
-                format!("every call was denied in some regions; if nothing runs there, set usageRegions to {regions}");
-            warnings.push(Warning::new(WarningCode::UsableRegions, About::RUN, message));
-        }
-    }
+    let mut warnings = usage_incomplete(usage);
     // What is odd in a registry that is not cleaned is nobody's concern here.
-    let withheld: BTreeMap<_, _> =
-        plan.accounts().into_iter().flat_map(|account| usage.known().withheld(account)).collect();
-    warnings.extend(withheld.into_iter().map(|(repository, UnreadableUse { reference, holder })| {
-        let about = About { place: None, repository_name: Some(repository.clone()) };
-        let message = format!("repository {repository} is kept whole: {holder}: {reference}");
-        Warning::new(WarningCode::Withheld, about, message)
-    }));
+    warnings.extend(withheld(usage, plan.accounts().into_iter()));
     let impossible: BTreeSet<_> =
         plan.accounts().into_iter().flat_map(|account| usage.known().impossible(account)).collect();
     warnings.extend(impossible.into_iter().map(|UnreadableUse { reference, holder }| {
@@ -48,6 +31,34 @@ pub fn of_usage(usage: &Usage, plan: &Plan) -> Vec<Warning> {
         }
     }
     warnings
+}
+
+/// Why usage is not known in full.
+#[must_use]
+pub fn usage_incomplete(usage: &Usage) -> Vec<Warning> {
+    let Some(UsageIncomplete { causes, usable_regions }) = usage.incomplete() else { return Vec::new() };
+    let of_cause = |cause| {
+        let message = format!("usage incomplete, so a live run would delete nothing: {cause}");
+        Warning::new(WarningCode::UsageIncomplete, About::RUN, message).because_of(cause)
+    };
+    let usable = (!usable_regions.is_empty()).then(|| {
+        let regions = listed(usable_regions);
+        let message =
+            format!("every call was denied in some regions; if nothing runs there, set usageRegions to {regions}");
+        Warning::new(WarningCode::UsableRegions, About::RUN, message)
+    });
+    causes.iter().map(of_cause).chain(usable).collect()
+}
+
+/// The repositories of these accounts' registries that are kept whole, each for a reference that can't be read.
+pub fn withheld<'a>(usage: &Usage, accounts: impl Iterator<Item = &'a AccountId>) -> Vec<Warning> {
+    let withheld: BTreeMap<_, _> = accounts.flat_map(|account| usage.known().withheld(account)).collect();
+    let of_repository = |(repository, UnreadableUse { reference, holder }): (&RepositoryName, &UnreadableUse)| {
+        let about = About { repository_name: Some(repository.clone()), ..About::RUN };
+        let message = format!("repository {repository} is kept whole: {holder}: {reference}");
+        Warning::new(WarningCode::Withheld, about, message)
+    };
+    withheld.into_iter().map(of_repository).collect()
 }
 
 /// Regions as a setting takes them.

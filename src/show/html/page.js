@@ -21,13 +21,16 @@ const repositories = [];
 const stale = [];
 const inUse = [];
 const unread = [];
-for (const { region, repositories: listed, error } of report.regions) {
+const missing = [];
+for (const { region, repositories: listed, missing: ofRegistry, error } of report.regions) {
+  for (const image of ofRegistry ?? []) missing.push({ region, ...image });
   if (error) unread.push([region, error]);
   for (const told of listed) {
     if (told.error) {
       unread.push([`${region} ${told.repositoryName}`, told.error]);
       continue;
     }
+    for (const image of told.missing ?? []) missing.push({ region, repositoryName: told.repositoryName, ...image });
     const exact = told.exactBytesStale !== undefined;
     const archived = told.bytes - told.bytesKept - told.bytesStale;
     const frees = isLive
@@ -135,6 +138,11 @@ function drawNotices() {
   if (totals.imagesAtRisk) {
     tell('bad', `ECR's own lifecycle policies would take ${counted(totals.imagesAtRisk, 'image', 'images')} from under a workload. They are marked among those in use.`);
   }
+  if (missing.length) {
+    tell('bad', `${counted(missing.length, 'image', 'images')} in use can't be pulled, so the next start fails:`,
+      missing.map(({ region, repositoryName, imageTag, imageDigest, because, usedBy }) =>
+        `${region} ${repositoryName}${imageTag ? `:${imageTag}` : `@${shortDigests(imageDigest)}`}: ${MISSING[because] ?? because}${usedBy ? `, used by ${usedBy}` : ''}`));
+  }
   if (report.truncatedImages) tell('', `The report leaves out ${counted(report.truncatedImages, 'stale image', 'stale images')}; its totals are whole.`);
 }
 
@@ -143,6 +151,10 @@ const part = (title, content) => make('div', {}, make('h2', {}, title), content)
 const number = (value) => make('span', { class: value === 0 ? 'zero' : '' }, count(value));
 
 // What the report's keys mean.
+const MISSING = {
+  notFound: "doesn't exist", repositoryNotFound: "the repository doesn't exist", archived: 'is archived',
+  childNotFound: "doesn't exist, and a kept index names it",
+};
 const REASONS = {
   inUse: 'in use', beforeInUse: 'came before what is in use', keepTags: 'tag is kept (keepTags)', ignoreTagsRegex: 'tag is kept (ignoreTagsRegex)', newest: 'among the newest',
   pulledRecently: 'pulled recently', pushedRecently: 'pushed recently', policy: 'no rule takes it', untagged: 'untagged, not for long',
@@ -264,7 +276,7 @@ lists.stale.sorting.descending = false;
 lists['in-use'].sorting.descending = false;
 
 const warnings = { draw() {}, element: report.warnings.length
-  ? make('ul', { class: 'warnings' }, report.warnings.slice(0, PRINTED_ROWS).map((warning) => make('li', {}, warning)))
+  ? make('ul', { class: 'warnings' }, report.warnings.slice(0, PRINTED_ROWS).map(({ code, message }) => make('li', {}, `${message} `, badge(code))))
   : make('p', { class: 'empty' }, 'There is nothing to know beyond the numbers.') };
 
 const TABS = [
@@ -302,8 +314,22 @@ function open(id, repository = null) {
   }
 }
 
+// What a setting is, and who gave it. A null is never, all, or nothing, as its name says.
+const NULLS = { untaggedOlderThanDays: 'never', lambdaVersionsToKeep: 'all' };
+function drawSettings() {
+  const settings = Object.entries(report.settings);
+  const shown = (name, value) => (value === null ? NULLS[name] ?? 'none'
+    : Array.isArray(value) && value.every((item) => typeof item === 'string') ? value.join(', ') || 'none'
+      : typeof value === 'string' ? value : JSON.stringify(value));
+  const given = settings.filter(([, { from }]) => from !== 'default').length;
+  byId('settings').append(
+    make('summary', {}, `Settings: ${count(given)} given, the others by default`),
+    make('dl', {}, settings.flatMap(([name, { value, from }]) => [make('dt', {}, name), make('dd', {}, `${shown(name, value)} `, from === 'default' ? null : badge(from))])));
+}
+
 drawSummary();
 drawNotices();
+drawSettings();
 byId('tabs').append(...tabs.map(({ tab }) => tab));
 byId('panels').append(...tabs.map(({ panel }) => panel));
 const asked = location.hash.slice(1);

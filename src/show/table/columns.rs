@@ -277,7 +277,7 @@ fn not_done(repository: &RepositoryView) -> u64 {
 }
 
 /// A name in at most so many characters, without its middle: what names begin and end with tells them apart.
-fn shortened(name: &str, most: usize) -> String {
+pub(super) fn shortened(name: &str, most: usize) -> String {
     let length = name.chars().count();
     if length <= most {
         return name.to_owned();

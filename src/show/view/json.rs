@@ -1,12 +1,17 @@
 //! The view of a report that comes as JSON: of the function's response, or of a file.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
+use ecr_cleanup_core::plan::MissingBecause;
 use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::report::Totals;
-use ecr_cleanup_core::settings::Mode;
+use ecr_cleanup_core::settings::{GivenBy, Mode};
+use ecr_cleanup_core::warning::Warning;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{HeldView, RepositoryView, StaleView, View, planned_as, with_why};
+use super::{HeldView, MissingView, RepositoryView, SettingView, StaleView, View, planned_as, with_why};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,17 +22,37 @@ pub(super) struct Report {
     totals: Totals,
     price_per_gb_month: f64,
     regions: Vec<Registry>,
+    settings: BTreeMap<String, Setting>,
     truncated_images: u64,
     #[serde(default)]
     truncated_repositories: u64,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
+}
+
+#[derive(Deserialize)]
+struct Setting {
+    value: Value,
+    from: GivenBy,
 }
 
 #[derive(Deserialize)]
 struct Registry {
     region: String,
     repositories: Vec<Repository>,
+    #[serde(default)]
+    missing: Vec<Missing>,
     error: Option<CallError>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Missing {
+    #[serde(default)]
+    repository_name: String,
+    #[serde(alias = "imageDigest")]
+    image_tag: String,
+    because: String,
+    used_by: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +79,7 @@ struct Repository {
     exact_bytes_deleted: Option<u64>,
     only_in_use: Vec<HeldView>,
     at_risk: Vec<HeldView>,
+    missing: Vec<Missing>,
     stale: Vec<Stale>,
 }
 
@@ -83,14 +109,18 @@ impl CallError {
 impl From<Report> for View {
     fn from(report: Report) -> Self {
         let mut repositories = Vec::new();
-        let mut unread = Vec::new();
-        for Registry { region, repositories: listed, error } in report.regions {
+        let (mut unread, mut missing) = (Vec::new(), Vec::new());
+        for Registry { region, repositories: listed, missing: of_registry, error } in report.regions {
+            missing.extend(of_registry.into_iter().map(|image| image.shown(&region, None)));
             unread.extend(error.map(|error| (region.clone(), error.told())));
             for mut repository in listed {
-                match repository.error.take() {
-                    Some(error) => unread.push((format!("{region} {}", repository.name), error.told())),
-                    None => repositories.push(repository.shown(&region)),
+                if let Some(error) = repository.error.take() {
+                    unread.push((format!("{region} {}", repository.name), error.told()));
+                    continue;
                 }
+                let of_repository = std::mem::take(&mut repository.missing);
+                missing.extend(of_repository.into_iter().map(|image| image.shown(&region, Some(&repository.name))));
+                repositories.push(repository.shown(&region));
             }
         }
         let mut view = Self {
@@ -101,12 +131,30 @@ impl From<Report> for View {
             price_per_gb_month: report.price_per_gb_month,
             repositories,
             unread,
+            missing,
             truncated_images: report.truncated_images,
             truncated_repositories: report.truncated_repositories,
-            warnings: report.warnings,
+            settings: report
+                .settings
+                .into_iter()
+                .map(|(name, Setting { value, from })| SettingView::of(name, &value, from))
+                .collect(),
+            warnings: report.warnings.iter().map(ToString::to_string).collect(),
         };
         view.sort();
         view
+    }
+}
+
+impl Missing {
+    fn shown(self, region: &str, repository_name: Option<&str>) -> MissingView {
+        MissingView {
+            region: region.to_owned(),
+            repository_name: repository_name.map_or(self.repository_name, str::to_owned),
+            name: self.image_tag,
+            why: MissingBecause::sentence(&self.because).to_owned(),
+            used_by: self.used_by,
+        }
     }
 }
 

@@ -228,7 +228,7 @@ fn any_may_stand_once_a_storage_class() {
         expire(3, &json!({ "tagStatus": "tagged", "tagPrefixList": ["a"] }), &in_archive(120)),
     ];
     assert_eq!(wrong(&rules).0, "[0].rules[2].rulePriority");
-    assert!(Policy::of_repository(&json!({ "rules": rules[..2] }).to_string()).is_ok());
+    assert!(policy(&rules[..2]).unread().is_empty());
 }
 
 #[test]
@@ -243,7 +243,67 @@ fn a_message_names_the_place_what_stands_there_and_what_may() {
 fn the_document_of_a_repository_is_read_as_ecr_returns_it() {
     let policy = json!({ "rules": [right()] }).to_string();
     assert_eq!(Policy::of_repository(&policy).unwrap().rules[0].name.policy, None);
-    for text in ["", "{}", "[]", "{\"rules\":[{}]}", "not json"] {
+    for text in
+        ["", "{}", "[]", "{\"rules\":{}}", "{\"rules\":[],\"rules\":[]}", "{\"rules\":[],\"more\":1}", "not json"]
+    {
         assert!(Policy::of_repository(text).is_err(), "{text}");
+    }
+}
+
+/// What becomes of `v1`, `x1` and an untagged image under a stored policy of this first rule and one that takes everything.
+fn beside_one_for_all(odd: Value) -> (Vec<&'static str>, String) {
+    let policy = policy(&[odd, expire(9, &status("any"), &more_than(0))]);
+    let images = [Stored::new(&["v1"], 9.0), Stored::new(&["x1"], 9.0), Stored::new(&[], 9.0)];
+    let images: Vec<Stored> = (0..).zip(images).map(|(number, image)| Stored { number, ..image }).collect();
+    let subjects: Vec<Subject<'_>> = images.iter().map(Stored::subject).collect();
+    let taken = evaluate(&policy, &subjects, now());
+    let taken = ["v1", "x1", "untagged"].into_iter().zip(taken).filter(|(_, it)| matches!(it, Verdict::Taken(_)));
+    let [UnreadRule { why, .. }] = policy.unread() else { panic!("{policy:?}") };
+    (taken.map(|(name, _)| name).collect(), why.at.clone())
+}
+
+#[test]
+fn an_odd_rule_takes_nothing_and_shields_what_it_may_select() {
+    let (none, others): (&[&str], &[&str]) = (&[], &["x1", "untagged"]);
+    for (odd, left, at) in [
+        // Its tags can be read.
+        (with(right(), &["action"], json!({ "type": "move" })), others, "action.type"),
+        (with(right(), &["selection", "countType"], json!("sinceImageScanned")), others, "selection.countType"),
+        (with(right(), &["selection", "countNumber"], json!("5")), others, "selection.countNumber"),
+        (with(right(), &["selection", "storageClass"], json!("glacier")), others, "selection.storageClass"),
+        (with(right(), &["description"], json!(7)), others, "description"),
+        // They can't, or something unknown may select more.
+        (with(right(), &["selection", "tagStatus"], json!("signed")), none, "selection.tagStatus"),
+        (with(right(), &["selection", "tagRegex"], json!("^v")), none, "selection.tagRegex"),
+        (with(right(), &["selection", "tagPrefixList"], json!(["v"])), none, "selection.tagPrefixList"),
+        (with(right(), &["selection"], json!("any")), none, "selection"),
+        (with(right(), &["also"], json!({})), none, "also"),
+        // It may come before any other.
+        (with(right(), &["rulePriority"], json!("last")), others, "rulePriority"),
+        (with(right(), &["rulePriority"], json!(9)), none, "rulePriority"),
+        // It comes after the other.
+        (with(with(right(), &["rulePriority"], json!(10)), &["also"], json!(1)), &["v1", "x1", "untagged"], "also"),
+    ] {
+        let (taken, why) = beside_one_for_all(odd.clone());
+        let expected = format!("lifecyclePolicyText.rules[0].{at}");
+        // Of two rules of one priority the second is odd.
+        assert!(why == expected || why == "lifecyclePolicyText.rules[1].rulePriority", "{odd}: {why}");
+        assert_eq!(taken, *left, "{odd}");
+    }
+}
+
+#[test]
+fn null_is_odd_in_a_stored_policy_too() {
+    for (path, left) in [
+        (&["description"][..], &["x1", "untagged"][..]),
+        (&["action", "targetStorageClass"], &["x1", "untagged"]),
+        (&["selection", "countUnit"], &["x1", "untagged"]),
+        (&["selection", "tagPrefixList"], &[]),
+        (&["selection", "tagPatternExcludeList"], &[]),
+    ] {
+        let mut odd = right();
+        let (last, parents) = path.split_last().unwrap();
+        parents.iter().fold(&mut odd, |object, name| &mut object[*name])[*last] = Value::Null;
+        assert_eq!(beside_one_for_all(odd).0, *left, "{path:?}");
     }
 }
