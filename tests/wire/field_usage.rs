@@ -103,6 +103,17 @@ keeps_what_is_used! {
             place.delete_definition(&definition);
         }).times(1));
     };
+    beside_a_service_that_is_deleted_with_its_definition_after_it_was_listed: async |aws, app| {
+        let (place, cluster) = (aws.place(ACCOUNT, REGION), aws.cluster("prod"));
+        cluster.runs(&app.uri("used"));
+        let definition = place.register("web", &[&app.uri("junk-1")]);
+        let service = cluster.create(Service::of(&definition));
+        aws.inject(Fault::before("ecs:DescribeServices", Duration::ZERO, move || {
+            cluster.delete_service(&service);
+            place.deregister(&definition);
+            place.delete_definition(&definition);
+        }).times(1));
+    };
     beside_a_container_without_an_image: async |aws, app| {
         aws.place(ACCOUNT, REGION).register("old", &["", &app.uri("used")]);
     };
