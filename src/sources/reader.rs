@@ -61,6 +61,11 @@ impl PlaceReader {
         Self { place, config, pace: quotas, clients: Mutex::default(), facts: Mutex::default() }
     }
 
+    /// How much was learned of what never changes.
+    pub fn facts(&self) -> usize {
+        lock(&self.facts).len()
+    }
+
     /// Reads one source to its end.
     pub async fn read(&self, source: &'static Source, keep: KeepUnused, deadline: Deadline) -> Findings {
         let answered = AtomicBool::default();
