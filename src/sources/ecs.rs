@@ -70,6 +70,8 @@ pub(super) static SOURCE: Source = Source {
                 services::DESCRIBE_SERVICES,
                 daemons::LIST_DAEMONS,
                 daemons::DESCRIBE_DAEMON,
+                daemons::LIST_DAEMON_DEPLOYMENTS,
+                daemons::DESCRIBE_DAEMON_DEPLOYMENTS,
                 daemons::DESCRIBE_DAEMON_REVISIONS,
             ],
         ),

@@ -148,6 +148,8 @@ async fn whatever_goes_away_with_its_cluster_stops_nothing_whichever_call_says_s
         "ecs:DescribeServiceRevisions",
         "ecs:ListDaemons",
         "ecs:DescribeDaemon",
+        "ecs:ListDaemonDeployments",
+        "ecs:DescribeDaemonDeployments",
         "ecs:DescribeDaemonRevisions",
     ] {
         for code in ["ClusterNotFoundException", "ServiceNotFoundException", "DaemonNotFoundException"] {
@@ -163,13 +165,13 @@ async fn whatever_goes_away_with_its_cluster_stops_nothing_whichever_call_says_s
                     let deployment = place.service_deployment(name, "IN_PROGRESS", &[], &revision);
                     let service = Service::of(&definition).revision(&revision).current_deployment(&deployment);
                     cluster.create(service.deployment(&definition, "IN_PROGRESS"));
-                    place.daemon(&cluster, &[("nginx", None)]);
+                    place.daemon(&cluster, &[("nginx", None)]).deploy("IN_PROGRESS", &[("nginx", None)]);
                 }
                 // Of a batch that speaks of both the answer is the same.
                 let gone = Fault::error(operation, 400, code);
                 let names = match operation {
                     "ecs:DescribeServiceDeployments" | "ecs:DescribeServiceRevisions" => "/00000000\"",
-                    "ecs:DescribeDaemonRevisions" | "ecs:DescribeDaemon" => "daemon/gone/",
+                    daemons if daemons.contains("Daemon") && daemons != "ecs:ListDaemons" => "daemon/gone/",
                     _ => "/gone",
                 };
                 aws.inject(gone.mentioning(names));
