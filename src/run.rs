@@ -7,6 +7,7 @@ mod planner;
 mod request;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ecr_cleanup_core::account::{AccountId, Place};
@@ -100,6 +101,8 @@ pub struct Cleaned {
     pub plan: Plan,
     /// What was known of usage last.
     pub usage: Usage,
+    /// How old that may be when something is deleted.
+    pub usage_age_limit: Duration,
     /// Why nothing, or nothing more, was deleted.
     pub refusal: Option<Refusal>,
     /// What the repositories give to know.
@@ -151,11 +154,13 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
     if let Some(reviewed) = request.reviewed {
         reviewed.restrict(&mut plan);
     }
-    let (plan, refusal, usage) = match request.settings.mode {
-        Mode::DryRun => (plan, None, reading.usage),
+    let freshness = request.limits.freshness;
+    let age_limit = freshness.age_limit_of_first(&reading);
+    let (plan, refusal, (usage, usage_age_limit)) = match request.settings.mode {
+        Mode::DryRun => (plan, None, (reading.usage, age_limit)),
         Mode::Live => match approve(stage, plan, &reading.usage) {
             Ok(approved) => {
-                let usage = FreshUsage::new(places, reading, request.limits.freshness, request.limits.deadline);
+                let usage = FreshUsage::new(places, reading, freshness, request.limits.deadline);
                 let settings = planner::settings_again(&request.settings);
                 let plan_again = async |outdated: Outdated<'_>, usage: &Usage| {
                     planner::plan_again(stage, &settings, outdated, usage).await
@@ -163,14 +168,14 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
                 let principal = &stage.identity.principal;
                 let applied = apply(aws, approved, &usage, principal, &plan_again, request.progress).await;
                 let latest = usage.into_latest();
-                let refusal = applied.refusal_of_the_rest(&latest);
+                let refusal = applied.refusal_of_the_rest(&latest.0);
                 (applied, refusal, latest)
             }
-            Err((plan, refusal)) => (plan, Some(refusal), reading.usage),
+            Err((plan, refusal)) => (plan, Some(refusal), (reading.usage, age_limit)),
         },
     };
     let usage = std::sync::Arc::unwrap_or_clone(usage);
-    Cleaned { plan, usage, refusal, warnings, explained }
+    Cleaned { plan, usage, usage_age_limit, refusal, warnings, explained }
 }
 
 /// Lets a plan be carried out that was made by the right time and passes its guard.
@@ -185,7 +190,7 @@ fn approve(stage: Stage<'_>, plan: Plan, usage: &Usage) -> Result<ApprovedPlan, 
 #[must_use]
 pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
     let Stage { request: Request { settings, sent_at, reviewed, .. }, aws, identity, started_at } = stage;
-    let Cleaned { plan, usage, refusal, warnings: of_repositories, explained: _ } = cleaned;
+    let Cleaned { plan, usage, usage_age_limit, refusal, warnings: of_repositories, explained: _ } = cleaned;
     let mut warnings = warning::of_usage(&usage, &plan);
     warnings.extend(reviewed.iter().flat_map(|reviewed| reviewed.warnings(&plan)));
     warnings.extend(of_repositories);
@@ -200,6 +205,7 @@ pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
         started_at,
         finished_at: aws.clock().utc(),
         usage: &usage,
+        usage_age_limit,
         plan,
         refusal,
         warnings,

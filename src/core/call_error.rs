@@ -44,8 +44,15 @@ pub enum Missing {
 }
 
 /// The codes by which the services that run images say that what a call names, or what that belongs to, is not there.
-const GONE: [&str; 4] =
-    ["ClusterNotFoundException", "ServiceNotFoundException", "DaemonNotFoundException", "ResourceNotFoundException"];
+const GONE: [&str; 5] = [
+    "ClusterNotFoundException",
+    "ServiceNotFoundException",
+    "DaemonNotFoundException",
+    "ResourceNotFoundException",
+    GONE_BY_ITS_PARENT,
+];
+/// The code of what nothing names any more, whatever the call about it said.
+const GONE_BY_ITS_PARENT: &str = "Gone";
 /// The codes by which a service says that it is asked too fast: those that the SDK knows, and Image Builder's.
 const THROTTLES: [&str; 15] = [
     "BandwidthLimitExceeded",
@@ -144,7 +151,19 @@ impl CallError {
     /// once more.
     #[must_use]
     pub fn may_say_gone(&self) -> bool {
-        self.says_gone() || DOUBTFUL.contains(&self.code.as_str())
+        self.says_gone() || self.is_doubtful()
+    }
+
+    /// Whether it may mean that what the call names went away, and may as well mean something else.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        DOUBTFUL.contains(&self.code.as_str())
+    }
+
+    /// The same, once nothing names any more what the call was about.
+    #[must_use]
+    pub fn settled_as_gone(self) -> Self {
+        Self { code: GONE_BY_ITS_PARENT.to_owned(), ..self }
     }
 
     /// Whether the service was asked too fast. It is asked again, however often: refused is only what fails otherwise.

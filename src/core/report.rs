@@ -6,6 +6,7 @@ mod json;
 mod metrics;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,7 @@ pub enum Outcome {
 
 /// What is known of usage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct UsageSummary {
     /// Whether that is all there is.
     pub complete: bool,
@@ -75,6 +77,8 @@ pub struct UsageSummary {
     pub regions: BTreeSet<Region>,
     /// The accounts that were looked in.
     pub accounts: BTreeSet<AccountId>,
+    /// How old it may be when something is deleted, in seconds.
+    pub age_limit_seconds: u64,
 }
 
 /// Sums over repositories, of one region or of all.
@@ -149,6 +153,8 @@ pub struct Run<'a> {
     pub finished_at: DateTime<Utc>,
     /// Where workloads were looked for, and what was found.
     pub usage: &'a Usage,
+    /// How old that may be when something is deleted.
+    pub usage_age_limit: Duration,
     /// What was decided, with the results.
     pub plan: Plan,
     /// Why nothing was deleted, if that was refused.
@@ -161,7 +167,7 @@ impl Report {
     /// Sums the run up.
     #[must_use]
     pub fn new(run: Run<'_>) -> Self {
-        let Run { settings, started_at, finished_at, usage, plan, refusal, warnings } = run;
+        let Run { settings, started_at, finished_at, usage, usage_age_limit, plan, refusal, warnings } = run;
         let Settings { mode, price_per_gb_month, .. } = *settings;
         let totals = Totals::of(&plan.registries, mode, price_per_gb_month);
         Self {
@@ -177,6 +183,7 @@ impl Report {
                 references: usage.known().references().len() as u64,
                 regions: usage.regions.clone(),
                 accounts: usage.accounts.clone(),
+                age_limit_seconds: usage_age_limit.as_secs(),
             },
             plan,
             warnings,

@@ -69,11 +69,10 @@ pub enum NotFresh {
 }
 
 impl<'a> FreshUsage<'a> {
-    /// Begins with what was discovered before. That took as long as it did since it read what never changes as well, so
-    /// its age has no other limit.
+    /// Begins with what was discovered before.
     #[must_use]
     pub fn new(places: &'a Places, first: Reading, limits: FreshnessLimits, deadline: Deadline) -> Self {
-        let latest = Latest { reading: first, age_limit: limits.max_age };
+        let latest = Latest { age_limit: limits.age_limit_of_first(&first), reading: first };
         Self { places, limits, deadline, latest: Mutex::new(latest) }
     }
 
@@ -95,10 +94,11 @@ impl<'a> FreshUsage<'a> {
         self.limits
     }
 
-    /// What was known last.
+    /// What was known last, and how old that may be.
     #[must_use]
-    pub fn into_latest(self) -> Arc<Usage> {
-        self.latest.into_inner().reading.usage
+    pub fn into_latest(self) -> (Arc<Usage>, Duration) {
+        let Latest { reading, age_limit } = self.latest.into_inner();
+        (reading.usage, age_limit)
     }
 
     /// How old usage may be by now, which depends on how long it takes to read.
@@ -134,6 +134,13 @@ impl<'a> FreshUsage<'a> {
 }
 
 impl FreshnessLimits {
+    /// How old a run's first reading may be. Where it read what never changes as well, it does not tell how long what
+    /// changes takes.
+    #[must_use]
+    pub fn age_limit_of_first(self, reading: &Reading) -> Duration {
+        if reading.read_facts { self.max_age } else { self.for_reading_of(reading.took) }
+    }
+
     /// How old usage may be that took this long to read, nothing but what changes.
     fn for_reading_of(self, took: Duration) -> Duration {
         self.max_age.max(took * 2)

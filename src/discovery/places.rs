@@ -49,6 +49,8 @@ pub struct Reading {
     pub begun_at: Instant,
     /// How long it took from there to the last answer.
     pub took: Duration,
+    /// Whether some of that time went to what never changes, and is not read again.
+    pub read_facts: bool,
 }
 
 impl Places {
@@ -81,6 +83,7 @@ impl Places {
     /// Finds what every workload uses.
     pub async fn read(&self, deadline: Deadline, progress: &dyn Progress) -> Reading {
         let Self { clock, scope, own, accounts, unavailable } = self;
+        let facts_known = self.facts();
         let begun_at = clock.now();
         progress.tell(News::ReadingUsage { regions: accounts.iter().map(|account| account.places.len()).sum() });
         let places = accounts.iter().flat_map(|account| &account.places);
@@ -107,7 +110,12 @@ impl Places {
         found_everywhere.add_settings(own, &scope.in_use_images);
         let accounts = accounts.iter().map(|account| account.account.clone()).collect();
         let usage = Arc::new(found_everywhere.conclude(own, accounts));
-        Reading { usage, begun_at, took: clock.age_of(begun_at) }
+        Reading { usage, begun_at, took: clock.age_of(begun_at), read_facts: self.facts() > facts_known }
+    }
+
+    /// How much is known of what never changes.
+    fn facts(&self) -> usize {
+        self.accounts.iter().flat_map(|account| &account.places).map(PlaceReader::facts).sum()
     }
 }
 

@@ -21,7 +21,7 @@ use futures::future::{join, join3};
 
 use super::{Reader, Source};
 use crate::aws::{Quota, paced_client};
-use services::Deployed;
+use services::{Deployed, ServiceArn};
 
 /// The most of a page of clusters, tasks, services or task definitions; the default for services is 10.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>.
@@ -70,6 +70,8 @@ pub(super) static SOURCE: Source = Source {
                 services::DESCRIBE_SERVICES,
                 daemons::LIST_DAEMONS,
                 daemons::DESCRIBE_DAEMON,
+                daemons::LIST_DAEMON_DEPLOYMENTS,
+                daemons::DESCRIBE_DAEMON_DEPLOYMENTS,
                 daemons::DESCRIBE_DAEMON_REVISIONS,
             ],
         ),
@@ -120,8 +122,8 @@ struct Need {
 /// Something that names a task definition.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Namer {
-    /// A service in this cluster, which starts tasks from it.
-    Service { cluster: String, arn: String },
+    /// A service, which starts tasks from it.
+    Service(ServiceArn),
     /// A task in this cluster, which was started from it and has not stopped.
     Task { cluster: String, arn: String },
     /// A task that has stopped.
@@ -187,6 +189,11 @@ impl Ecs<'_> {
         let deployed = self.reader.each(CLUSTERS, &clusters, CLUSTERS_AT_ONCE, read).await;
         revisions::of_services(self, Deployed::all(deployed)).await;
         Ok(())
+    }
+
+    /// Asks about something in a cluster, which may go away in between.
+    async fn in_cluster<T>(&self, cluster: &str, ask: impl AsyncFn() -> Result<T, CallError>) -> Result<T, CallError> {
+        self.reader.settled(ask, async || Ok(self.clusters().await?.contains(cluster))).await
     }
 
     async fn clusters(&self) -> Result<BTreeSet<String>, CallError> {

@@ -61,6 +61,11 @@ impl PlaceReader {
         Self { place, config, pace: quotas, clients: Mutex::default(), facts: Mutex::default() }
     }
 
+    /// How much was learned of what never changes.
+    pub fn facts(&self) -> usize {
+        lock(&self.facts).len()
+    }
+
     /// Reads one source to its end.
     pub async fn read(&self, source: &'static Source, keep: KeepUnused, deadline: Deadline) -> Findings {
         let answered = AtomicBool::default();
@@ -126,13 +131,39 @@ impl Reader<'_> {
     ) -> Vec<R> {
         let arns: Vec<String> = arns.into_iter().collect();
         let read = async |batch: &[String]| match read(batch.to_vec()).await {
-            Err(error) if error.says_gone() && batch.len() > 1 => {
+            Err(error) if error.may_say_gone() && batch.len() > 1 => {
                 let one = async |arn: &String| read(vec![arn.clone()]).await;
                 Ok(self.each(part, batch, 1, one).await)
             }
             answer => Ok(vec![answer?]),
         };
         self.each(part, arns.chunks(per_call), at_once, read).await.into_iter().flatten().collect()
+    }
+
+    /// Asks about something. Where the answer may say that it went away, `is_named` asks whether its parent still names it:
+    /// if so it is asked about again, since it may be another by now.
+    ///
+    /// # Errors
+    /// When it went away, or can't be read.
+    pub async fn settled<T>(
+        &self,
+        ask: impl AsyncFn() -> Result<T, CallError>,
+        is_named: impl AsyncFn() -> Result<bool, CallError>,
+    ) -> Result<T, CallError> {
+        /// What is always named, and never to be had, is no doubt any more.
+        const DOUBTS: usize = 3;
+        for _ in 0..DOUBTS {
+            match ask().await {
+                Err(error) if error.is_doubtful() => match is_named().await {
+                    Ok(true) => {}
+                    Ok(false) => return Err(error.settled_as_gone()),
+                    Err(of_parent) if of_parent.is_doubtful() => {}
+                    Err(of_parent) => return Err(of_parent),
+                },
+                answer => return answer,
+            }
+        }
+        ask().await
     }
 
     /// What was read; nothing where it went away in between, or can't be read, which is noted.

@@ -19,7 +19,13 @@ from samtranslator.translator.transform import transform
 from template import ACCOUNT, ROOT, Template
 
 # Newer than the tables, or than the tables' resource types for them.
-UNKNOWN_ACTIONS = {"ecs:DescribeDaemon", "ecs:DescribeDaemonRevisions", "ecs:ListDaemons"}
+UNKNOWN_ACTIONS = {
+    "ecs:DescribeDaemon",
+    "ecs:DescribeDaemonDeployments",
+    "ecs:DescribeDaemonRevisions",
+    "ecs:ListDaemonDeployments",
+    "ecs:ListDaemons",
+}
 
 
 def actions(statements):

@@ -50,6 +50,7 @@ mod terminal_saved;
 mod terminal_settings;
 mod usage;
 mod usage_of_accounts;
+mod usage_of_daemons;
 mod usage_of_functions;
 mod usage_of_services;
 mod usage_over_time;

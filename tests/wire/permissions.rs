@@ -40,7 +40,7 @@ async fn calls_of_a_full_run() -> BTreeSet<(String, String)> {
         let deployment = place.service_deployment(&service, "IN_PROGRESS", &[&revision], &revision);
         cluster.create(Service::external().current_deployment(&deployment));
         (0..1_500).for_each(|_| _ = place.register("many", &["nginx"]));
-        place.daemon(&cluster, &[("nginx", None)]);
+        place.daemon(&cluster, &[("nginx", None)]).deploy("IN_PROGRESS", &[("nginx", None)]);
         place.function("resize", "nginx", None).publish("nginx", None);
     }
     // Where not every version of a function counts, what names one is asked for too.

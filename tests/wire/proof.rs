@@ -6,6 +6,7 @@
 
 pub mod cases;
 mod deadline;
+mod environments;
 mod extremes;
 mod moving;
 mod sweep;

@@ -143,7 +143,7 @@ deletes_nothing! {
         |aws| _ = aws.place(ACCOUNT, REGION).register("secretive", &[]);
     when_a_daemon_does_not_tell_its_images:
         ["us-west-2: ECS daemons: ecs:DescribeDaemonRevisions: UnexpectedResponse", "tells no image"],
-        |aws| aws.place(ACCOUNT, REGION).daemon(&aws.cluster("prod"), &[]);
+        |aws| _ = aws.place(ACCOUNT, REGION).daemon(&aws.cluster("prod"), &[]);
     when_a_list_is_left_out_altogether:
         ["us-west-2: ECS tasks: ecs:ListTasks: UnexpectedResponse", "no list"],
         |aws| aws.inject(Fault::blank("ecs:ListTasks").in_region("us-west-2"));
@@ -204,7 +204,7 @@ deletes_nothing! {
         |aws| {
             let cluster = aws.cluster("prod");
             aws.place(ACCOUNT, REGION).daemon(&cluster, &[("nginx", None)]);
-            let revision = "arn:aws:ecs:us-west-2:123456789012:daemon/prod/0/revision";
+            let revision = "arn:aws:ecs:us-west-2:123456789012:daemon/prod/0/revision/0";
             aws.inject(Fault::leave_out("ecs:DescribeDaemonRevisions", revision));
         };
     when_functions_can_not_be_listed:

@@ -105,7 +105,7 @@ keeps_what_is_used! {
     };
     by_a_daemon: async |aws, app| {
         let cluster = aws.cluster("prod");
-        aws.place(ACCOUNT, REGION).daemon(&cluster, &[(&app.uri("used"), None)]);
+        _ = aws.place(ACCOUNT, REGION).daemon(&cluster, &[(&app.uri("used"), None)]);
     };
     beside_a_service_that_was_deleted_in_between: async |aws, app| {
         aws.cluster("prod").create(Service::external().not_described("MISSING"));
@@ -254,7 +254,7 @@ async fn every_listing_asks_for_its_largest_page() {
     let cluster = aws.cluster("prod");
     cluster.create(Service::of(&definition).deployment(&definition, "IN_PROGRESS"));
     (0..1_500).for_each(|_| _ = place.register("many", &["nginx"]));
-    place.daemon(&cluster, &[("nginx", None)]);
+    _ = place.daemon(&cluster, &[("nginx", None)]);
     place.function("resize", "nginx", None).publish("nginx", None);
     run_on(&aws, with(merciless(true), &json!({ "lambdaVersionsToKeep": 1 }))).await;
     for (operation, field, size) in [
@@ -264,6 +264,7 @@ async fn every_listing_asks_for_its_largest_page() {
         ("ecs:ListServiceDeployments", "maxResults", json!(100)),
         ("ecs:ListTaskDefinitionFamilies", "maxResults", json!(100)),
         ("ecs:ListDaemons", "maxResults", json!(100)),
+        ("ecs:ListDaemonDeployments", "maxResults", json!(100)),
         ("lambda:ListFunctions", "MaxItems", json!("50")),
         ("lambda:ListAliases", "MaxItems", json!("50")),
         ("lambda:ListEventSourceMappings", "MaxItems", json!("50")),

@@ -7,9 +7,9 @@ use ecr_cleanup::deadline::Deadline;
 use ecr_cleanup::discovery::FreshnessLimits;
 use ecr_cleanup::sources::quotas;
 use ecr_cleanup_core::plan::{ImageResult, Refusal, SkipReason};
-use ecr_cleanup_core::report::Outcome;
+use ecr_cleanup_core::report::{Outcome, Report};
 use serde_json::json;
-use simulated_aws::{ACCOUNT, Fault, Image, REGION, Service, SimulatedAws, Task};
+use simulated_aws::{ACCOUNT, Call, Fault, Image, REGION, Service, SimulatedAws, Task};
 
 use crate::support::{Limits, clients, decided, json_of, merciless, run_on, run_with, run_within, set};
 
@@ -107,6 +107,67 @@ async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
     assert!(report.warnings.iter().any(|warning| warning.to_string().contains("ecs:ListClusters")));
     let listed = json_of(&report).to_string();
     assert!(listed.contains("\"notAttemptedBecause\":\"what is in use was not known in full any more\""));
+}
+
+/// An account whose tasks take long to list: 100 of them a quarter of a minute. `app` has a stale image.
+fn slow_to_read(tasks: u32) -> SimulatedAws {
+    let aws = SimulatedAws::in_memory();
+    let app = aws.repository("app").daily_builds(2);
+    (0..tasks).for_each(|_| _ = aws.cluster("prod").runs(&app.uri("v2")));
+    aws.inject(Fault::slow("ecs:ListTasks", Duration::from_secs(15)));
+    aws
+}
+
+/// How old usage may be, as the report tells it; and twice as long as the last reading took.
+fn limit_and_twice_the_last_reading(aws: &SimulatedAws, report: &Report) -> (u64, u64) {
+    let of_usage = |call: &&Call| ["ecs:", "lambda:"].iter().any(|service| call.operation.starts_with(service));
+    let calls = aws.calls();
+    let first = calls.iter().rposition(|call| call.operation == "ecs:ListClusters").unwrap();
+    let last = calls.iter().rfind(of_usage).unwrap();
+    let limit = json_of(report)["usage"]["ageLimitSeconds"].as_u64().unwrap();
+    (limit, (last.at - calls[first].at).as_secs() * 2)
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_may_be_five_minutes_old_where_it_is_read_in_half_of_that() {
+    for tasks in [1, 700] {
+        for dry_run in [true, false] {
+            let aws = slow_to_read(tasks);
+            let report = run_on(&aws, merciless(dry_run)).await;
+            assert_eq!(json_of(&report)["usage"]["ageLimitSeconds"], 300, "{tasks} tasks");
+            assert_eq!(aws.calls_of("ecs:ListClusters").len(), 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_that_takes_longer_may_be_twice_as_old_as_its_reading_took() {
+    for (tasks, dry_run) in [(1_200, true), (1_200, false), (2_400, false)] {
+        let aws = slow_to_read(tasks);
+        let report = run_on(&aws, merciless(dry_run)).await;
+        let (limit, twice) = limit_and_twice_the_last_reading(&aws, &report);
+        assert!(
+            limit > 300 && limit.abs_diff(twice) <= 1,
+            "{tasks} tasks: {limit} s, and twice the reading is {twice} s"
+        );
+        assert_eq!(aws.calls_of("ecs:ListClusters").len(), 1, "it is young enough for that");
+        assert_eq!(report.totals.images_deleted, u64::from(!dry_run));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_of_what_never_changes_as_well_does_not_tell_how_old_usage_may_be() {
+    for (tasks, dry_run, readings) in [(1_200, true, 1), (1_200, false, 1), (2_400, false, 2)] {
+        let aws = slow_to_read(tasks);
+        aws.place(ACCOUNT, REGION).register("web", &["nginx"]);
+        let report = run_on(&aws, merciless(dry_run)).await;
+        assert_eq!(aws.calls_of("ecs:ListClusters").len(), readings);
+        assert_eq!(aws.calls_of("ecs:DescribeTaskDefinition").len(), 1);
+        let (limit, twice) = limit_and_twice_the_last_reading(&aws, &report);
+        let expected = if readings == 1 { 300 } else { twice };
+        assert!(limit.abs_diff(expected) <= 1, "{tasks} tasks: {limit} s instead of {expected}");
+        assert_eq!(report.totals.images_deleted, u64::from(!dry_run));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,6 +81,7 @@ fn report(mode: Mode, plan: Plan) -> Report {
         started_at: started_at(),
         finished_at: started_at() + TimeDelta::seconds(2),
         usage: &usage(None),
+        usage_age_limit: Duration::from_mins(5),
         plan,
         refusal: None,
         warnings: Vec::new(),

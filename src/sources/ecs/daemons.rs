@@ -1,34 +1,49 @@
-//! Daemons: one task on every container instance of their capacity providers. Where a region does not know the
+//! Daemons: one task on every container instance of their capacity providers. What their current deployment goes to counts
+//! beside what is current, and while one is under way, the revisions it may roll back to. Where a region does not know the
 //! operation, there are none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use aws_sdk_ecs::operation::list_daemon_deployments::ListDaemonDeploymentsOutput;
 use aws_sdk_ecs::operation::list_daemons::ListDaemonsOutput;
+use aws_sdk_ecs::types::{DaemonDeployment, DaemonDeploymentStatus};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::usage::Holder;
 
 use super::{DAEMON, DAEMONS, Ecs, PER_PAGE};
 
-/// The most revisions asked for in one call; no limit is published, and services' revisions have this one.
-const REVISIONS_PER_CALL: usize = 20;
+/// The most deployments or revisions asked for in one call; no limit is published, and services' have this one.
+const PER_CALL: usize = 20;
 
 pub(super) const LIST_DAEMONS: &str = "ecs:ListDaemons";
 pub(super) const DESCRIBE_DAEMON: &str = "ecs:DescribeDaemon";
+pub(super) const LIST_DAEMON_DEPLOYMENTS: &str = "ecs:ListDaemonDeployments";
+pub(super) const DESCRIBE_DAEMON_DEPLOYMENTS: &str = "ecs:DescribeDaemonDeployments";
 pub(super) const DESCRIBE_DAEMON_REVISIONS: &str = "ecs:DescribeDaemonRevisions";
 
 pub(super) async fn of_cluster(ecs: &Ecs<'_>, cluster: &str) {
-    let daemons = match list(ecs, cluster).await {
+    let daemons = match ecs.in_cluster(cluster, async || list(ecs, cluster).await).await {
         Err(error) if error.is_unknown_operation() => return,
         daemons => ecs.reader.unless_gone(DAEMONS, daemons).unwrap_or_default(),
     };
-    let read = async |daemon: String| current_revisions(ecs, &daemon).await;
-    let current = ecs.reader.each(DAEMONS, daemons, 1, read).await.concat();
-    let daemon_of: BTreeMap<String, String> = current.into_iter().collect();
-    let describe = async |arns: Vec<String>| describe_revisions(ecs, arns).await;
+    let read = async |daemon: String| {
+        let ask = async || revisions_of(ecs, &daemon).await;
+        let revisions = ecs.reader.settled(ask, async || Ok(list(ecs, cluster).await?.contains(&daemon))).await?;
+        Ok(revisions.into_iter().map(|revision| (revision, daemon.clone())).collect::<Vec<_>>())
+    };
+    let daemon_of: BTreeMap<String, String> =
+        ecs.reader.each(DAEMONS, daemons, 1, read).await.into_iter().flatten().collect();
+    let describe = async |arns: Vec<String>| match (&arns[..], arns.first().and_then(|arn| daemon_of.get(arn))) {
+        ([arn], Some(daemon)) => {
+            let is_named = async || Ok(revisions_of(ecs, daemon).await?.contains(arn));
+            ecs.reader.settled(async || describe_revisions(ecs, &arns).await, is_named).await
+        }
+        _ => describe_revisions(ecs, &arns).await,
+    };
     let revisions = daemon_of.keys().cloned();
-    let missing = ecs.reader.each_batch(DAEMONS, revisions, REVISIONS_PER_CALL, 1, describe).await.concat();
-    let again = async |revision: String| still_current(ecs, &revision, &daemon_of).await;
+    let missing = ecs.reader.each_batch(DAEMONS, revisions, PER_CALL, 1, describe).await.concat();
+    let again = async |revision: String| still_named(ecs, &revision, &daemon_of).await;
     ecs.reader.each(DAEMONS, missing, 1, again).await;
 }
 
@@ -46,23 +61,76 @@ async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallErro
     Ok(arns)
 }
 
-/// The current revisions of a daemon, each with the daemon.
-async fn current_revisions(ecs: &Ecs<'_>, daemon: &str) -> Result<Vec<(String, String)>, CallError> {
+/// The revisions of a daemon that are current, and those that its deployments go to or may roll back to.
+async fn revisions_of(ecs: &Ecs<'_>, daemon: &str) -> Result<BTreeSet<String>, CallError> {
     let request = ecs.client.describe_daemon().daemon_arn(daemon);
     let answer = ecs.reader.calls.read(DESCRIBE_DAEMON, || request.clone().send()).await?;
     let described =
         answer.daemon().ok_or_else(|| CallError::unexpected(DESCRIBE_DAEMON, &format!("no daemon {daemon}")))?;
-    let revisions = described.current_revisions.as_ref().ok_or_else(|| CallError::no_list(DESCRIBE_DAEMON))?;
-    let arns = revisions.iter().filter_map(|revision| revision.arn.clone());
-    Ok(arns.map(|revision| (revision, daemon.to_owned())).collect())
+    let current = described.current_revisions.as_ref().ok_or_else(|| CallError::no_list(DESCRIBE_DAEMON))?;
+    let mut revisions: BTreeSet<String> = current.iter().filter_map(|revision| revision.arn.clone()).collect();
+    let mut deployments = deployments_under_way(ecs, daemon).await?;
+    deployments.extend(described.deployment_arn.clone());
+    let deployments: Vec<String> = deployments.into_iter().collect();
+    for arns in deployments.chunks(PER_CALL) {
+        revisions.extend(describe_deployments(ecs, arns).await?);
+    }
+    Ok(revisions)
+}
+
+/// The deployments of a daemon that are not done.
+async fn deployments_under_way(ecs: &Ecs<'_>, daemon: &str) -> Result<BTreeSet<String>, CallError> {
+    // Without a filter, since it would leave out a status that is not known here.
+    let page_at = |token| {
+        let request = ecs.client.list_daemon_deployments().daemon_arn(daemon);
+        request.max_results(PER_PAGE).set_next_token(token).send()
+    };
+    let mut arns = BTreeSet::new();
+    ecs.reader
+        .calls
+        .pages_by_token(LIST_DAEMON_DEPLOYMENTS, page_at, ListDaemonDeploymentsOutput::next_token, |page| {
+            let under_way = page.daemon_deployments?.into_iter().filter(|listed| !is_done(listed.status.as_ref()));
+            arns.extend(under_way.filter_map(|listed| listed.daemon_deployment_arn));
+            Some(ControlFlow::Continue(()))
+        })
+        .await?;
+    Ok(arns)
+}
+
+/// The revisions that deployments go to or roll back to, and where they are not done those that they come from.
+async fn describe_deployments(ecs: &Ecs<'_>, arns: &[String]) -> Result<Vec<String>, CallError> {
+    let request = ecs.client.describe_daemon_deployments().set_daemon_deployment_arns(Some(arns.to_vec()));
+    let answer = ecs.reader.calls.read(DESCRIBE_DAEMON_DEPLOYMENTS, || request.clone().send()).await?;
+    let described = answer.daemon_deployments().iter().map(DaemonDeployment::daemon_deployment_arn);
+    ecs.check_answer(DAEMONS, DESCRIBE_DAEMON_DEPLOYMENTS, arns.len(), described, answer.failures());
+    let revisions = answer.daemon_deployments().iter().flat_map(|deployment| {
+        let sources = deployment.source_daemon_revisions().iter().filter_map(|revision| revision.arn.clone());
+        let target = deployment.target_daemon_revision().and_then(|revision| revision.arn.clone());
+        let rollback = deployment.rollback().and_then(|rollback| rollback.rollback_target_daemon_revision_arn.clone());
+        sources.filter(|_| !is_done(deployment.status())).chain(target).chain(rollback)
+    });
+    Ok(revisions.collect())
+}
+
+/// A status that is not known may well be one of a deployment under way.
+fn is_done(status: Option<&DaemonDeploymentStatus>) -> bool {
+    matches!(
+        status,
+        Some(
+            DaemonDeploymentStatus::Successful
+                | DaemonDeploymentStatus::Stopped
+                | DaemonDeploymentStatus::RollbackSuccessful
+                | DaemonDeploymentStatus::RollbackFailed
+        )
+    )
 }
 
 /// Describes revisions, and returns those of which the answer does not speak.
-async fn describe_revisions(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<Vec<String>, CallError> {
-    let request = ecs.client.describe_daemon_revisions().set_daemon_revision_arns(Some(arns.clone()));
+async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<Vec<String>, CallError> {
+    let request = ecs.client.describe_daemon_revisions().set_daemon_revision_arns(Some(arns.to_vec()));
     let answer = ecs.reader.calls.read(DESCRIBE_DAEMON_REVISIONS, || request.clone().send()).await?;
     ecs.check_answer(DAEMONS, DESCRIBE_DAEMON_REVISIONS, 0, std::iter::empty(), answer.failures());
-    let mut missing: BTreeSet<String> = arns.into_iter().collect();
+    let mut missing: BTreeSet<String> = arns.iter().cloned().collect();
     for revision in answer.daemon_revisions() {
         missing.remove(revision.daemon_revision_arn().unwrap_or_default());
         let holder = Holder::of_arn(&DAEMON, revision.daemon_arn());
@@ -77,21 +145,18 @@ async fn describe_revisions(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<Vec<Stri
     Ok(missing.into_iter().collect())
 }
 
-/// A revision was current, and then there was no answer about it: that is an error, unless its daemon went away or has
+/// A revision was named, and then there was no answer about it: that is an error, unless its daemon went away or names
 /// others by now, which are then described.
-async fn still_current(ecs: &Ecs<'_>, revision: &str, daemon_of: &BTreeMap<String, String>) -> Result<(), CallError> {
+async fn still_named(ecs: &Ecs<'_>, revision: &str, daemon_of: &BTreeMap<String, String>) -> Result<(), CallError> {
     let Some(daemon) = daemon_of.get(revision) else {
         return Ok(());
     };
-    let current: Vec<String> = current_revisions(ecs, daemon).await?.into_iter().map(|(current, _)| current).collect();
-    let missing = match current.chunks(REVISIONS_PER_CALL).next() {
-        Some(current) => describe_revisions(ecs, current.to_vec()).await?,
-        None => Vec::new(),
-    };
-    match missing.first() {
-        None => Ok(()),
-        Some(missing) => {
-            Err(CallError::unexpected(DESCRIBE_DAEMON_REVISIONS, &format!("nothing of {missing}, which is current")))
+    let named: Vec<String> = revisions_of(ecs, daemon).await?.into_iter().collect();
+    for arns in named.chunks(PER_CALL) {
+        if let Some(missing) = describe_revisions(ecs, arns).await?.first() {
+            let message = format!("nothing of {missing}, which {daemon} names");
+            return Err(CallError::unexpected(DESCRIBE_DAEMON_REVISIONS, &message));
         }
     }
+    Ok(())
 }

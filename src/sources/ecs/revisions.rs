@@ -2,6 +2,7 @@
 //! deployment goes to counts whatever its status, since a service at zero may have no current revision; while one is under
 //! way, the revisions it may roll back to count as well.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use aws_sdk_ecs::types::{ContainerImage, ServiceDeployment, ServiceDeploymentSta
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::usage::{Fact, FactImage, Holder};
 
-use super::services::Deployed;
+use super::services::{self, Deployed, ServiceArn};
 use super::{BATCHES_AT_ONCE, Ecs, PER_PAGE, SERVICE_REVISION, SERVICES};
 
 /// The most deployments or revisions that a call describes.
@@ -34,21 +35,69 @@ const UNDER_WAY: [ServiceDeploymentStatus; 5] = [
 pub(super) async fn of_services(ecs: &Ecs<'_>, deployed: Deployed) {
     let Deployed { mut revisions, current_deployments: mut deployments, deploying } = deployed;
     let reader = ecs.reader;
-    let list = async |(cluster, service): &(String, String)| list_deployments(ecs, cluster, service).await;
-    deployments.extend(reader.each(SERVICES, &deploying, BATCHES_AT_ONCE, list).await.concat());
-    let describe = async |arns: Vec<String>| describe_deployments(ecs, arns).await;
-    let targets = reader.each_batch(SERVICES, deployments, PER_CALL, BATCHES_AT_ONCE, describe).await;
+    let list = async |service: &ServiceArn| {
+        let ask = async || list_deployments(ecs, service).await;
+        let arns = reader.settled(ask, async || services::is_listed(ecs, service).await).await?;
+        Ok(arns.into_iter().map(|arn| (arn, service.clone())).collect::<Vec<_>>())
+    };
+    deployments.extend(reader.each(SERVICES, &deploying, BATCHES_AT_ONCE, list).await.into_iter().flatten());
+    let describe = async |arns: Vec<String>| {
+        settled_alone(ecs, &arns, &deployments, async || describe_deployments(ecs, &arns, &deployments).await).await
+    };
+    let arns = deployments.keys().cloned();
+    let targets = reader.each_batch(SERVICES, arns, PER_CALL, BATCHES_AT_ONCE, describe).await;
     revisions.extend(targets.into_iter().flatten());
     // A revision with its digests never changes, so it is described once a run.
-    revisions.retain(|arn| match reader.fact(arn) {
+    revisions.retain(|arn, _| match reader.fact(arn) {
         Some(revision) => {
             reader.uses_all(&Holder::of_arn(&SERVICE_REVISION, Some(arn)), &revision);
             false
         }
         None => true,
     });
-    let describe = async |arns: Vec<String>| describe_revisions(ecs, arns).await;
-    reader.each_batch(SERVICES, revisions, PER_CALL, BATCHES_AT_ONCE, describe).await;
+    let describe = async |arns: Vec<String>| {
+        settled_alone(ecs, &arns, &revisions, async || describe_revisions(ecs, &arns).await).await
+    };
+    let arns = revisions.keys().cloned();
+    reader.each_batch(SERVICES, arns, PER_CALL, BATCHES_AT_ONCE, describe).await;
+}
+
+/// Asks about these deployments or revisions. Of one alone it is known whether its service still names it.
+async fn settled_alone<T>(
+    ecs: &Ecs<'_>,
+    arns: &[String],
+    service_of: &BTreeMap<String, ServiceArn>,
+    ask: impl AsyncFn() -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    match arns {
+        [arn] => {
+            let is_named = async || match service_of.get(arn) {
+                Some(service) => is_named(ecs, arn, service).await,
+                None => Ok(true),
+            };
+            ecs.reader.settled(ask, is_named).await
+        }
+        _ => ask().await,
+    }
+}
+
+/// Whether a service still names this deployment or revision, itself or by a deployment that is current or under way.
+async fn is_named(ecs: &Ecs<'_>, arn: &str, service: &ServiceArn) -> Result<bool, CallError> {
+    let Deployed { revisions, current_deployments: mut deployments, deploying } =
+        services::deployed(ecs, service).await?;
+    for service in &deploying {
+        deployments.extend(list_deployments(ecs, service).await?.into_iter().map(|arn| (arn, service.clone())));
+    }
+    if revisions.contains_key(arn) || deployments.contains_key(arn) {
+        return Ok(true);
+    }
+    let arns: Vec<String> = deployments.keys().cloned().collect();
+    for arns in arns.chunks(PER_CALL) {
+        if describe_deployments(ecs, arns, &deployments).await?.iter().any(|(revision, _)| revision == arn) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn fact_of(revision: &ServiceRevision) -> Fact {
@@ -59,9 +108,9 @@ fn fact_of(revision: &ServiceRevision) -> Fact {
     Fact { images: revision.container_images().iter().map(image).collect() }
 }
 
-async fn list_deployments(ecs: &Ecs<'_>, cluster: &str, service: &str) -> Result<Vec<String>, CallError> {
+async fn list_deployments(ecs: &Ecs<'_>, service: &ServiceArn) -> Result<Vec<String>, CallError> {
     let page_at = |token| {
-        let request = ecs.client.list_service_deployments().service(service).cluster(cluster);
+        let request = ecs.client.list_service_deployments().service(&service.arn).cluster(&service.cluster);
         request.set_status(Some(UNDER_WAY.to_vec())).max_results(PER_PAGE).set_next_token(token).send()
     };
     let mut arns = Vec::new();
@@ -75,14 +124,26 @@ async fn list_deployments(ecs: &Ecs<'_>, cluster: &str, service: &str) -> Result
     Ok(arns)
 }
 
-/// The revisions that deployments go to or roll back to, and where they are not done those that they come from.
-async fn describe_deployments(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<Vec<String>, CallError> {
-    let asked = arns.len();
-    let request = ecs.client.describe_service_deployments().set_service_deployment_arns(Some(arns));
+/// The revisions that deployments go to or roll back to, and where they are not done those that they come from; each with
+/// its service.
+async fn describe_deployments(
+    ecs: &Ecs<'_>,
+    arns: &[String],
+    service_of: &BTreeMap<String, ServiceArn>,
+) -> Result<Vec<(String, ServiceArn)>, CallError> {
+    let request = ecs.client.describe_service_deployments().set_service_deployment_arns(Some(arns.to_vec()));
     let answer = ecs.reader.calls.read(DESCRIBE_SERVICE_DEPLOYMENTS, || request.clone().send()).await?;
     let described = answer.service_deployments().iter().map(ServiceDeployment::service_deployment_arn);
-    ecs.check_answer(SERVICES, DESCRIBE_SERVICE_DEPLOYMENTS, asked, described, answer.failures());
-    Ok(answer.service_deployments().iter().flat_map(revisions_of).collect())
+    ecs.check_answer(SERVICES, DESCRIBE_SERVICE_DEPLOYMENTS, arns.len(), described, answer.failures());
+    let with_service = |deployment: &ServiceDeployment| {
+        let service = deployment.service_deployment_arn().and_then(|arn| service_of.get(arn));
+        let revisions = revisions_of(deployment);
+        service
+            .into_iter()
+            .flat_map(move |service| revisions.clone().into_iter().map(|arn| (arn, service.clone())))
+            .collect::<Vec<_>>()
+    };
+    Ok(answer.service_deployments().iter().flat_map(with_service).collect())
 }
 
 fn revisions_of(deployment: &ServiceDeployment) -> Vec<String> {
@@ -102,13 +163,12 @@ fn revisions_of(deployment: &ServiceDeployment) -> Vec<String> {
     sources.filter(|_| !is_done).chain(target).chain(rollback).collect()
 }
 
-async fn describe_revisions(ecs: &Ecs<'_>, arns: Vec<String>) -> Result<(), CallError> {
-    let asked = arns.len();
-    let request = ecs.client.describe_service_revisions().set_service_revision_arns(Some(arns));
+async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<(), CallError> {
+    let request = ecs.client.describe_service_revisions().set_service_revision_arns(Some(arns.to_vec()));
     let answer = ecs.reader.calls.read(DESCRIBE_SERVICE_REVISIONS, || request.clone().send()).await?;
     // MISSING: revisions from before 2024-10-25 don't exist; their services name the task definition.
     let described = answer.service_revisions().iter().map(ServiceRevision::service_revision_arn);
-    ecs.check_answer(SERVICES, DESCRIBE_SERVICE_REVISIONS, asked, described, answer.failures());
+    ecs.check_answer(SERVICES, DESCRIBE_SERVICE_REVISIONS, arns.len(), described, answer.failures());
     for revision in answer.service_revisions() {
         let arn = revision.service_revision_arn().unwrap_or_default();
         let fact = Arc::new(fact_of(revision));

@@ -1,7 +1,7 @@
 //! Services, ACTIVE and DRAINING, at desired count 0 too: the task definitions they start tasks from, and the service
 //! revisions whose digests ECS pinned at deployment and scales out with even after the tag moved.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use aws_sdk_ecs::operation::list_services::ListServicesOutput;
@@ -14,6 +14,8 @@ use super::{BATCHES_AT_ONCE, Ecs, Namer, PER_PAGE, SERVICE, SERVICES};
 /// The most services that `DescribeServices` takes.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>.
 const SERVICES_PER_CALL: usize = 10;
+/// The status of a service that was deleted.
+const INACTIVE: &str = "INACTIVE";
 
 pub(super) const LIST_SERVICES: &str = "ecs:ListServices";
 pub(super) const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
@@ -21,15 +23,33 @@ pub(super) const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
 /// What services were deployed as.
 #[derive(Debug, Default)]
 pub(super) struct Deployed {
-    /// Service revisions that are current.
-    pub(super) revisions: BTreeSet<String>,
-    /// Service deployments that are current, be they under way or done.
-    pub(super) current_deployments: BTreeSet<String>,
-    /// Services, each with its cluster, that may have further deployments under way.
-    pub(super) deploying: Vec<(String, String)>,
+    /// Service revisions that are current, each with its service.
+    pub(super) revisions: BTreeMap<String, ServiceArn>,
+    /// Service deployments that are current, be they under way or done, each with its service.
+    pub(super) current_deployments: BTreeMap<String, ServiceArn>,
+    /// Services that may have further deployments under way.
+    pub(super) deploying: Vec<ServiceArn>,
+}
+
+/// A service in its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ServiceArn {
+    pub(super) cluster: String,
+    pub(super) arn: String,
 }
 
 impl Deployed {
+    fn add(&mut self, arn: &ServiceArn, service: &Service) {
+        let revisions = service.current_service_revisions().iter().filter_map(|revision| revision.arn.clone());
+        self.revisions.extend(revisions.map(|revision| (revision, arn.clone())));
+        let deployment = service.current_service_deployment().map(str::to_owned);
+        self.current_deployments.extend(deployment.map(|deployment| (deployment, arn.clone())));
+        // The current deployment may be done while another is under way.
+        if may_be_deploying(service) {
+            self.deploying.push(arn.clone());
+        }
+    }
+
     /// What all of these were deployed as.
     pub(super) fn all(each: Vec<Self>) -> Self {
         let mut all = Self::default();
@@ -54,14 +74,33 @@ pub(super) async fn of_cluster(ecs: &Ecs<'_>, cluster: &str) -> Deployed {
     Deployed::all(ecs.reader.each_batch(SERVICES, arns, SERVICES_PER_CALL, BATCHES_AT_ONCE, describe).await)
 }
 
+/// Whether a service is still there.
+pub(super) async fn is_listed(ecs: &Ecs<'_>, ServiceArn { cluster, arn }: &ServiceArn) -> Result<bool, CallError> {
+    Ok(list(ecs, cluster).await?.contains(arn))
+}
+
+/// What a service is deployed as by now; nothing where it went away.
+pub(super) async fn deployed(ecs: &Ecs<'_>, service: &ServiceArn) -> Result<Deployed, CallError> {
+    let mut deployed = Deployed::default();
+    for described in describe(ecs, &service.cluster, vec![service.arn.clone()]).await? {
+        deployed.add(service, &described);
+    }
+    Ok(deployed)
+}
+
 /// Whether a service starts tasks from this definition.
 pub(super) async fn names(ecs: &Ecs<'_>, cluster: &str, service: &str, definition: &str) -> Result<bool, CallError> {
     let services = describe(ecs, cluster, vec![service.to_owned()]).await?;
     Ok(services.iter().flat_map(definitions_of).any(|named| named == definition))
 }
 
-/// The services' ARNs. A page may tell one that an earlier page told, since they are sorted by what changes.
+/// The services' ARNs.
 async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallError> {
+    ecs.in_cluster(cluster, async || list_all(ecs, cluster).await).await
+}
+
+/// A page may tell one that an earlier page told, since they are sorted by what changes.
+async fn list_all(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallError> {
     let page_at =
         |token| ecs.client.list_services().cluster(cluster).max_results(PER_PAGE).set_next_token(token).send();
     let mut arns = BTreeSet::new();
@@ -78,10 +117,13 @@ async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallErro
 async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: Vec<String>) -> Result<Vec<Service>, CallError> {
     let asked = arns.len();
     let request = ecs.client.describe_services().cluster(cluster).set_services(Some(arns));
-    let answer = ecs.reader.calls.read(DESCRIBE_SERVICES, || request.clone().send()).await?;
+    let ask = async || ecs.reader.calls.read(DESCRIBE_SERVICES, || request.clone().send()).await;
+    let answer = ecs.in_cluster(cluster, ask).await?;
     let described = answer.services().iter().map(Service::service_arn);
     ecs.check_answer(SERVICES, DESCRIBE_SERVICES, asked, described, answer.failures());
-    Ok(answer.services.unwrap_or_default())
+    // What was deleted is described for a while.
+    let is_there = |service: &Service| service.status() != Some(INACTIVE);
+    Ok(answer.services.unwrap_or_default().into_iter().filter(is_there).collect())
 }
 
 fn definitions_of(service: &Service) -> impl Iterator<Item = &str> {
@@ -93,16 +135,11 @@ fn definitions_of(service: &Service) -> impl Iterator<Item = &str> {
 fn add(ecs: &Ecs<'_>, cluster: &str, service: &Service, deployed: &mut Deployed) {
     let arn = service.service_arn().unwrap_or_default();
     let holder = Holder::of_arn(&SERVICE, Some(arn));
+    let named = ServiceArn { cluster: cluster.to_owned(), arn: arn.to_owned() };
     for definition in definitions_of(service) {
-        let namer = Namer::Service { cluster: cluster.to_owned(), arn: arn.to_owned() };
-        ecs.needs_definition(definition, &holder, namer);
+        ecs.needs_definition(definition, &holder, Namer::Service(named.clone()));
     }
-    deployed.revisions.extend(service.current_service_revisions().iter().filter_map(|revision| revision.arn.clone()));
-    deployed.current_deployments.extend(service.current_service_deployment().map(str::to_owned));
-    // The current deployment may be done while another is under way.
-    if may_be_deploying(service) {
-        deployed.deploying.push((cluster.to_owned(), arn.to_owned()));
-    }
+    deployed.add(&named, service);
 }
 
 /// Whether a deployment may be under way, which may roll back to a revision that is not current any more. Only ECS's

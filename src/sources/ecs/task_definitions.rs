@@ -14,6 +14,7 @@ use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::usage::Fact;
 use futures::stream::{self, StreamExt};
 
+use super::services::ServiceArn;
 use super::{Ecs, Namer, Need, PER_PAGE, TASK_DEFINITIONS, services, tasks};
 
 /// Calls under way at a time; more would only wait for their turn.
@@ -62,7 +63,7 @@ pub(super) async fn describe_all(ecs: &Ecs<'_>, definitions: BTreeMap<String, Ne
 async fn is_named(ecs: &Ecs<'_>, definition: &str, named_by: &BTreeSet<Namer>) -> Result<bool, CallError> {
     for namer in named_by {
         let is_named = match namer {
-            Namer::Service { cluster, arn } => services::names(ecs, cluster, arn, definition).await,
+            Namer::Service(ServiceArn { cluster, arn }) => services::names(ecs, cluster, arn, definition).await,
             Namer::Task { cluster, arn } => tasks::names(ecs, cluster, arn, definition).await,
             Namer::StoppedTask => Ok(false),
             Namer::Family => is_listed(ecs, definition).await,

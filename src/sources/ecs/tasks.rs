@@ -28,7 +28,8 @@ pub(super) const DESCRIBE_TASKS: &str = "ecs:DescribeTasks";
 pub(super) async fn of_cluster(ecs: &Ecs<'_>, cluster: &str) {
     let mut arns = BTreeSet::new();
     for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-        arns.extend(ecs.reader.unless_gone(TASKS, list(ecs, cluster, status).await).into_iter().flatten());
+        let listed = ecs.in_cluster(cluster, async || list(ecs, cluster, status.clone()).await).await;
+        arns.extend(ecs.reader.unless_gone(TASKS, listed).into_iter().flatten());
     }
     let describe = async |arns: Vec<String>| {
         describe(ecs, cluster, arns).await?.iter().for_each(|task| add(ecs, cluster, task));
@@ -62,7 +63,8 @@ async fn list(ecs: &Ecs<'_>, cluster: &str, status: DesiredStatus) -> Result<Vec
 async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: Vec<String>) -> Result<Vec<Task>, CallError> {
     let asked = arns.len();
     let request = ecs.client.describe_tasks().cluster(cluster).set_tasks(Some(arns));
-    let answer = ecs.reader.calls.read(DESCRIBE_TASKS, || request.clone().send()).await?;
+    let ask = async || ecs.reader.calls.read(DESCRIBE_TASKS, || request.clone().send()).await;
+    let answer = ecs.in_cluster(cluster, ask).await?;
     // What is missing stopped more than an hour ago, or in between, and nothing replaces it from there.
     ecs.check_answer(TASKS, DESCRIBE_TASKS, asked, answer.tasks().iter().map(Task::task_arn), answer.failures());
     Ok(answer.tasks.unwrap_or_default())

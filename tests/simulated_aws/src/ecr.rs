@@ -227,9 +227,11 @@ fn describe_images(images: &Images, request: &Request) -> Result<Value, ServiceE
     if !request.body["imageIds"].is_null() {
         return describe_by_ids(images, request);
     }
-    let described: Vec<&StoredImage> = images.values().filter(|stored| is_shown(stored, request)).collect();
-    let (described, next) = page(&request.body, &described, PAGES)?;
-    Ok(listing("imageDetails", described.into_iter().map(|stored| image_detail(stored, request)).collect(), next))
+    let shown = images.iter().filter(|(_, stored)| is_shown(stored, request));
+    let digests: Vec<&String> = shown.map(|(digest, _)| digest).collect();
+    let (digests, next) = page(&request.body, &digests, PAGES)?;
+    let described = digests.into_iter().map(|digest| image_detail(&images[digest], request));
+    Ok(listing("imageDetails", described.collect(), next))
 }
 
 fn image_detail(stored: &StoredImage, request: &Request) -> Value {

@@ -35,9 +35,12 @@ pub(crate) fn cluster<'a>(region: &'a Region, request: &Request) -> Result<&'a S
     let named = request.body["cluster"].as_str().or(request.body["clusterArn"].as_str()).unwrap_or("default");
     let is_named = |arn: &str| arn == named || arn.rsplit('/').next() == Some(named);
     let found = region.clusters.iter().find(|(arn, _)| is_named(arn));
-    found
-        .map(|(_, cluster)| cluster)
-        .ok_or_else(|| ServiceError::new(400, "ClusterNotFoundException", "Cluster not found."))
+    found.map(|(_, cluster)| cluster).ok_or_else(|| gone(region, "ClusterNotFoundException"))
+}
+
+/// The answer about something that is gone.
+pub(crate) fn gone(region: &Region, code: &str) -> ServiceError {
+    ServiceError::new(400, region.gone.unwrap_or(code), "It was not found.")
 }
 
 fn list_tasks(tasks: &Tasks, request: &Request) -> Result<Value, ServiceError> {

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::ecs::{INVALID, PAGES, cluster};
+use crate::daemons;
+use crate::ecs::{INVALID, PAGES, cluster, gone};
 use crate::page::{Limits, listing, page};
 use crate::request::{Request, ServiceError};
-use crate::services::{Service, ServiceDeployment, ServiceRevision, TaskDefinition};
+use crate::services::{DefinitionStatus, Service, ServiceDeployment, ServiceRevision, ServiceStatus, TaskDefinition};
 use crate::world::{Region, family_and_revision};
 
 const PAGES_OF_SERVICES: Limits = Limits { default: 10, ..PAGES };
@@ -16,7 +17,9 @@ const PAGES_OF_DEPLOYMENTS: Limits = Limits { default: 20, ..PAGES };
 pub(crate) fn answer(region: &Region, request: &Request) -> Option<Result<Value, ServiceError>> {
     Some(match request.action.as_str() {
         "ListServices" => cluster(region, request).and_then(|cluster| {
-            let arns: Vec<String> = cluster.services.keys().cloned().collect();
+            let is_listed = |service: &Service| service.status != ServiceStatus::Inactive;
+            let listed = cluster.services.iter().filter(|(_, service)| is_listed(service));
+            let arns: Vec<String> = listed.map(|(arn, _)| arn.clone()).collect();
             let (arns, next) = page(&request.body, &arns, PAGES_OF_SERVICES)?;
             Ok(listing("serviceArns", arns, next))
         }),
@@ -31,21 +34,37 @@ pub(crate) fn answer(region: &Region, request: &Request) -> Option<Result<Value,
         "ListTaskDefinitions" => list_task_definitions(region, request),
         "DescribeTaskDefinition" => describe_task_definition(region, request),
         "ListServiceDeployments" => list_service_deployments(region, request),
+        "DescribeServiceDeployments" | "DescribeServiceRevisions" if names_gone(region, request) => {
+            Err(gone(region, "ServiceNotFoundException"))
+        }
         "DescribeServiceDeployments" => describe(request, "serviceDeploymentArns", 20, |arn| {
-            region.service_deployments.get(arn).map(|it| deployment_detail(arn, it)).ok_or("MISSING".to_owned())
+            let deployment = region.service_deployments.get(arn).and_then(Option::as_ref);
+            deployment.map(|it| deployment_detail(arn, it)).ok_or("MISSING".to_owned())
         })
         .map(|answer| renamed(answer, "serviceDeploymentArns", "serviceDeployments")),
         "DescribeServiceRevisions" => describe(request, "serviceRevisionArns", 20, |arn| {
-            region.service_revisions.get(arn).map(|it| revision_detail(arn, it)).ok_or("MISSING".to_owned())
+            let revision = region.service_revisions.get(arn).and_then(Option::as_ref);
+            revision.map(|it| revision_detail(arn, it)).ok_or("MISSING".to_owned())
         })
         .map(|answer| renamed(answer, "serviceRevisionArns", "serviceRevisions")),
-        "ListDaemons" | "DescribeDaemon" | "DescribeDaemonRevisions" => daemons(region, request)?,
+        action if action.contains("Daemon") => daemons::answer(region, request)?,
         _ => return None,
     })
 }
 
+/// Whether something deleted is asked about where ECS refuses to answer that.
+fn names_gone(region: &Region, request: &Request) -> bool {
+    let arns = ["serviceDeploymentArns", "serviceRevisionArns"].map(|name| &request.body[name]);
+    let mut arns = arns.into_iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
+    let is_gone = |arn| {
+        matches!(region.service_deployments.get(arn), Some(None))
+            || matches!(region.service_revisions.get(arn), Some(None))
+    };
+    region.gone.is_some() && arns.any(is_gone)
+}
+
 /// Describes what `names` asks for, at most so many.
-fn describe(
+pub(crate) fn describe(
     request: &Request,
     names: &str,
     most: usize,
@@ -67,7 +86,7 @@ fn describe(
     Ok(json!({ names: described, "failures": failures }))
 }
 
-fn renamed(mut answer: Value, from: &str, to: &str) -> Value {
+pub(crate) fn renamed(mut answer: Value, from: &str, to: &str) -> Value {
     answer[to] = answer[from].take();
     answer
 }
@@ -76,7 +95,7 @@ fn service_detail(arn: &str, service: &Service) -> Value {
     let Service {
         task_definition,
         desired_count,
-        draining,
+        status,
         deployments,
         task_sets,
         current_revisions,
@@ -89,7 +108,11 @@ fn service_detail(arn: &str, service: &Service) -> Value {
         .collect();
     json!({
         "serviceArn": arn,
-        "status": if *draining { "DRAINING" } else { "ACTIVE" },
+        "status": match status {
+            ServiceStatus::Active => "ACTIVE",
+            ServiceStatus::Draining => "DRAINING",
+            ServiceStatus::Inactive => "INACTIVE",
+        },
         "desiredCount": desired_count,
         "taskDefinition": task_definition,
         "deployments": deployments,
@@ -113,7 +136,7 @@ fn revision_detail(arn: &str, revision: &ServiceRevision) -> Value {
     json!({ "serviceRevisionArn": arn, "taskDefinition": revision.task_definition, "containerImages": container_images(&revision.images) })
 }
 
-fn container_images(images: &[(String, Option<String>)]) -> Vec<Value> {
+pub(crate) fn container_images(images: &[(String, Option<String>)]) -> Vec<Value> {
     images
         .iter()
         .map(|(image, digest)| match digest {
@@ -125,7 +148,11 @@ fn container_images(images: &[(String, Option<String>)]) -> Vec<Value> {
 
 fn list_families(region: &Region, request: &Request) -> Result<Value, ServiceError> {
     let status = request.body["status"].as_str().unwrap_or("ALL");
-    let shown = |definition: &TaskDefinition| status == "ALL" || definition.active == (status == "ACTIVE");
+    let shown = |definition: &TaskDefinition| match definition.status {
+        DefinitionStatus::Active => status != "INACTIVE",
+        DefinitionStatus::Inactive => status != "ACTIVE",
+        DefinitionStatus::Deleted => false,
+    };
     let families = region.task_definitions.iter().filter(|(_, revisions)| revisions.values().any(shown));
     let families: Vec<String> = families.map(|(family, _)| family.clone()).collect();
     let (families, next) = page(&request.body, &families, PAGES)?;
@@ -135,11 +162,14 @@ fn list_families(region: &Region, request: &Request) -> Result<Value, ServiceErr
 /// Sorted by family and revision; `DESC` reverses both.
 fn list_task_definitions(region: &Region, request: &Request) -> Result<Value, ServiceError> {
     let family_asked = request.body["familyPrefix"].as_str();
-    let active = request.body["status"].as_str().unwrap_or("ACTIVE") == "ACTIVE";
+    let asked = match request.body["status"].as_str() {
+        None | Some("ACTIVE") => DefinitionStatus::Active,
+        _ => DefinitionStatus::Inactive,
+    };
     let mut arns = Vec::new();
     for (family, revisions) in &region.task_definitions {
         if family_asked.is_none_or(|asked| asked == family) {
-            let shown = revisions.iter().filter(|(_, definition)| definition.active == active);
+            let shown = revisions.iter().filter(|(_, definition)| definition.status == asked);
             arns.extend(shown.map(|(revision, _)| {
                 format!("arn:aws:ecs:{}:{}:task-definition/{family}:{revision}", request.region, request.account)
             }));
@@ -156,52 +186,32 @@ fn describe_task_definition(region: &Region, request: &Request) -> Result<Value,
     let arn = request.text("taskDefinition", INVALID)?;
     let definition = family_and_revision(arn)
         .and_then(|(family, revision)| region.task_definitions.get(family)?.get(&revision))
+        .filter(|definition| definition.status != DefinitionStatus::Deleted)
         .ok_or_else(|| ServiceError::new(400, "ClientException", "Unable to describe task definition."))?;
     let containers: Vec<Value> = definition
         .images
         .iter()
         .map(|image| if image.is_empty() { json!({ "name": "old" }) } else { json!({ "image": image }) })
         .collect();
-    let status = if definition.active { "ACTIVE" } else { "INACTIVE" };
+    let status = if definition.status == DefinitionStatus::Active { "ACTIVE" } else { "INACTIVE" };
     Ok(json!({ "taskDefinition": { "taskDefinitionArn": arn, "status": status, "containerDefinitions": containers } }))
 }
 
 fn list_service_deployments(region: &Region, request: &Request) -> Result<Value, ServiceError> {
-    cluster(region, request)?;
+    let cluster = cluster(region, request)?;
     let service = request.text("service", INVALID)?;
+    if cluster.services.get(service).is_none_or(|service| service.status == ServiceStatus::Inactive) {
+        return Err(gone(region, "ServiceNotFoundException"));
+    }
     let statuses = request.body["status"].as_array();
     let listed: Vec<Value> = region
         .service_deployments
         .iter()
+        .filter_map(|(arn, deployment)| Some((arn, deployment.as_ref()?)))
         .filter(|(_, deployment)| deployment.service == service)
         .filter(|(_, deployment)| statuses.is_none_or(|asked| asked.contains(&json!(deployment.status))))
         .map(|(arn, deployment)| json!({ "serviceDeploymentArn": arn, "status": deployment.status }))
         .collect();
     let (listed, next) = page(&request.body, &listed, PAGES_OF_DEPLOYMENTS)?;
     Ok(listing("serviceDeployments", listed, next))
-}
-
-/// `None` where the region does not know daemons.
-fn daemons(region: &Region, request: &Request) -> Option<Result<Value, ServiceError>> {
-    let daemons = region.daemons.as_ref()?;
-    Some(match request.action.as_str() {
-        "ListDaemons" => {
-            let of_cluster = daemons.iter().filter(|(_, daemon)| request.body["clusterArn"] == daemon.cluster.as_str());
-            let listed: Vec<Value> =
-                of_cluster.map(|(arn, _)| json!({ "daemonArn": arn, "status": "ACTIVE" })).collect();
-            page(&request.body, &listed, PAGES).map(|(listed, next)| listing("daemonSummariesList", listed, next))
-        }
-        "DescribeDaemon" => request.text("daemonArn", INVALID).map(|arn| {
-            let revision =
-                json!({ "arn": format!("{arn}/revision"), "totalRunningCount": 1, "totalWithoutDaemonCount": 0 });
-            json!({ "daemon": { "daemonArn": arn, "currentRevisions": [revision] } })
-        }),
-        _ => describe(request, "daemonRevisionArns", 20, |revision| {
-            let arn = revision.trim_end_matches("/revision");
-            let daemon = daemons.get(arn).ok_or("MISSING".to_owned())?;
-            let images = container_images(&daemon.images);
-            Ok(json!({ "daemonRevisionArn": revision, "daemonArn": arn, "containerImages": images }))
-        })
-        .map(|answer| renamed(answer, "daemonRevisionArns", "daemonRevisions")),
-    })
 }

@@ -1,6 +1,7 @@
 //! Lambda: <https://docs.aws.amazon.com/lambda/latest/api/>.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 
 use serde_json::{Map, Value, json};
 
@@ -121,42 +122,43 @@ pub(crate) fn answer(region: &Region, request: &Request) -> Result<Value, Servic
     match request.action.as_str() {
         "ListFunctions" => {
             let all = request.body["FunctionVersion"] == "ALL";
-            let functions = region.functions.iter().flat_map(|(arn, function)| {
+            let versions = region.functions.iter().flat_map(|(arn, function)| {
                 // A zip has a version too.
-                let zip = function.zip.then(|| LATEST.to_owned());
-                let versions = function.versions.keys().cloned().chain(zip);
-                let is_listed = move |version: &String| match version.as_str() {
+                let zip = function.zip.then_some(LATEST);
+                let versions = function.versions.keys().map(String::as_str).chain(zip);
+                let is_listed = move |version: &&str| match *version {
                     LATEST => true,
                     LATEST_PUBLISHED => all && !function.published_is_not_listed,
                     _ => all,
                 };
-                versions.filter(is_listed).map(move |version| {
-                    let mut listed = configuration(arn, &version, function);
-                    if all {
-                        listed["FunctionArn"] = format!("{arn}:{version}").into();
-                    }
-                    listed
-                })
+                versions.filter(is_listed).map(move |version| (arn, version))
             });
-            page(request, "Functions", &functions.collect::<Vec<_>>())
+            page(request, "Functions", &versions.collect::<Vec<_>>(), |(arn, version)| {
+                let mut listed = configuration(arn, version, &region.functions[arn]);
+                if all {
+                    listed["FunctionArn"] = format!("{arn}:{version}").into();
+                }
+                listed
+            })
         }
-        "ListEventSourceMappings" => {
-            let mappings = region.event_source_mappings.iter().map(|arn| json!({ "UUID": arn, "FunctionArn": arn }));
-            page(request, "EventSourceMappings", &mappings.collect::<Vec<_>>())
-        }
+        "ListEventSourceMappings" => page(
+            request,
+            "EventSourceMappings",
+            &region.event_source_mappings,
+            |arn| json!({ "UUID": arn, "FunctionArn": arn }),
+        ),
         "ListVersionsByFunction" => {
             let (arn, function) = named(region, request)?;
-            let versions = function.versions.keys().map(|version| configuration(arn, version, function));
-            page(request, "Versions", &versions.collect::<Vec<_>>())
+            let versions: Vec<&String> = function.versions.keys().collect();
+            page(request, "Versions", &versions, |version| configuration(arn, version, function))
         }
         "ListAliases" => {
             let (arn, function) = named(region, request)?;
-            let aliases = function.aliases.iter().map(|(name, (version, weighted))| {
+            page(request, "Aliases", &function.aliases.iter().collect::<Vec<_>>(), |(name, (version, weighted))| {
                 let weights: Map<String, Value> = weighted.iter().map(|it| (it.clone(), json!(0.1))).collect();
                 let routing = json!({ "AdditionalVersionWeights": weights });
                 json!({ "AliasArn": format!("{arn}:{name}"), "Name": name, "FunctionVersion": version, "RoutingConfig": routing })
-            });
-            page(request, "Aliases", &aliases.collect::<Vec<_>>())
+            })
         }
         "GetFunction" => {
             let (arn, function) = named(region, request)?;
@@ -171,8 +173,8 @@ pub(crate) fn answer(region: &Region, request: &Request) -> Result<Value, Servic
 
 fn named<'a>(region: &'a Region, request: &Request) -> Result<(&'a str, &'a StoredFunction), ServiceError> {
     let name = request.text("FunctionName", INVALID)?;
-    let mut functions = region.functions.iter();
-    let found = functions.find(|(arn, _)| *arn == name || arn.rsplit(':').next() == Some(name));
+    let by_name = || region.functions.iter().find(|(arn, _)| arn.rsplit(':').next() == Some(name));
+    let found = region.functions.get_key_value(name).or_else(by_name);
     found.map(|(arn, function)| (arn.as_str(), function)).ok_or_else(|| not_found(name))
 }
 
@@ -195,7 +197,12 @@ fn configuration(arn: &str, version: &str, function: &StoredFunction) -> Value {
 }
 
 /// Lambda's pages hold 50 at most, whatever is asked for, and go on by a marker.
-fn page(request: &Request, name: &str, items: &[Value]) -> Result<Value, ServiceError> {
+fn page<T: Clone + Hash>(
+    request: &Request,
+    name: &str,
+    items: &[T],
+    listed: impl Fn(T) -> Value,
+) -> Result<Value, ServiceError> {
     let mut body = request.body.clone();
     if let Some(fields) = body.as_object_mut() {
         let size = fields.remove("MaxItems").and_then(|size| size.as_str()?.parse::<usize>().ok());
@@ -205,7 +212,7 @@ fn page(request: &Request, name: &str, items: &[Value]) -> Result<Value, Service
     }
     let limits = Limits { default: PER_PAGE, max: PER_PAGE, error: INVALID };
     let (items, next) = crate::page::page(&body, items, limits)?;
-    let mut page = json!({ name: items });
+    let mut page = json!({ name: items.into_iter().map(listed).collect::<Vec<_>>() });
     if let Some(next) = next {
         page["NextMarker"] = next.into();
     }

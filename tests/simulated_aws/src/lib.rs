@@ -26,6 +26,7 @@ mod account;
 mod body;
 mod calls;
 mod clock;
+mod daemons;
 mod ecr;
 mod ecs;
 mod ecs_services;
@@ -45,6 +46,7 @@ mod sts;
 mod world;
 
 pub use calls::Call;
+pub use daemons::Daemon;
 pub use fault::Fault;
 pub use function::{Function, FunctionError};
 pub use functions::LambdaFunction;

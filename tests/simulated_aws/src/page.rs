@@ -19,8 +19,9 @@ pub(crate) struct Limits {
     pub(crate) error: &'static str,
 }
 
-/// One page of `items`, and the token of the next.
-pub(crate) fn page<T: Clone>(
+/// One page of `items`, and the token of the next. What comes or goes between two pages moves nothing else from one to the
+/// other: a token remembers after which items its page begins.
+pub(crate) fn page<T: Clone + Hash>(
     request: &Value,
     items: &[T],
     limits: Limits,
@@ -44,12 +45,12 @@ pub(crate) fn page<T: Clone>(
             .map(|token| token.trim_end_matches(AGAIN))
             .and_then(|token| token.split_once('-'))
             .filter(|(of, _)| *of == fingerprint)
-            .and_then(|(_, start)| start.parse().ok())
+            .and_then(|(_, place)| start_after(items, place))
             .ok_or_else(|| invalid("the token is not one of this request's".to_owned()))?,
     };
     let end = items.len().min(start + size);
-    let next = (end < items.len()).then(|| format!("{fingerprint}-{end}"));
-    let again = Some(format!("{fingerprint}-{start}{AGAIN}"));
+    let next = (end < items.len()).then(|| format!("{fingerprint}-{}", place_of(items, end)));
+    let again = Some(format!("{fingerprint}-{}{AGAIN}", place_of(items, start)));
     let (end, next) = match paging(request) {
         None => (end, next),
         Some(Paging::Twice) => (end, again),
@@ -60,6 +61,35 @@ pub(crate) fn page<T: Clone>(
 
 /// What makes the token of the same page another token.
 const AGAIN: char = '~';
+
+/// The items before a page that its token remembers: the last that is still there tells where the page begins.
+const REMEMBERED: usize = 16;
+
+fn key_of(item: &impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    item.hash(&mut hasher);
+    format!("{:x}", hasher.finish())
+}
+
+/// A place among the items, and what is just before it.
+fn place_of<T: Hash>(items: &[T], start: usize) -> String {
+    let before = items[..start].iter().rev().take(REMEMBERED).map(|item| format!(".{}", key_of(item)));
+    format!("{start}{}", before.collect::<String>())
+}
+
+fn start_after<T: Hash>(items: &[T], place: &str) -> Option<usize> {
+    let mut parts = place.split('.');
+    let start: usize = parts.next()?.parse().ok()?;
+    let remembered: Vec<&str> = parts.collect();
+    let is_the_last = |item: &T| remembered.first().is_none_or(|last| *last == key_of(item));
+    // Where nothing changed there is nothing to look for.
+    if start == 0 || items.get(start - 1).is_some_and(is_the_last) {
+        return Some(start);
+    }
+    let keys: Vec<String> = items.iter().map(key_of).collect();
+    let found = remembered.iter().find_map(|remembered| keys.iter().position(|key| key == remembered));
+    Some(found.map_or(start.min(items.len()), |found| found + 1))
+}
 
 fn paging(request: &Value) -> Option<Paging> {
     match request.get(PAGING)?.as_str()? {

@@ -5,7 +5,7 @@
 pub struct Service {
     pub(crate) task_definition: Option<String>,
     pub(crate) desired_count: u32,
-    pub(crate) draining: bool,
+    pub(crate) status: ServiceStatus,
     pub(crate) deployments: Vec<(String, &'static str)>,
     pub(crate) task_sets: Vec<String>,
     pub(crate) current_revisions: Vec<String>,
@@ -13,10 +13,27 @@ pub struct Service {
     pub(crate) not_described: Option<String>,
 }
 
+/// A deleted service is not listed, and for a while it can still be described.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ServiceStatus {
+    #[default]
+    Active,
+    Draining,
+    Inactive,
+}
+
 /// A revision of a task definition.
 pub(crate) struct TaskDefinition {
     pub(crate) images: Vec<String>,
-    pub(crate) active: bool,
+    pub(crate) status: DefinitionStatus,
+}
+
+/// A deleted revision can't be described, and its number is never given again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DefinitionStatus {
+    Active,
+    Inactive,
+    Deleted,
 }
 
 pub(crate) struct ServiceRevision {
@@ -29,11 +46,6 @@ pub(crate) struct ServiceDeployment {
     pub(crate) status: &'static str,
     pub(crate) sources: Vec<String>,
     pub(crate) target: String,
-}
-
-pub(crate) struct Daemon {
-    pub(crate) cluster: String,
-    pub(crate) images: Vec<(String, Option<String>)>,
 }
 
 impl Service {
@@ -59,7 +71,7 @@ impl Service {
     /// Being deleted.
     #[must_use]
     pub fn draining(mut self) -> Self {
-        self.draining = true;
+        self.status = ServiceStatus::Draining;
         self
     }
 

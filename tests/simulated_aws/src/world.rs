@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use crate::calls::{Call, Calls};
 use crate::clock::Clock;
+use crate::daemons::StoredDaemon;
 use crate::fault::Fault;
 use crate::functions::StoredFunction;
 use crate::image::Image;
 use crate::quota::Quota;
 use crate::repository::Repository;
-use crate::services::{Daemon, Service, ServiceDeployment, ServiceRevision, TaskDefinition};
+use crate::services::{DefinitionStatus, Service, ServiceDeployment, ServiceRevision, ServiceStatus, TaskDefinition};
 
 /// Something that happens to the account at a call.
 pub(crate) type Happens = Arc<Mutex<dyn FnMut(&Call) + Send>>;
@@ -63,10 +64,14 @@ pub(crate) struct Region {
     pub(crate) clusters: BTreeMap<String, StoredCluster>,
     /// Families of task definitions, and in each its revisions.
     pub(crate) task_definitions: BTreeMap<String, BTreeMap<u64, TaskDefinition>>,
-    pub(crate) service_revisions: BTreeMap<String, ServiceRevision>,
-    pub(crate) service_deployments: BTreeMap<String, ServiceDeployment>,
+    /// The code by which ECS says that something is gone, where that is not the one of its kind.
+    pub(crate) gone: Option<&'static str>,
+    /// Service revisions by ARN; none where one was deleted.
+    pub(crate) service_revisions: BTreeMap<String, Option<ServiceRevision>>,
+    /// Service deployments by ARN; none where one was deleted.
+    pub(crate) service_deployments: BTreeMap<String, Option<ServiceDeployment>>,
     /// Daemons by ARN; `None` where the region does not know them.
-    pub(crate) daemons: Option<BTreeMap<String, Daemon>>,
+    pub(crate) daemons: Option<BTreeMap<String, StoredDaemon>>,
     pub(crate) functions: BTreeMap<String, StoredFunction>,
     /// The ARNs that event source mappings name.
     pub(crate) event_source_mappings: Vec<String>,
@@ -77,6 +82,8 @@ pub(crate) struct Region {
 pub(crate) struct StoredCluster {
     pub(crate) tasks: BTreeMap<String, StoredTask>,
     pub(crate) services: BTreeMap<String, Service>,
+    /// The tasks that there ever were.
+    started: usize,
 }
 
 pub(crate) struct StoredImage {
@@ -121,8 +128,8 @@ pub struct Place {
 #[derive(Clone)]
 pub struct Cluster {
     place: Place,
-    arn: String,
-    name: String,
+    pub(crate) arn: String,
+    pub(crate) name: String,
 }
 
 /// An ECS task to be.
@@ -169,7 +176,7 @@ impl Place {
         self.update(|region| {
             let revisions = region.task_definitions.entry(family.to_owned()).or_default();
             let revision = revisions.keys().next_back().map_or(1, |last| last + 1);
-            revisions.insert(revision, TaskDefinition { images, active: true });
+            revisions.insert(revision, TaskDefinition { images, status: DefinitionStatus::Active });
             format!("arn:aws:ecs:{}:{}:task-definition/{family}:{revision}", self.region, self.account)
         })
     }
@@ -179,24 +186,27 @@ impl Place {
         let (family, revision) = family_and_revision(arn).expect("the ARN of a revision");
         self.update(|region| {
             let revisions = region.task_definitions.get_mut(family).expect("the family exists");
-            revisions.get_mut(&revision).expect("the revision exists").active = false;
+            revisions.get_mut(&revision).expect("the revision exists").status = DefinitionStatus::Inactive;
         });
     }
 
     /// Deletes a revision, which can't be described any more.
     pub fn delete_definition(&self, arn: &str) {
         let (family, revision) = family_and_revision(arn).expect("the ARN of a revision");
-        self.update(|region| _ = region.task_definitions.get_mut(family).expect("the family exists").remove(&revision));
+        self.update(|region| {
+            let revisions = region.task_definitions.get_mut(family).expect("the family exists");
+            revisions.get_mut(&revision).expect("the revision exists").status = DefinitionStatus::Deleted;
+        });
     }
 
     /// Makes a service revision with the digests that ECS resolved, and returns its ARN.
     pub fn service_revision(&self, task_definition: &str, images: &[(&str, Option<&str>)]) -> String {
-        let images = images.iter().map(|(image, digest)| ((*image).to_owned(), digest.map(str::to_owned))).collect();
+        let images = owned(images);
         self.update(|region| {
             let number = region.service_revisions.len();
             let arn = format!("arn:aws:ecs:{}:{}:service-revision/prod/web/{number:08}", self.region, self.account);
             let revision = ServiceRevision { task_definition: task_definition.to_owned(), images };
-            region.service_revisions.insert(arn.clone(), revision);
+            region.service_revisions.insert(arn.clone(), Some(revision));
             arn
         })
     }
@@ -212,19 +222,24 @@ impl Place {
         self.update(|region| {
             let number = region.service_deployments.len();
             let arn = format!("arn:aws:ecs:{}:{}:service-deployment/prod/web/{number:08}", self.region, self.account);
-            region.service_deployments.insert(arn.clone(), deployment);
+            region.service_deployments.insert(arn.clone(), Some(deployment));
             arn
         })
     }
 
-    /// Lets the region know daemons, and creates one.
-    pub fn daemon(&self, cluster: &Cluster, images: &[(&str, Option<&str>)]) {
-        let images = images.iter().map(|(image, digest)| ((*image).to_owned(), digest.map(str::to_owned))).collect();
+    /// Deletes service deployments and revisions.
+    pub fn forget_deployed<'a>(&self, arns: impl IntoIterator<Item = &'a str>) {
         self.update(|region| {
-            let daemons = region.daemons.get_or_insert_default();
-            let arn = format!("arn:aws:ecs:{}:{}:daemon/{}/{}", self.region, self.account, cluster.name, daemons.len());
-            daemons.insert(arn, Daemon { cluster: cluster.arn.clone(), images });
+            for arn in arns {
+                region.service_revisions.entry(arn.to_owned()).and_modify(|revision| *revision = None);
+                region.service_deployments.entry(arn.to_owned()).and_modify(|deployment| *deployment = None);
+            }
         });
+    }
+
+    /// Lets ECS answer with this code where what is asked about, or what it belongs to, is gone.
+    pub fn say_gone_by(&self, code: &'static str) {
+        self.update(|region| region.gone = Some(code));
     }
 
     /// Registers a principal whose pulls are not recorded from now on.
@@ -258,8 +273,9 @@ impl Cluster {
     /// Starts a task and returns its ARN.
     pub fn start(&self, task: Task) -> String {
         self.place.update(|region| {
-            let tasks = &mut region.clusters.entry(self.arn.clone()).or_default().tasks;
-            let id = format!("{:032x}", tasks.len());
+            let StoredCluster { tasks, started, .. } = region.clusters.entry(self.arn.clone()).or_default();
+            let id = format!("{started:032x}");
+            *started += 1;
             let arn = format!("arn:aws:ecs:{}:{}:task/{}/{id}", self.place.region, self.place.account, self.name);
             tasks.insert(arn.clone(), StoredTask { task });
             arn
@@ -281,10 +297,19 @@ impl Cluster {
         });
     }
 
+    /// Changes a service.
+    pub fn update(&self, service: &str, to: Service) {
+        self.place.update(|region| {
+            let services = &mut region.clusters.entry(self.arn.clone()).or_default().services;
+            *services.get_mut(service).expect("the service exists") = to;
+        });
+    }
+
     /// Deletes a service.
     pub fn delete_service(&self, service: &str) {
         self.place.update(|region| {
-            _ = region.clusters.entry(self.arn.clone()).or_default().services.remove(service);
+            let services = &mut region.clusters.entry(self.arn.clone()).or_default().services;
+            services.get_mut(service).expect("the service exists").status = ServiceStatus::Inactive;
         });
     }
 
@@ -359,6 +384,10 @@ impl Task {
         self.not_described = Some(reason.to_owned());
         self
     }
+}
+
+pub(crate) fn owned(images: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
+    images.iter().map(|(image, digest)| ((*image).to_owned(), digest.map(str::to_owned))).collect()
 }
 
 /// The parts of `…/family:revision`.

@@ -298,7 +298,7 @@ impl Moving {
 }
 
 /// The lot of a call that is made for this time in this world. It does not depend on the order in which others come.
-fn lot_of(seed: u64, made: u32, call: &Call) -> u64 {
+pub(super) fn lot_of(seed: u64, made: u32, call: &Call) -> u64 {
     let mut hasher = DefaultHasher::new();
     (seed, made).hash(&mut hasher);
     // Regions are numbered by the process, and a seed is to mean the same in every one.
@@ -306,7 +306,7 @@ fn lot_of(seed: u64, made: u32, call: &Call) -> u64 {
     hasher.finish()
 }
 
-fn digests_of(call: &Call) -> Vec<String> {
+pub(super) fn digests_of(call: &Call) -> Vec<String> {
     let ids = call.request["imageIds"].as_array().into_iter().flatten();
     ids.filter_map(|id| id["imageDigest"].as_str()).map(str::to_owned).collect()
 }
