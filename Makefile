@@ -34,6 +34,7 @@ test: .venv/tools ## Run all tests, and a share of the proof's cases, chosen by 
 	cargo test --workspace --features second-opinions
 	.venv/bin/cfn-lint infra/*.yaml
 	.venv/bin/python tests/infra/check.py
+	.venv/bin/python tests/models/derive.py --check
 
 prove: ## Run all tests, with every case of the proof: every call with every fault, every moment, a thousand moving worlds.
 	@PROOF=whole $(MAKE) --no-print-directory test
