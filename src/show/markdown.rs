@@ -3,12 +3,16 @@
 //! Both take a message of bounded length, so what matters most comes first, and what does not fit is counted. What a
 //! report quotes (descriptions of rules, names of holders, AWS's messages) is text here and never markup.
 
+mod bounded;
+
 use std::fmt::Write;
 
 use ecr_cleanup_core::plan::ImageResult;
 use ecr_cleanup_core::report::Report;
 use ecr_cleanup_core::settings::Mode;
 use ecr_cleanup_core::sizes::Freed;
+
+use bounded::Bounded;
 
 use super::figures::{age, bytes, count, counted, freed, short_digests, usd};
 use super::quoted::quoted;
@@ -23,8 +27,6 @@ const LINES: usize = 50;
 const REPOSITORIES: usize = 200;
 /// The most characters of what is quoted; more would push the rest out.
 const QUOTED: usize = 400;
-/// Kept free for the line that says what was left out.
-const FOR_THE_REST: usize = 200;
 
 /// A run's report as Markdown.
 #[must_use]
@@ -226,100 +228,6 @@ fn images_of(text: &mut Bounded, view: &View, repository: &RepositoryView) {
             plain(&short_digests(&image.reason))
         )
     });
-}
-
-/// Markdown of bounded length.
-#[derive(Default)]
-struct Bounded {
-    text: String,
-    characters: usize,
-    images_left_out: u64,
-    others_left_out: u64,
-}
-
-impl Bounded {
-    fn fits(&self, characters: usize) -> bool {
-        self.characters + characters + FOR_THE_REST <= MOST_CHARACTERS
-    }
-
-    /// Adds it if there is room for it.
-    fn add(&mut self, part: &str) -> bool {
-        let characters = part.chars().count();
-        let fits = self.fits(characters);
-        if fits {
-            self.text.push_str(part);
-            self.characters += characters;
-        }
-        fits
-    }
-
-    fn table<T>(&mut self, head: &str, items: &[T], most: usize, of: &str, row: impl Fn(&T) -> String) {
-        if !self.add(head) {
-            self.others_left_out += items.len() as u64;
-            return;
-        }
-        let shown = items.iter().take(most).take_while(|item| self.add(&row(item))).count();
-        self.add("\n");
-        self.tell_of_more(items.len() - shown, |more| {
-            format!("{more} more {of} are not listed; the totals include them.\n\n")
-        });
-    }
-
-    fn list(&mut self, title: &str, of: &str, items: impl Iterator<Item = String>) {
-        let items: Vec<String> = items.collect();
-        if items.is_empty() {
-            return;
-        }
-        if !self.add(&format!("\n#### {title}\n\n")) {
-            self.others_left_out += items.len() as u64;
-            return;
-        }
-        let shown = items.iter().take(LINES).take_while(|item| self.add(&format!("- {item}\n"))).count();
-        self.tell_of_more(items.len() - shown, |more| format!("- {more} more {of}\n"));
-    }
-
-    /// Says how many were left out, at the end if there is no room for that here.
-    fn tell_of_more(&mut self, left_out: usize, told: impl Fn(&str) -> String) {
-        let left_out = left_out as u64;
-        if left_out > 0 && !self.add(&told(&count(left_out))) {
-            self.others_left_out += left_out;
-        }
-    }
-
-    /// A list that is opened only where there is room for a line of it, and always closed.
-    fn fold<T>(&mut self, open: &str, close: &str, items: &[T], row: impl Fn(&T) -> String) {
-        let frame = open.chars().count() + close.chars().count();
-        let first = items.first().map_or(0, |item| row(item).chars().count());
-        if !self.fits(frame + first) {
-            self.images_left_out += items.len() as u64;
-            return;
-        }
-        self.add("\n");
-        self.add(open);
-        // The frame is closed whatever comes.
-        self.characters += close.chars().count();
-        let shown = items.iter().take_while(|item| self.add(&row(item))).count();
-        self.text.push_str(close);
-        self.images_left_out += (items.len() - shown) as u64;
-    }
-
-    fn finish(mut self, view: &View) -> String {
-        let images = self.images_left_out + view.truncated_images;
-        let mut left_out = Vec::new();
-        if images > 0 {
-            left_out.push(counted(images, "stale image", "stale images"));
-        }
-        if view.truncated_repositories > 0 {
-            left_out.push(counted(view.truncated_repositories, "repository", "repositories"));
-        }
-        if self.others_left_out > 0 {
-            left_out.push(counted(self.others_left_out, "other line", "other lines"));
-        }
-        if !left_out.is_empty() {
-            _ = writeln!(self.text, "\nNot listed here: {}. The totals include them.", left_out.join(", "));
-        }
-        self.text
-    }
 }
 
 /// Text that is shown as it is, in a table as well: nothing in it is markup, a link or a mention.
