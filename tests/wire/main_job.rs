@@ -178,6 +178,7 @@ async fn a_repository_deleted_in_between_is_none() {
 #[tokio::test(start_paused = true)]
 async fn archived_and_activating_images_are_left_alone() {
     let aws = SimulatedAws::in_memory();
+    aws.is_newer_than_its_models("FROZEN");
     let app = aws.repository("app").daily_builds(2);
     for status in ["ARCHIVED", "ACTIVATING", "FROZEN"] {
         app.push(Image::tagged(status).days_old(900.0).status(status));

@@ -57,6 +57,7 @@ async fn by_what_a_deployment_under_way_may_roll_back_to() {
     for status in ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_IN_PROGRESS", "A_STATUS_TO_COME"] {
         for is_named in [true, false] {
             let (tags, report) = survivors(async |aws, app| {
+                aws.is_newer_than_its_models("A_STATUS_TO_COME");
                 let (daemon, deployment) = replaced(aws, app, status);
                 if is_named {
                     daemon.name_deployment(deployment);

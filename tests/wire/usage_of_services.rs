@@ -133,6 +133,7 @@ async fn by_the_digest_that_a_service_revision_pinned_after_the_tag_moved() {
 async fn by_the_rollback_target_of_a_deployment_under_way() {
     for status in ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_IN_PROGRESS", "A_STATUS_TO_COME"] {
         let (tags, _) = survivors(async |aws, app| {
+            aws.is_newer_than_its_models("A_STATUS_TO_COME");
             let digest = move_tag(app);
             let place = aws.place(ACCOUNT, REGION);
             let source = place.service_revision("web:1", &[(&app.uri("gone"), Some(&digest))]);

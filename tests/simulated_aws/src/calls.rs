@@ -4,6 +4,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
+use crate::model::member::Variation;
+
 /// A call as it came in, and how it was answered.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -19,6 +21,8 @@ pub struct Call {
     pub at: Instant,
     /// The code of the error it was answered with.
     pub error: Option<String>,
+    /// What its answer might have been instead, where that is noted.
+    pub variations: Vec<Variation>,
 }
 
 /// The calls so far, and how many were under way at once.
@@ -44,6 +48,10 @@ impl Calls {
             *under_way -= 1;
         }
         self.made[place].error = error.map(str::to_owned);
+    }
+
+    pub(crate) fn may_vary(&mut self, place: usize, variations: Vec<Variation>) {
+        self.made[place].variations = variations;
     }
 
     pub(crate) fn peak(&self, operation: &str) -> usize {

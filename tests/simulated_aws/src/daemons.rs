@@ -94,7 +94,9 @@ pub(crate) fn answer(region: &Region, request: &Request) -> Option<Result<Value,
     let daemons = region.daemons.as_ref()?;
     let daemon = || {
         let arn = request.text("daemonArn", INVALID)?;
-        daemons.get(arn).map(|daemon| (arn, daemon)).ok_or_else(|| gone(region, "DaemonNotFoundException"))
+        // The listing of its deployments has no code of its own for a daemon that is not there.
+        let code = if request.action == "DescribeDaemon" { "DaemonNotFoundException" } else { "ClientException" };
+        daemons.get(arn).map(|daemon| (arn, daemon)).ok_or_else(|| gone(region, code))
     };
     Some(match request.action.as_str() {
         "ListDaemons" => cluster(region, request).and_then(|_| {

@@ -47,16 +47,14 @@ pub(crate) fn answer(
 
 fn images<'a>(region: &'a mut Region, request: &Request) -> Result<&'a mut Images, ServiceError> {
     let name = request.text("repositoryName", INVALID)?;
-    region.repositories.get_mut(name).ok_or_else(|| {
-        let message =
-            format!("The repository with name '{name}' does not exist in the registry with id '{}'", request.account);
-        ServiceError::new(400, "RepositoryNotFoundException", &message)
-    })
+    region.repositories.get_mut(name).ok_or_else(|| no_repository(name, &request.account))
 }
 
 fn describe_repositories(region: &Region, request: &Request) -> Result<Value, ServiceError> {
-    let names: Vec<String> = region.repositories.keys().cloned().collect();
-    let (names, next) = page(&request.body, &names, PAGES)?;
+    let (names, next) = match request.body["repositoryNames"].as_array() {
+        None => page(&request.body, &region.repositories.keys().cloned().collect::<Vec<_>>(), PAGES)?,
+        Some(asked) => (named(region, asked, &request.account)?, None),
+    };
     let repositories: Vec<Value> = names
         .iter()
         .map(|name| {
@@ -70,6 +68,20 @@ fn describe_repositories(region: &Region, request: &Request) -> Result<Value, Se
         })
         .collect();
     Ok(listing("repositories", repositories, next))
+}
+
+/// One that is missing fails the whole call.
+fn named(region: &Region, asked: &[Value], account: &str) -> Result<Vec<String>, ServiceError> {
+    let names = asked.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
+    match names.iter().find(|name| !region.repositories.contains_key(*name)) {
+        Some(name) => Err(no_repository(name, account)),
+        None => Ok(names),
+    }
+}
+
+fn no_repository(name: &str, account: &str) -> ServiceError {
+    let message = format!("The repository with name '{name}' does not exist in the registry with id '{account}'");
+    ServiceError::new(400, "RepositoryNotFoundException", &message)
 }
 
 fn get_registry_policy(region: &Region, request: &Request) -> Result<Value, ServiceError> {

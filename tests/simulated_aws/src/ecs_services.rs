@@ -87,7 +87,9 @@ pub(crate) fn describe(
 }
 
 pub(crate) fn renamed(mut answer: Value, from: &str, to: &str) -> Value {
-    answer[to] = answer[from].take();
+    if let Some(described) = answer.as_object_mut().and_then(|fields| fields.remove(from)) {
+        answer[to] = described;
+    }
     answer
 }
 
@@ -102,10 +104,13 @@ fn service_detail(arn: &str, service: &Service) -> Value {
         current_deployment,
         not_described: _,
     } = service;
-    let deployments: Vec<Value> = deployments
-        .iter()
+    // A service of ECS's own controller has one at least, and one of another controller's has none.
+    let settled = task_definition.iter().filter(|_| deployments.is_empty()).map(|it| (it.clone(), "COMPLETED"));
+    let deployments: Vec<Value> = settled
+        .chain(deployments.iter().cloned())
         .map(|(definition, state)| json!({ "taskDefinition": definition, "rolloutState": state, "status": "PRIMARY" }))
         .collect();
+    let controller = if task_definition.is_some() { "ECS" } else { "EXTERNAL" };
     json!({
         "serviceArn": arn,
         "status": match status {
@@ -116,6 +121,7 @@ fn service_detail(arn: &str, service: &Service) -> Value {
         "desiredCount": desired_count,
         "taskDefinition": task_definition,
         "deployments": deployments,
+        "deploymentController": { "type": controller },
         "taskSets": task_sets.iter().map(|definition| json!({ "taskDefinition": definition })).collect::<Vec<_>>(),
         "currentServiceRevisions": current_revisions.iter().map(|arn| json!({ "arn": arn })).collect::<Vec<_>>(),
         "currentServiceDeployment": current_deployment,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::calls::Call;
+use crate::model::member::Variation;
 use crate::request::Request;
 
 /// A fault and the calls it befalls.
@@ -37,6 +38,8 @@ pub(crate) enum Effect {
     Before(Duration, Happening),
     /// What has this ARN is left out of every list of the answer.
     LeaveOut(String),
+    /// Something in the answer is not told, or in a word that nobody knows yet.
+    Varied(Variation),
     /// The connection stays open and silent.
     NoAnswer,
     /// The connection is closed before the call is carried out, or after it.
@@ -132,6 +135,12 @@ impl Fault {
     #[must_use]
     pub fn leave_out(operation: &str, arn: &str) -> Self {
         Self::on(operation, Effect::LeaveOut(arn.to_owned()))
+    }
+
+    /// The answer is varied as its model allows.
+    #[must_use]
+    pub fn varied(operation: &str, variation: &Variation) -> Self {
+        Self::on(operation, Effect::Varied(variation.clone()))
     }
 
     /// The call is never answered.
@@ -245,7 +254,7 @@ impl Fault {
     /// For calls with exactly these parameters, in the same place.
     #[must_use]
     pub fn of_call(self, call: &Call) -> Self {
-        let Call { operation, account, region, request, at: _, error: _ } = call;
+        let Call { operation, account, region, request, .. } = call;
         let (operation, account, region) = (operation.clone(), Some(account.clone()), Some(region.clone()));
         Self { operation, account, region, parameters: Some(request.clone()), ..self }
     }

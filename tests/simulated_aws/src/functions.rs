@@ -28,6 +28,12 @@ pub(crate) struct StoredFunction {
     published_is_not_listed: bool,
 }
 
+impl StoredFunction {
+    pub(crate) fn remove_version(&mut self, version: &str) -> bool {
+        self.versions.remove(version).is_some()
+    }
+}
+
 /// A Lambda function.
 pub struct LambdaFunction {
     place: Place,
@@ -83,7 +89,7 @@ impl LambdaFunction {
 
     /// Deletes a version.
     pub fn delete_version(&self, version: &str) {
-        self.update(|function| _ = function.versions.remove(version));
+        self.update(|function| _ = function.remove_version(version));
     }
 
     /// Deletes the function.

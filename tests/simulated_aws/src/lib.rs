@@ -35,6 +35,7 @@ mod function;
 mod functions;
 mod image;
 mod memory;
+mod model;
 mod page;
 mod quota;
 mod replication;
@@ -42,7 +43,9 @@ mod repository;
 mod request;
 mod server;
 mod services;
+mod signature;
 mod sts;
+mod vanish;
 mod world;
 
 pub use calls::Call;
@@ -51,9 +54,12 @@ pub use fault::Fault;
 pub use function::{Function, FunctionError};
 pub use functions::LambdaFunction;
 pub use image::{CONFIG_SIZE, Image};
+pub use model::errors_of;
+pub use model::member::{Change, Variation};
 pub use repository::Repository;
 pub use server::SimulatedAws;
 pub use services::Service;
+pub use vanish::Thing;
 pub use world::{Cluster, Place, Task};
 
 /// The account whose credentials are used unless told otherwise.

@@ -7,7 +7,7 @@ use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request as HttpRequest, Response};
@@ -22,12 +22,13 @@ use crate::calls::Call;
 use crate::clock::Clock;
 use crate::fault::{Carried, Effect, Fault};
 use crate::memory::Memory;
+use crate::model::member::variations;
 use crate::page::PAGING;
 use crate::quota::Quota;
 use crate::repository::Repository;
 use crate::request::{Request, ServiceError};
-use crate::world::{Cluster, Place, Shared};
-use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, replication, sts};
+use crate::world::{Cluster, Place, Shared, World};
+use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, model, replication, signature, sts};
 
 /// What nobody resolves: requests to it never leave the process.
 const URL_IN_MEMORY: &str = "http://aws.simulated";
@@ -187,6 +188,21 @@ impl SimulatedAws {
         self.world.lock().latency = Some(Arc::new(latency));
     }
 
+    /// Lets it answer what no model has yet: whatever is complained of with this text.
+    pub fn is_newer_than_its_models(&self, in_what: &str) {
+        self.world.lock().accepted.push(in_what.to_owned());
+    }
+
+    /// Notes from now on how each answer may vary.
+    pub fn note_variations(&self) {
+        self.world.lock().notes_variations = true;
+    }
+
+    /// Leaves out of its answers when they were given.
+    pub fn leave_dates_out(&self) {
+        self.world.lock().dateless = true;
+    }
+
     /// Every call so far.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
@@ -216,6 +232,9 @@ impl SimulatedAws {
 impl Drop for SimulatedAws {
     fn drop(&mut self) {
         self.server.iter().for_each(JoinHandle::abort);
+        let complaints = std::mem::take(&mut self.world.lock().complaints);
+        // A test that fails already has its own to tell.
+        assert!(complaints.is_empty() || std::thread::panicking(), "AWS would not do this: {}", complaints.join("; "));
     }
 }
 
@@ -226,7 +245,9 @@ async fn serve(listener: TcpListener, world: Shared) {
         tokio::spawn(async move {
             let service = service_fn(|request| respond(request, &world));
             // A client that goes away is none of the server's business.
-            _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let connection =
+                http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
+            _ = connection.await;
         });
     }
 }
@@ -240,10 +261,18 @@ where
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let parsed = Request::parse(&parts.uri, header("x-amz-target"), header(AUTHORIZATION.as_str()), &body);
-    match parsed {
-        Ok(request) => answer(request, world).await,
-        Err(error) => Ok(json_error(&error)),
+    let mut response = match parsed {
+        Ok(request) => match signature::refusal(&request, header("x-amz-date"), world.clock) {
+            Some(error) => error_response(&request, &error),
+            None => answer(request, world).await?,
+        },
+        Err(error) => json_error(&error),
+    };
+    if !world.lock().dateless {
+        let date = HeaderValue::from_str(&signature::date(world.clock));
+        response.headers_mut().extend(date.ok().map(|date| (DATE, date)));
     }
+    Ok(response)
 }
 
 async fn answer(mut request: Request, world: &Shared) -> Result<Response<Body>, Dropped> {
@@ -254,6 +283,7 @@ async fn answer(mut request: Request, world: &Shared) -> Result<Response<Body>, 
         request: request.body.clone(),
         at: Instant::now(),
         error: None,
+        variations: Vec::new(),
     };
     let (place, latency, effect, happens) = {
         let mut world = world.lock();
@@ -291,13 +321,17 @@ async fn answer(mut request: Request, world: &Shared) -> Result<Response<Body>, 
         _ => {}
     }
     let answer = answer_of_service(&request, world, effect.as_ref());
-    let error = answer.as_ref().err().map(|error| error.code.as_str());
-    world.lock().calls.end(place, error);
+    {
+        let mut world = world.lock();
+        world.calls.end(place, answer.as_ref().err().map(|error| error.code.as_str()));
+        if let (true, Ok(Answer::Json(value))) = (world.notes_variations, &answer) {
+            world.calls.may_vary(place, variations(&request.operation(), value));
+        }
+    }
     let response = match answer {
         Ok(Answer::Json(value)) => response(200, "application/x-amz-json-1.1", value.to_string()),
         Ok(Answer::Xml(text)) => response(200, "text/xml", text),
-        Err(error) if request.service == "sts" => response(error.status, "text/xml", sts::error(&error)),
-        Err(error) => json_error(&error),
+        Err(error) => error_response(&request, &error),
     };
     match effect {
         Some(Effect::Reset(Carried::Out)) => Err(Dropped),
@@ -327,22 +361,20 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
         let message = "The security token included in the request is invalid.";
         return Err(ServiceError::new(400, "UnrecognizedClientException", message));
     }
-    let key = (request.account.clone(), request.region.clone());
-    let mut value = match request.service.as_str() {
-        "sts" => return sts::answer(&world, request, clock.now()).map(Answer::Xml),
-        "account" => account::answer(&world.region_statuses, request)?,
-        "ecr" => {
-            let caller = sts::caller(world.caller.as_deref(), request);
-            let answer = ecr::answer(world.regions.entry(key).or_default(), request, &caller, effect, clock.seconds())?;
-            if request.action == "BatchDeleteImage" {
-                replication::carry_deletes(&mut world.regions, request, &answer);
-            }
-            answer
-        }
-        "ecs" => ecs::answer(world.regions.entry(key).or_default(), request)?,
-        "lambda" => functions::answer(world.regions.entry(key).or_default(), request)?,
-        service => return Err(ServiceError::new(400, "UnknownOperationException", service)),
-    };
+    if request.service == "sts" {
+        return sts::answer(&world, request, clock.now()).map(Answer::Xml);
+    }
+    let answer = json_of_service(&mut world, request, effect, clock);
+    // What a test lets ECR say of an image may be what no model has.
+    if cfg!(debug_assertions) && !matches!(effect, Some(Effect::ImageFailures(_))) {
+        let complaint = model::complaint(request, &answer);
+        let complaint = complaint.filter(|it| !world.accepted.iter().any(|accepted| it.contains(accepted)));
+        world.complaints.extend(complaint);
+    }
+    let mut value = answer?;
+    if let Some(Effect::Varied(variation)) = effect {
+        value = variation.applied(value.clone()).unwrap_or(value);
+    }
     if let (Some(Effect::LeaveOut(arn)), Some(fields)) = (effect, value.as_object_mut()) {
         for list in fields.values_mut().filter_map(Value::as_array_mut) {
             list.retain(|item| !item.to_string().contains(&json!(arn).to_string()));
@@ -352,6 +384,37 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
         value["nextToken"] = token.clone();
     }
     Ok(Answer::Json(value))
+}
+
+/// What the services that speak JSON answer of themselves.
+fn json_of_service(
+    world: &mut World,
+    request: &Request,
+    effect: Option<&Effect>,
+    clock: Clock,
+) -> Result<Value, ServiceError> {
+    let key = (request.account.clone(), request.region.clone());
+    match request.service.as_str() {
+        "account" => account::answer(&world.region_statuses, request),
+        "ecr" => {
+            let caller = sts::caller(world.caller.as_deref(), request);
+            let answer = ecr::answer(world.regions.entry(key).or_default(), request, &caller, effect, clock.seconds())?;
+            if request.action == "BatchDeleteImage" {
+                replication::carry_deletes(&mut world.regions, request, &answer);
+            }
+            Ok(answer)
+        }
+        "ecs" => ecs::answer(world.regions.entry(key).or_default(), request),
+        "lambda" => functions::answer(world.regions.entry(key).or_default(), request),
+        service => Err(ServiceError::new(400, "UnknownOperationException", service)),
+    }
+}
+
+fn error_response(request: &Request, error: &ServiceError) -> Response<Body> {
+    match request.service.as_str() {
+        "sts" => response(error.status, "text/xml", sts::error(error)),
+        _ => json_error(error),
+    }
 }
 
 fn json_error(error: &ServiceError) -> Response<Body> {

@@ -49,6 +49,13 @@ pub(crate) struct ServiceDeployment {
 }
 
 impl Service {
+    /// Whether it names this definition, revision or deployment.
+    pub(crate) fn is_made_of(&self, arn: &str) -> bool {
+        let of_deployments = self.deployments.iter().map(|(definition, _)| definition);
+        let named = of_deployments.chain(&self.task_sets).chain(&self.current_revisions);
+        named.chain(&self.task_definition).chain(&self.current_deployment).any(|named| named == arn)
+    }
+
     /// A service that starts tasks from this task definition, one of them.
     #[must_use]
     pub fn of(task_definition: &str) -> Self {

@@ -45,6 +45,14 @@ pub(crate) struct World {
     pub(crate) roles: BTreeMap<String, Duration>,
     /// The external ids that roles ask for.
     pub(crate) external_ids: BTreeMap<String, String>,
+    /// Whether it is noted how each answer may vary.
+    pub(crate) notes_variations: bool,
+    /// Whether answers don't tell when they were given.
+    pub(crate) dateless: bool,
+    /// What a test lets it answer although no model has it.
+    pub(crate) accepted: Vec<String>,
+    /// What was answered that AWS never would.
+    pub(crate) complaints: Vec<String>,
 }
 
 /// One region of one account.
@@ -152,6 +160,12 @@ impl Place {
     pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Region) -> T) -> T {
         let mut world = self.world.lock();
         change(world.regions.entry((self.account.clone(), self.region.clone())).or_default())
+    }
+
+    /// The region's name.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
     }
 
     /// A repository, made if it does not exist.

@@ -1,0 +1,27 @@
+//! When a request was signed, which AWS holds against its own clock, and tells with every answer.
+//! See <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html>.
+
+use aws_smithy_async::time::TimeSource;
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+
+use crate::clock::Clock;
+use crate::request::{Request, ServiceError};
+
+/// How far a signature's time may be from AWS's.
+const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// The `Date` of an answer.
+pub(crate) fn date(clock: Clock) -> String {
+    DateTime::<Utc>::from(clock.now()).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// What is answered to a request that was signed at another time than this.
+pub(crate) fn refusal(request: &Request, signed_at: Option<&str>, clock: Clock) -> Option<ServiceError> {
+    let signed_at = signed_at?;
+    let at = NaiveDateTime::parse_from_str(signed_at, "%Y%m%dT%H%M%SZ").ok()?.and_utc();
+    let now = DateTime::<Utc>::from(clock.now());
+    let code = if request.service == "sts" { "SignatureDoesNotMatch" } else { "InvalidSignatureException" };
+    let what = if at > now { "Signature not yet current" } else { "Signature expired" };
+    let is_far = (now - at).abs() > TOLERANCE;
+    is_far.then(|| ServiceError::new(403, code, &format!("{what}: {signed_at}, and it is {now} (5 min.)")))
+}
