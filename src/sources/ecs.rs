@@ -119,6 +119,14 @@ struct Need {
     named_by: BTreeSet<Namer>,
 }
 
+impl Need {
+    /// It is one of the newest of its family.
+    fn of_family(arn: &str) -> Self {
+        let holder = Holder::of_arn(&TASK_DEFINITION, Some(arn));
+        Self { holder, named_by: BTreeSet::from([Namer::Family]) }
+    }
+}
+
 /// Something that names a task definition.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Namer {
@@ -128,6 +136,8 @@ enum Namer {
     Task { cluster: String, arn: String },
     /// A task that has stopped.
     StoppedTask,
+    /// A service's revision, which no task starts from once the definition is deleted.
+    Revision,
     /// The listing of the ACTIVE ones.
     Family,
 }
@@ -143,9 +153,8 @@ async fn read(reader: &Reader<'_>) -> Result<(), CallError> {
     match newest {
         // Who runs a definition is told before the family that it belongs to.
         Ok(newest) => newest.into_iter().for_each(|arn| {
-            let holder = || Holder::of_arn(&TASK_DEFINITION, Some(&arn));
-            let need = || Need { holder: holder(), named_by: BTreeSet::new() };
-            needed.entry(arn.clone()).or_insert_with(need).named_by.insert(Namer::Family);
+            let need = Need::of_family(&arn);
+            needed.entry(arn).or_insert(need).named_by.insert(Namer::Family);
         }),
         Err(error) => reader.fail(TASK_DEFINITIONS, error),
     }
@@ -225,12 +234,28 @@ impl Ecs<'_> {
             self.reader.fail(part, CallError::new(api, code, message));
         }
         // Each once: an answer that tells one twice may have left out another.
-        let answered = described.chain(failures.iter().map(Failure::arn)).collect::<BTreeSet<_>>().len();
+        let answered =
+            described.chain(failures.iter().map(Failure::arn)).filter_map(told).collect::<BTreeSet<_>>().len();
         if answered < asked {
             let message = format!("the answer speaks of {answered} of {asked} that were asked for");
             self.reader.fail(part, CallError::unexpected(api, &message));
         }
     }
+}
+
+/// The ARNs of what an answer lists, if it tells each.
+fn arns_of<'a>(
+    api: &'static str,
+    of: &str,
+    listed: impl IntoIterator<Item = Option<&'a str>>,
+) -> Result<Vec<String>, CallError> {
+    let no_arn = || CallError::unexpected(api, &format!("something of {of} has no ARN"));
+    listed.into_iter().map(|arn| told(arn).map(str::to_owned).ok_or_else(no_arn)).collect()
+}
+
+/// An optional text of an answer; an empty one tells nothing either.
+fn told(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
 }
 
 /// Whether an image as a task or a revision tells it has a tag. ECS may replace the tag that the task definition names by

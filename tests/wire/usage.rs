@@ -142,7 +142,7 @@ deletes_nothing! {
         ["us-west-2: ECS task definitions: ecs:DescribeTaskDefinition: UnexpectedResponse", "does not tell all its images"],
         |aws| _ = aws.place(ACCOUNT, REGION).register("secretive", &[]);
     when_a_daemon_does_not_tell_its_images:
-        ["us-west-2: ECS daemons: ecs:DescribeDaemonRevisions: UnexpectedResponse", "tells no image"],
+        ["us-west-2: ECS daemons: ecs:DescribeDaemonRevisions: UnexpectedResponse", "does not tell all its images"],
         |aws| _ = aws.place(ACCOUNT, REGION).daemon(&aws.cluster("prod"), &[]);
     when_a_list_is_left_out_altogether:
         ["us-west-2: ECS tasks: ecs:ListTasks: UnexpectedResponse", "no list"],

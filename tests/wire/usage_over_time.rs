@@ -193,7 +193,7 @@ async fn what_never_changes_is_read_once_a_run() {
     let place = aws.place(ACCOUNT, REGION);
     let definition = place.register("web", &[&app.uri("v250")]);
     let digest = app.digest_of("v249");
-    let revision = place.service_revision("other:1", &[(&app.uri("v249"), Some(&digest))]);
+    let revision = place.service_revision(&definition, &[(&app.uri("v249"), Some(&digest))]);
     aws.cluster("prod").create(Service::of(&definition).revision(&revision));
     let function = place.function("resize", &app.uri("v248"), None);
     function.publish(&app.uri("v247"), None);

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct Fact {
     /// Its images, as it names them and as they were resolved.
     pub images: Box<[FactImage]>,
+    /// The task definition that a service's revision starts tasks from, which may name more.
+    pub definition: Option<Box<str>>,
 }
 
 /// An image of something that never changes.
@@ -23,6 +25,6 @@ impl Fact {
     #[must_use]
     pub fn named(images: impl IntoIterator<Item = String>) -> Self {
         let image = |image: String| FactImage { image: Some(image.into()), image_digest: None };
-        Self { images: images.into_iter().map(image).collect() }
+        Self { images: images.into_iter().map(image).collect(), definition: None }
     }
 }

@@ -7,11 +7,14 @@ use std::ops::ControlFlow;
 
 use aws_sdk_ecs::operation::list_daemon_deployments::ListDaemonDeploymentsOutput;
 use aws_sdk_ecs::operation::list_daemons::ListDaemonsOutput;
-use aws_sdk_ecs::types::{DaemonDeployment, DaemonDeploymentStatus};
+use aws_sdk_ecs::types::{
+    DaemonContainerImage, DaemonDeployment, DaemonDeploymentRevisionDetail, DaemonDeploymentStatus,
+    DaemonDeploymentSummary, DaemonRevisionDetail, DaemonRollback, DaemonStatus, DaemonSummary,
+};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::usage::Holder;
 
-use super::{DAEMON, DAEMONS, Ecs, PER_PAGE};
+use super::{DAEMON, DAEMONS, Ecs, PER_PAGE, arns_of, told};
 
 /// The most deployments or revisions asked for in one call; no limit is published, and services' have this one.
 const PER_CALL: usize = 20;
@@ -50,15 +53,16 @@ pub(super) async fn of_cluster(ecs: &Ecs<'_>, cluster: &str) {
 async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallError> {
     let page_at =
         |token| ecs.client.list_daemons().cluster_arn(cluster).max_results(PER_PAGE).set_next_token(token).send();
-    let mut arns = BTreeSet::new();
+    let mut listed = Vec::new();
     ecs.reader
         .calls
         .pages_by_token(LIST_DAEMONS, page_at, ListDaemonsOutput::next_token, |page| {
-            arns.extend(page.daemon_summaries_list?.into_iter().filter_map(|daemon| daemon.daemon_arn));
+            listed.extend(page.daemon_summaries_list?);
             Some(ControlFlow::Continue(()))
         })
         .await?;
-    Ok(arns)
+    let arns = arns_of(LIST_DAEMONS, cluster, listed.iter().map(DaemonSummary::daemon_arn))?;
+    Ok(arns.into_iter().collect())
 }
 
 /// The revisions of a daemon that are current, and those that its deployments go to or may roll back to.
@@ -68,12 +72,16 @@ async fn revisions_of(ecs: &Ecs<'_>, daemon: &str) -> Result<BTreeSet<String>, C
     let described =
         answer.daemon().ok_or_else(|| CallError::unexpected(DESCRIBE_DAEMON, &format!("no daemon {daemon}")))?;
     let current = described.current_revisions.as_ref().ok_or_else(|| CallError::no_list(DESCRIBE_DAEMON))?;
-    let mut revisions: BTreeSet<String> = current.iter().filter_map(|revision| revision.arn.clone()).collect();
+    let current = arns_of(DESCRIBE_DAEMON, daemon, current.iter().map(DaemonRevisionDetail::arn))?;
+    let mut revisions: BTreeSet<String> = current.into_iter().collect();
     let mut deployments = deployments_under_way(ecs, daemon).await?;
-    deployments.extend(described.deployment_arn.clone());
+    deployments.extend(told(described.deployment_arn()).map(str::to_owned));
     let deployments: Vec<String> = deployments.into_iter().collect();
     for arns in deployments.chunks(PER_CALL) {
         revisions.extend(describe_deployments(ecs, arns).await?);
+    }
+    if revisions.is_empty() && described.status() != Some(&DaemonStatus::DeleteInProgress) {
+        return Err(CallError::unexpected(DESCRIBE_DAEMON, &format!("{daemon} names no revision")));
     }
     Ok(revisions)
 }
@@ -85,16 +93,16 @@ async fn deployments_under_way(ecs: &Ecs<'_>, daemon: &str) -> Result<BTreeSet<S
         let request = ecs.client.list_daemon_deployments().daemon_arn(daemon);
         request.max_results(PER_PAGE).set_next_token(token).send()
     };
-    let mut arns = BTreeSet::new();
+    let mut under_way = Vec::new();
     ecs.reader
         .calls
         .pages_by_token(LIST_DAEMON_DEPLOYMENTS, page_at, ListDaemonDeploymentsOutput::next_token, |page| {
-            let under_way = page.daemon_deployments?.into_iter().filter(|listed| !is_done(listed.status.as_ref()));
-            arns.extend(under_way.filter_map(|listed| listed.daemon_deployment_arn));
+            under_way.extend(page.daemon_deployments?.into_iter().filter(|listed| !is_done(listed.status.as_ref())));
             Some(ControlFlow::Continue(()))
         })
         .await?;
-    Ok(arns)
+    let arns = under_way.iter().map(DaemonDeploymentSummary::daemon_deployment_arn);
+    Ok(arns_of(LIST_DAEMON_DEPLOYMENTS, daemon, arns)?.into_iter().collect())
 }
 
 /// The revisions that deployments go to or roll back to, and where they are not done those that they come from.
@@ -103,13 +111,15 @@ async fn describe_deployments(ecs: &Ecs<'_>, arns: &[String]) -> Result<Vec<Stri
     let answer = ecs.reader.calls.read(DESCRIBE_DAEMON_DEPLOYMENTS, || request.clone().send()).await?;
     let described = answer.daemon_deployments().iter().map(DaemonDeployment::daemon_deployment_arn);
     ecs.check_answer(DAEMONS, DESCRIBE_DAEMON_DEPLOYMENTS, arns.len(), described, answer.failures());
-    let revisions = answer.daemon_deployments().iter().flat_map(|deployment| {
-        let sources = deployment.source_daemon_revisions().iter().filter_map(|revision| revision.arn.clone());
-        let target = deployment.target_daemon_revision().and_then(|revision| revision.arn.clone());
-        let rollback = deployment.rollback().and_then(|rollback| rollback.rollback_target_daemon_revision_arn.clone());
-        sources.filter(|_| !is_done(deployment.status())).chain(target).chain(rollback)
-    });
-    Ok(revisions.collect())
+    let mut revisions = Vec::new();
+    for deployment in answer.daemon_deployments() {
+        let sources = deployment.source_daemon_revisions().iter().filter(|_| !is_done(deployment.status()));
+        let sources = sources.chain(deployment.target_daemon_revision()).map(DaemonDeploymentRevisionDetail::arn);
+        let rollback = deployment.rollback().map(DaemonRollback::rollback_target_daemon_revision_arn);
+        let deployment = deployment.daemon_deployment_arn().unwrap_or_default();
+        revisions.extend(arns_of(DESCRIBE_DAEMON_DEPLOYMENTS, deployment, sources.chain(rollback))?);
+    }
+    Ok(revisions)
 }
 
 /// A status that is not known may well be one of a deployment under way.
@@ -134,8 +144,11 @@ async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<Vec<String
     for revision in answer.daemon_revisions() {
         missing.remove(revision.daemon_revision_arn().unwrap_or_default());
         let holder = Holder::of_arn(&DAEMON, revision.daemon_arn());
-        if revision.container_images().is_empty() {
-            let message = format!("{} tells no image", revision.daemon_revision_arn().unwrap_or_default());
+        let tells =
+            |container: &DaemonContainerImage| told(container.image()).or(told(container.image_digest())).is_some();
+        if revision.container_images().is_empty() || !revision.container_images().iter().all(tells) {
+            let message =
+                format!("{} does not tell all its images", revision.daemon_revision_arn().unwrap_or_default());
             ecs.reader.fail(DAEMONS, CallError::unexpected(DESCRIBE_DAEMON_REVISIONS, &message));
         }
         for container in revision.container_images() {

@@ -7,12 +7,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsOutput;
-use aws_sdk_ecs::types::{ContainerImage, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision};
+use aws_sdk_ecs::types::{
+    ContainerImage, Rollback, ServiceDeployment, ServiceDeploymentBrief, ServiceDeploymentStatus, ServiceRevision,
+    ServiceRevisionSummary,
+};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::usage::{Fact, FactImage, Holder};
 
 use super::services::{self, Deployed, ServiceArn};
-use super::{BATCHES_AT_ONCE, Ecs, PER_PAGE, SERVICE_REVISION, SERVICES};
+use super::{BATCHES_AT_ONCE, Ecs, Namer, PER_PAGE, SERVICE_REVISION, SERVICES, arns_of, told};
 
 /// The most deployments or revisions that a call describes.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServiceRevisions.html>.
@@ -37,7 +40,11 @@ pub(super) async fn of_services(ecs: &Ecs<'_>, deployed: Deployed) {
     let reader = ecs.reader;
     let list = async |service: &ServiceArn| {
         let ask = async || list_deployments(ecs, service).await;
-        let arns = reader.settled(ask, async || services::is_listed(ecs, service).await).await?;
+        let arns = match reader.settled(ask, async || services::is_listed(ecs, service).await).await {
+            // Another controller than ECS deploys it.
+            Err(error) if error.is_unknown_operation() => Vec::new(),
+            listed => listed?,
+        };
         Ok(arns.into_iter().map(|arn| (arn, service.clone())).collect::<Vec<_>>())
     };
     deployments.extend(reader.each(SERVICES, &deploying, BATCHES_AT_ONCE, list).await.into_iter().flatten());
@@ -50,7 +57,7 @@ pub(super) async fn of_services(ecs: &Ecs<'_>, deployed: Deployed) {
     // A revision with its digests never changes, so it is described once a run.
     revisions.retain(|arn, _| match reader.fact(arn) {
         Some(revision) => {
-            reader.uses_all(&Holder::of_arn(&SERVICE_REVISION, Some(arn)), &revision);
+            add(ecs, arn, &revision);
             false
         }
         None => true,
@@ -102,10 +109,20 @@ async fn is_named(ecs: &Ecs<'_>, arn: &str, service: &ServiceArn) -> Result<bool
 
 fn fact_of(revision: &ServiceRevision) -> Fact {
     let image = |container: &ContainerImage| FactImage {
-        image: container.image().map(Box::from),
-        image_digest: container.image_digest().map(Box::from),
+        image: told(container.image()).map(Box::from),
+        image_digest: told(container.image_digest()).map(Box::from),
     };
-    Fact { images: revision.container_images().iter().map(image).collect() }
+    let definition = told(revision.task_definition()).map(Box::from);
+    Fact { images: revision.container_images().iter().map(image).collect(), definition }
+}
+
+/// What a revision tells of its images counts, and what its definition names: there may be more containers.
+fn add(ecs: &Ecs<'_>, arn: &str, revision: &Fact) {
+    let holder = Holder::of_arn(&SERVICE_REVISION, Some(arn));
+    ecs.reader.uses_all(&holder, revision);
+    if let Some(definition) = &revision.definition {
+        ecs.needs_definition(definition, &holder, Namer::Revision);
+    }
 }
 
 async fn list_deployments(ecs: &Ecs<'_>, service: &ServiceArn) -> Result<Vec<String>, CallError> {
@@ -113,15 +130,16 @@ async fn list_deployments(ecs: &Ecs<'_>, service: &ServiceArn) -> Result<Vec<Str
         let request = ecs.client.list_service_deployments().service(&service.arn).cluster(&service.cluster);
         request.set_status(Some(UNDER_WAY.to_vec())).max_results(PER_PAGE).set_next_token(token).send()
     };
-    let mut arns = Vec::new();
+    let mut listed = Vec::new();
     ecs.reader
         .calls
         .pages_by_token(LIST_SERVICE_DEPLOYMENTS, page_at, ListServiceDeploymentsOutput::next_token, |page| {
-            arns.extend(page.service_deployments?.into_iter().filter_map(|brief| brief.service_deployment_arn));
+            listed.extend(page.service_deployments?);
             Some(ControlFlow::Continue(()))
         })
         .await?;
-    Ok(arns)
+    let arns = listed.iter().map(ServiceDeploymentBrief::service_deployment_arn);
+    arns_of(LIST_SERVICE_DEPLOYMENTS, &service.arn, arns)
 }
 
 /// The revisions that deployments go to or roll back to, and where they are not done those that they come from; each with
@@ -135,18 +153,18 @@ async fn describe_deployments(
     let answer = ecs.reader.calls.read(DESCRIBE_SERVICE_DEPLOYMENTS, || request.clone().send()).await?;
     let described = answer.service_deployments().iter().map(ServiceDeployment::service_deployment_arn);
     ecs.check_answer(SERVICES, DESCRIBE_SERVICE_DEPLOYMENTS, arns.len(), described, answer.failures());
-    let with_service = |deployment: &ServiceDeployment| {
+    let mut revisions = Vec::new();
+    for deployment in answer.service_deployments() {
         let service = deployment.service_deployment_arn().and_then(|arn| service_of.get(arn));
-        let revisions = revisions_of(deployment);
-        service
-            .into_iter()
-            .flat_map(move |service| revisions.clone().into_iter().map(|arn| (arn, service.clone())))
-            .collect::<Vec<_>>()
-    };
-    Ok(answer.service_deployments().iter().flat_map(with_service).collect())
+        let of_deployment = revisions_of(deployment)?;
+        revisions.extend(
+            service.into_iter().flat_map(|service| of_deployment.iter().map(move |arn| (arn.clone(), service.clone()))),
+        );
+    }
+    Ok(revisions)
 }
 
-fn revisions_of(deployment: &ServiceDeployment) -> Vec<String> {
+fn revisions_of(deployment: &ServiceDeployment) -> Result<Vec<String>, CallError> {
     // A status that is not known may well be one of a deployment under way.
     let is_done = matches!(
         deployment.status(),
@@ -157,10 +175,11 @@ fn revisions_of(deployment: &ServiceDeployment) -> Vec<String> {
                 | ServiceDeploymentStatus::RollbackFailed
         )
     );
-    let sources = deployment.source_service_revisions().iter().filter_map(|revision| revision.arn.clone());
-    let target = deployment.target_service_revision().and_then(|revision| revision.arn.clone());
-    let rollback = deployment.rollback().and_then(|rollback| rollback.service_revision_arn.clone());
-    sources.filter(|_| !is_done).chain(target).chain(rollback).collect()
+    let sources = deployment.source_service_revisions().iter().filter(|_| !is_done).map(ServiceRevisionSummary::arn);
+    let target = deployment.target_service_revision().map(ServiceRevisionSummary::arn);
+    let rollback = deployment.rollback().map(Rollback::service_revision_arn);
+    let deployment = deployment.service_deployment_arn().unwrap_or_default();
+    arns_of(DESCRIBE_SERVICE_DEPLOYMENTS, deployment, sources.chain(target).chain(rollback))
 }
 
 async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<(), CallError> {
@@ -172,9 +191,16 @@ async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<(), CallEr
     for revision in answer.service_revisions() {
         let arn = revision.service_revision_arn().unwrap_or_default();
         let fact = Arc::new(fact_of(revision));
-        ecs.reader.uses_all(&Holder::of_arn(&SERVICE_REVISION, Some(arn)), &fact);
+        add(ecs, arn, &fact);
+        if fact.definition.is_none() {
+            let message = format!("{arn} does not tell its task definition");
+            ecs.reader.fail(SERVICES, CallError::unexpected(DESCRIBE_SERVICE_REVISIONS, &message));
+        }
         // Digests are resolved by the first task, so a revision without them is not final.
-        if !fact.images.is_empty() && fact.images.iter().all(|image| image.image_digest.is_some()) {
+        if fact.definition.is_some()
+            && !fact.images.is_empty()
+            && fact.images.iter().all(|image| image.image_digest.is_some())
+        {
             ecs.reader.learn(arn, &fact);
         }
     }

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use aws_sdk_ecs::operation::list_services::ListServicesOutput;
-use aws_sdk_ecs::types::{DeploymentController, DeploymentControllerType, DeploymentRolloutState, Service};
+use aws_sdk_ecs::types::{
+    DeploymentController, DeploymentControllerType, DeploymentRolloutState, Service, ServiceCurrentRevisionSummary,
+};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::usage::Holder;
 
-use super::{BATCHES_AT_ONCE, Ecs, Namer, PER_PAGE, SERVICE, SERVICES};
+use super::{BATCHES_AT_ONCE, Ecs, Namer, PER_PAGE, SERVICE, SERVICES, arns_of, told};
 
 /// The most services that `DescribeServices` takes.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>.
@@ -39,15 +41,17 @@ pub(super) struct ServiceArn {
 }
 
 impl Deployed {
-    fn add(&mut self, arn: &ServiceArn, service: &Service) {
-        let revisions = service.current_service_revisions().iter().filter_map(|revision| revision.arn.clone());
-        self.revisions.extend(revisions.map(|revision| (revision, arn.clone())));
-        let deployment = service.current_service_deployment().map(str::to_owned);
-        self.current_deployments.extend(deployment.map(|deployment| (deployment, arn.clone())));
+    fn add(&mut self, arn: &ServiceArn, service: &Service) -> Result<(), CallError> {
+        let revisions = service.current_service_revisions().iter().map(ServiceCurrentRevisionSummary::arn);
+        let revisions = arns_of(DESCRIBE_SERVICES, &arn.arn, revisions)?;
+        self.revisions.extend(revisions.into_iter().map(|revision| (revision, arn.clone())));
+        let deployment = told(service.current_service_deployment());
+        self.current_deployments.extend(deployment.map(|deployment| (deployment.to_owned(), arn.clone())));
         // The current deployment may be done while another is under way.
         if may_be_deploying(service) {
             self.deploying.push(arn.clone());
         }
+        Ok(())
     }
 
     /// What all of these were deployed as.
@@ -83,7 +87,7 @@ pub(super) async fn is_listed(ecs: &Ecs<'_>, ServiceArn { cluster, arn }: &Servi
 pub(super) async fn deployed(ecs: &Ecs<'_>, service: &ServiceArn) -> Result<Deployed, CallError> {
     let mut deployed = Deployed::default();
     for described in describe(ecs, &service.cluster, vec![service.arn.clone()]).await? {
-        deployed.add(service, &described);
+        deployed.add(service, &described)?;
     }
     Ok(deployed)
 }
@@ -139,18 +143,20 @@ fn add(ecs: &Ecs<'_>, cluster: &str, service: &Service, deployed: &mut Deployed)
     for definition in definitions_of(service) {
         ecs.needs_definition(definition, &holder, Namer::Service(named.clone()));
     }
-    deployed.add(&named, service);
+    if let Err(error) = deployed.add(&named, service) {
+        ecs.reader.fail(SERVICES, error);
+    }
 }
 
 /// Whether a deployment may be under way, which may roll back to a revision that is not current any more. Only ECS's
-/// own controller has service deployments.
+/// own controller has service deployments, and tells of each how far it is; what is not told may be under way.
 fn may_be_deploying(service: &Service) -> bool {
     let controller = service.deployment_controller().map(DeploymentController::r#type);
-    let by_ecs = controller.is_none_or(|controller| *controller == DeploymentControllerType::Ecs);
-    let settled = match service.deployments() {
-        [only] => only.rollout_state().is_none_or(|state| *state == DeploymentRolloutState::Completed),
-        [] => true,
-        _ => false,
-    };
+    let others = [DeploymentControllerType::CodeDeploy, DeploymentControllerType::External];
+    let by_ecs = controller.is_none_or(|controller| !others.contains(controller));
+    let settled = matches!(
+        service.deployments(),
+        [only] if only.rollout_state() == Some(&DeploymentRolloutState::Completed)
+    );
     by_ecs && (!settled || service.current_service_revisions().len() > 1)
 }

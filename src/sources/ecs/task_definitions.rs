@@ -34,6 +34,11 @@ pub(super) async fn newest(ecs: &Ecs<'_>) -> Result<BTreeSet<String>, CallError>
         Listed::All(revisions) => return Ok(revisions.newest(keep)),
         Listed::CheaperByFamily(families) => families,
     };
+    newest_of_families(ecs, families).await
+}
+
+async fn newest_of_families(ecs: &Ecs<'_>, families: Vec<String>) -> Result<BTreeSet<String>, CallError> {
+    let keep = usize::try_from(ecs.reader.keep.task_definitions).unwrap_or(usize::MAX);
     let mut newest = BTreeSet::new();
     let mut listings =
         stream::iter(families).map(async |family| list_newest_of_family(ecs, &family, keep).await).buffered(AT_ONCE);
@@ -43,20 +48,32 @@ pub(super) async fn newest(ecs: &Ecs<'_>) -> Result<BTreeSet<String>, CallError>
     Ok(newest)
 }
 
-/// Describes these task definitions, each for its holder.
-pub(super) async fn describe_all(ecs: &Ecs<'_>, definitions: BTreeMap<String, Need>) {
-    let read = async |(arn, Need { holder, named_by }): (String, Need)| {
-        let definition = match ecs.reader.fact(&arn) {
-            Some(definition) => definition,
-            None => match describe(ecs, &arn).await {
-                Err(error) if error.may_say_gone() && !is_named(ecs, &arn, &named_by).await? => return Ok(()),
-                definition => definition?,
-            },
+/// Describes these task definitions, each for its holder. Where one of the newest of a family is gone, one before it is
+/// among the newest.
+pub(super) async fn describe_all(ecs: &Ecs<'_>, mut definitions: BTreeMap<String, Need>) {
+    let mut seen = BTreeSet::new();
+    while !definitions.is_empty() {
+        seen.extend(definitions.keys().cloned());
+        let read = async |(arn, Need { holder, named_by }): (String, Need)| {
+            let definition = match ecs.reader.fact(&arn) {
+                Some(definition) => definition,
+                None => match describe(ecs, &arn).await {
+                    Err(error) if error.may_say_gone() && !is_named(ecs, &arn, &named_by).await? => {
+                        let family = family_and_revision(&arn).0.to_owned();
+                        return Ok(named_by.contains(&Namer::Family).then_some(family));
+                    }
+                    definition => definition?,
+                },
+            };
+            ecs.reader.uses_all(&holder, &definition);
+            Ok(None)
         };
-        ecs.reader.uses_all(&holder, &definition);
-        Ok(())
-    };
-    ecs.reader.each(TASK_DEFINITIONS, definitions, AT_ONCE, read).await;
+        let gone = ecs.reader.each(TASK_DEFINITIONS, definitions, AT_ONCE, read).await;
+        let newest = newest_of_families(ecs, gone.into_iter().flatten().collect()).await;
+        let newest = ecs.reader.unless_gone(TASK_DEFINITIONS, newest).unwrap_or_default();
+        let unseen = newest.into_iter().filter(|arn| !seen.contains(arn));
+        definitions = unseen.map(|arn| (arn.clone(), Need::of_family(&arn))).collect();
+    }
 }
 
 /// Whether any of these still names the definition. A deleted one is named by stopped tasks at most.
@@ -65,7 +82,7 @@ async fn is_named(ecs: &Ecs<'_>, definition: &str, named_by: &BTreeSet<Namer>) -
         let is_named = match namer {
             Namer::Service(ServiceArn { cluster, arn }) => services::names(ecs, cluster, arn, definition).await,
             Namer::Task { cluster, arn } => tasks::names(ecs, cluster, arn, definition).await,
-            Namer::StoppedTask => Ok(false),
+            Namer::StoppedTask | Namer::Revision => Ok(false),
             Namer::Family => is_listed(ecs, definition).await,
         };
         match is_named {

@@ -10,7 +10,7 @@ use aws_sdk_ecs::types::{DesiredStatus, Task};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::usage::Holder;
 
-use super::{BATCHES_AT_ONCE, Ecs, Namer, PER_PAGE, TASK, TASKS, names_a_tag};
+use super::{BATCHES_AT_ONCE, Ecs, Namer, PER_PAGE, TASK, TASKS, names_a_tag, told};
 
 /// The most tasks that `DescribeTasks` takes.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>.
@@ -76,17 +76,21 @@ fn add(ecs: &Ecs<'_>, cluster: &str, task: &Task) {
     for container in containers {
         ecs.reader.uses(&holder, container.image(), container.image_digest());
     }
-    let Some(definition) = task.task_definition_arn() else {
-        return;
-    };
     // While a task is set up not all its containers may be listed yet, and then its definition tells what it will run.
     let was_set_up = task.last_status() == Some(RUNNING) || task.started_at().is_some();
-    if was_set_up
+    let tells_all = was_set_up
         && !containers.is_empty()
-        && containers.iter().all(|container| container.image().is_some_and(names_a_tag))
-    {
-        return ecs.knows_definition(definition);
-    }
+        && containers.iter().all(|container| container.image().is_some_and(names_a_tag));
+    let definition = match told(task.task_definition_arn()) {
+        Some(definition) if tells_all => return ecs.knows_definition(definition),
+        Some(definition) => definition,
+        // AWS names the definition of every task. Where it does not, each container has to tell its image.
+        None if !containers.is_empty() && containers.iter().all(|it| told(it.image()).is_some()) => return,
+        None => {
+            let message = format!("{} tells neither its images nor its definition", holder.name);
+            return ecs.reader.fail(TASKS, CallError::unexpected(DESCRIBE_TASKS, &message));
+        }
+    };
     let namer = if has_stopped(task) {
         Namer::StoppedTask
     } else {
