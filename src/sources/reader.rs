@@ -17,6 +17,9 @@ use super::Source;
 use crate::aws::{Caller, Pace};
 use crate::deadline::Deadline;
 
+/// The most readings of a source in which something fails each time, and each time something else.
+const READINGS: usize = 3;
+
 /// One region of one account: made once a run, and read as often as usage has to be known anew.
 #[derive(Debug)]
 pub struct PlaceReader {
@@ -66,8 +69,29 @@ impl PlaceReader {
         lock(&self.facts).len()
     }
 
-    /// Reads one source to its end.
+    /// Reads one source to its end. What can't be read may have gone away in between, whatever the code that the call
+    /// answers with; then it is not listed any more. So what fails is listed and read once more, until what fails is what
+    /// failed before.
     pub async fn read(&self, source: &'static Source, keep: KeepUnused, deadline: Deadline) -> Findings {
+        let mut found = self.read_once(source, keep, deadline).await;
+        for _ in 1..READINGS {
+            if found.failures.is_empty() || !found.answered || found.is_given_up() {
+                break;
+            }
+            let again = self.read_once(source, keep, deadline).await;
+            if again.is_given_up() {
+                break;
+            }
+            let is_settled = again.failures == found.failures;
+            found = again;
+            if is_settled {
+                break;
+            }
+        }
+        found
+    }
+
+    async fn read_once(&self, source: &'static Source, keep: KeepUnused, deadline: Deadline) -> Findings {
         let answered = AtomicBool::default();
         let calls = Caller::paced(deadline, &self.pace).noting(&answered);
         let reader = Reader { keep, calls, source, place: self, found: Mutex::default() };
@@ -84,6 +108,11 @@ impl PlaceReader {
 }
 
 impl Findings {
+    /// Whether time was up, or somebody has interrupted the run.
+    fn is_given_up(&self) -> bool {
+        self.failures.iter().any(|(_, error)| error.is_deadline() || error.is_interruption())
+    }
+
     /// Adds what another source found in the same place.
     pub fn merge(&mut self, other: Self) {
         let Self { usage, failures, answered, counts } = other;
