@@ -17,7 +17,7 @@ mod writer;
 use std::collections::BTreeMap;
 
 use ecr_cleanup_core::account::Place;
-use ecr_cleanup_core::call_error::{CallError, GivenUp};
+use ecr_cleanup_core::call_error::{CallError, GivenUp, Missing};
 use ecr_cleanup_core::plan::{
     ApprovedPlan, Decided, ImageResult, Plan, PlannedCopies, RegistryPlan, RepositoryPlan, Unattempted,
 };
@@ -36,6 +36,8 @@ use writer::{STORAGE_CLASS, Writer};
 
 /// Why there is no going on with a repository.
 enum Stop {
+    /// It was deleted in between.
+    Gone,
     /// The turn of what is left does not come.
     Unattempted(Unattempted),
     /// A call failed for a batch as a whole.
@@ -109,7 +111,13 @@ impl Stop {
 
 impl From<CallError> for Stop {
     fn from(error: CallError) -> Self {
-        if error.is_interruption() { GivenUp::Interrupted.into() } else { Self::Failed(error) }
+        if error.is_interruption() {
+            GivenUp::Interrupted.into()
+        } else if error.is_missing(Missing::Repository) {
+            Self::Gone
+        } else {
+            Self::Failed(error)
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use ecr_cleanup_core::call_error::Missing;
 use ecr_cleanup_core::image::{ImageDigest, subject_named_by_tag};
 use ecr_cleanup_core::plan::{ImageResult, StaleImage};
 use ecr_cleanup_core::policy::Action;
@@ -46,7 +45,7 @@ impl Cleaner<'_> {
             if let Err(stop) = cleaner.clean_batch(stale, batch, &mut cleaner.looks(), archiving).await {
                 let result = match stop {
                     Stop::Unattempted(why) => ImageResult::NotAttempted(why),
-                    Stop::Failed(error) if error.is_missing(Missing::Repository) => ImageResult::Gone,
+                    Stop::Gone => ImageResult::Gone,
                     Stop::Failed(error) => failed(&error),
                 };
                 for place in batch {

@@ -78,6 +78,10 @@ impl<'a> Cleaner<'a> {
             is_logged[place] = false;
         }
         if let Some(stop) = stopped {
+            let stop = match stop {
+                Stop::Failed(error) if self.registry.is_gone(self.repository, &error).await => Stop::Gone,
+                stop => stop,
+            };
             self.stop(stale, &stopped_at, stop);
         }
         // Those whose turn did not come.
@@ -117,6 +121,12 @@ impl<'a> Cleaner<'a> {
                 }
                 let is_left = |place: &usize| stale[*place].result == ImageResult::Planned;
                 if let Some(error) = error.filter(|_| still_due.iter().any(is_left)) {
+                    let rest: Vec<usize> = still_due.iter().filter(|place| is_left(place)).copied().collect();
+                    if rest.len() < still_due.len() && error.is_in_doubt() {
+                        // What is gone by now may be why it failed for the others too.
+                        let rest: Vec<usize> = rest.into_iter().chain(archived).collect();
+                        return Box::pin(self.clean_batch(stale, &rest, looks, archiving)).await;
+                    }
                     if !error.is_refusal() {
                         return Err(error.into());
                     }
@@ -256,7 +266,7 @@ impl<'a> Cleaner<'a> {
     fn stop(&self, stale: &mut [StaleImage], batch: &[usize], stop: Stop) {
         let (of_batch, of_rest) = match stop {
             Stop::Unattempted(why) => (ImageResult::NotAttempted(why), ImageResult::NotAttempted(why)),
-            Stop::Failed(error) if error.is_missing(Missing::Repository) => (ImageResult::Gone, ImageResult::Gone),
+            Stop::Gone => (ImageResult::Gone, ImageResult::Gone),
             Stop::Failed(error) => {
                 let (repository_name, images) = (self.repository, batch.len());
                 tracing::warn!(%repository_name, images, %error, "batch of {repository_name} not done");

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ecr_cleanup_core::call_error::{CallError, Missing};
+use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::clock_skew;
 use ecr_cleanup_core::image::{Image, ImageDigest, RepositoryName};
 use ecr_cleanup_core::manifest::Manifests;
@@ -76,7 +76,7 @@ impl NewIndexes {
         self.manifests = self.manifests.and(&read.manifests);
         if let Some(unfetched) = read.unfetched {
             return match Stop::of_reading(unfetched.error.clone()) {
-                Stop::Failed(error) if !error.is_missing(Missing::Repository) => Ok(Err(error)),
+                Stop::Failed(error) => Ok(Err(error)),
                 stop => Err(stop),
             };
         }

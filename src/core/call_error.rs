@@ -128,6 +128,13 @@ impl CallError {
         code == DEADLINE_REACHED
     }
 
+    /// Whether AWS may have said so since what the call names, or what that belongs to, went away in between. Then it is not
+    /// there any more where it was listed.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        !self.is_denial() && !self.is_deadline() && !self.is_interruption()
+    }
+
     /// Whether the call was not made, since the run was interrupted.
     #[must_use]
     pub fn is_interruption(&self) -> bool {

@@ -76,7 +76,25 @@ pub enum UnreadableManifest {
     ForeignLayer(ImageDigest),
 }
 
+impl UnreadableManifest {
+    /// ECR's code for an image that is not there.
+    pub const GONE: &str = "ImageNotFound";
+
+    /// The image was deleted in between.
+    #[must_use]
+    pub fn gone() -> Self {
+        Self::NotGivenOut(Self::GONE.to_owned())
+    }
+}
+
 impl IndexContents {
+    /// Whether an index was deleted since the images were listed.
+    #[must_use]
+    pub fn any_is_gone(&self) -> bool {
+        let is_gone = |why: &UnreadableManifest| matches!(why, UnreadableManifest::NotGivenOut(code) if code == UnreadableManifest::GONE);
+        self.unreadable.values().any(is_gone)
+    }
+
     /// So many more indexes could not be fetched. The first error tells why.
     pub fn add_unfetched(&mut self, indexes: u64, error: CallError) {
         self.unfetched.get_or_insert(Unfetched { indexes: 0, error }).indexes += indexes;

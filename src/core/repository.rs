@@ -4,6 +4,8 @@
 //! more. Where an answer comes from, ECR, memory or a stored snapshot, makes no difference here, and nothing is asked for
 //! that the decision does not depend on: each need is a call to AWS, and some of them count as pulls.
 
+mod elsewhere;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -12,12 +14,11 @@ use chrono::{DateTime, Utc};
 use crate::account::Place;
 use crate::call_error::{CallError, Missing};
 use crate::image::{Image, ImageDigest, RepositoryName};
-use crate::manifest::{IndexContents, Manifests};
-use crate::manifest::{IndexContents, Manifests};
+use crate::manifest::{IndexContents, Manifests, Unfetched};
 use crate::plan::{AppliedPolicy, Decided, ImageAtRisk, MissingImage, PlannedCopies};
 use crate::policy::{Applicable, Policy};
 use crate::replication::Replica;
-use crate::retention::{self, Decisions, Fate, KeepReason, Known, Takes};
+use crate::retention::{self, Decisions, Fate, Known, Takes};
 use crate::review::{self, ReviewedPlan};
 use crate::settings::{Candidates, Settings};
 use crate::sharing::Pullers;
@@ -191,6 +192,12 @@ impl<'a> Study<'a> {
         self.unnamed
     }
 
+    /// Whether an index was deleted while the repository was read, which then is not as it was read.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.indexes.as_ref().is_some_and(IndexContents::any_is_gone)
+    }
+
     /// What becomes of the image at a place, as far as is known.
     #[must_use]
     pub fn fate(&self, place: usize) -> Fate {
@@ -257,6 +264,11 @@ impl<'a> Study<'a> {
                 self.notes.not_audited = Some(error);
             }
             Answer::IndexPulls => self.asked_for_index_pulls = true,
+            Answer::Indexes(IndexContents { unfetched: Some(Unfetched { error, .. }), .. })
+                if error.is_missing(Missing::Repository) =>
+            {
+                return Err(error);
+            }
             Answer::Indexes(contents) => {
                 let Standards { place, .. } = self.standards;
                 self.warnings.extend(warning::of_indexes(place, self.repository_name, &contents));
@@ -271,47 +283,6 @@ impl<'a> Study<'a> {
             }
         }
         Ok(())
-    }
-
-    fn learn_pullers(&mut self, pullers: Pullers) {
-        let Standards { place, settings, usage, .. } = self.standards;
-        if let Some(unseen) = pullers.unseen(&usage.accounts, &settings.accept_unseen_accounts) {
-            if let Some(decisions) = &mut self.decisions {
-                decisions.keep_whole(KeepReason::SharedElsewhere);
-            }
-            self.warnings.push(warning::shared_elsewhere(place, self.repository_name, &unseen));
-        }
-        self.pullers = Some(pullers);
-    }
-
-    /// An image and the copies that are deleted with it are one image: what keeps any of them keeps all.
-    fn learn_replicas(&mut self, replicas: Vec<Replica>) {
-        let Standards { place, settings, usage, .. } = self.standards;
-        let (mut held, mut unread, mut read) = (HashSet::new(), Vec::new(), Vec::new());
-        if let Some(decisions) = &self.decisions {
-            let known = self.known();
-            for Replica { place: elsewhere, copies } in replicas {
-                match copies {
-                    Ok(copies) => {
-                        let usage = usage.known().of_repository(&elsewhere.account, self.repository_name);
-                        held.extend(retention::held_by_copies(&known, &settings.rules, decisions, &copies, &usage));
-                        read.push((elsewhere, copies.images));
-                    }
-                    Err(why) if !settings.accept_unseen_accounts.cover_copies(&elsewhere.account, &place.account) => {
-                        unread.push((elsewhere, why));
-                    }
-                    Err(_) => {}
-                }
-            }
-        }
-        self.replicated = Some(held);
-        self.copies = read;
-        let mut decisions = retention::decide(&self.known(), &settings.rules);
-        if !unread.is_empty() {
-            decisions.keep_whole(KeepReason::Replicated);
-            self.warnings.push(warning::replicas_unread(place, self.repository_name, &unread));
-        }
-        self.decisions = Some(decisions);
     }
 
     /// The indexes among these images whose manifests would have to be read to know what they name.

@@ -77,12 +77,30 @@ impl Registry<'_> {
                 Ok(Described { images, ..Described::default() })
             }
             Err(error) if error.is_missing(Missing::Image) => Ok(Described::without_the_gone(batch, &error)),
+            Err(error) if error.is_in_doubt() && !error.is_missing(Missing::Repository) => {
+                // What the listing does not have is gone, whatever the call said of the others.
+                let contents = self.read_images(name).await.map_err(|of_listing| match of_listing {
+                    of_listing if of_listing.is_missing(Missing::Repository) => of_listing,
+                    _ => error,
+                })?;
+                Ok(Described::listed(batch, contents))
+            }
             Err(error) => Err(error),
         }
     }
 }
 
 impl Described {
+    /// Of these images, what a listing of the whole repository says.
+    fn listed(batch: &[ImageDigest], contents: Contents) -> Self {
+        let Contents { read_at: _, mut images, unnamed } = contents;
+        images.retain(|image| batch.contains(&image.image_digest));
+        let is_there = |digest: &&ImageDigest| images.iter().any(|image| image.image_digest == **digest);
+        // An image without a digest may be any of them.
+        let gone = batch.iter().filter(|digest| unnamed == 0 && !is_there(digest)).copied().collect();
+        Self { images, gone, left: Vec::new() }
+    }
+
     /// One image that is gone fails the whole call. ECR names it in its message, but nothing promises that; if not, the
     /// images are asked for again in halves.
     fn without_the_gone(batch: &[ImageDigest], error: &CallError) -> Self {
@@ -132,8 +150,8 @@ pub(super) fn image(detail: ImageDetail) -> Option<Image> {
         }),
         manifest: match detail.image_manifest_media_type.as_deref() {
             Some(media_type) if INDEX_MEDIA_TYPES.contains(&media_type) => ManifestKind::Index,
+            None | Some("") => ManifestKind::Unknown,
             Some(_) => ManifestKind::Manifest,
-            None => ManifestKind::Unknown,
         },
         subject: match detail.subject_manifest_digest.as_deref().map(str::parse) {
             None => Subject::None,

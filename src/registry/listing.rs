@@ -1,7 +1,7 @@
 //! The repositories of a registry.
 
 use aws_sdk_ecr::operation::describe_repositories::DescribeRepositoriesOutput;
-use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::call_error::{CallError, Missing};
 use ecr_cleanup_core::image::RepositoryName;
 use ecr_cleanup_core::settings::RepositorySelection;
 use futures::stream::{self, StreamExt};
@@ -41,6 +41,16 @@ impl Registry<'_> {
         names.sort_unstable();
         names.dedup();
         Ok(names)
+    }
+
+    /// Whether a repository of which a call failed was deleted in between, whatever the call said.
+    pub async fn is_gone(&self, name: &RepositoryName, error: &CallError) -> bool {
+        if error.is_missing(Missing::Repository) || !error.is_in_doubt() {
+            return error.is_missing(Missing::Repository);
+        }
+        let request = self.client.describe_repositories().repository_names(name.as_str());
+        let answer = self.caller().call(DESCRIBE_REPOSITORIES, request.send()).await;
+        answer.is_err_and(|error| error.is_missing(Missing::Repository))
     }
 }
 

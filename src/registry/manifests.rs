@@ -1,6 +1,6 @@
 //! The manifests of a repository's indexes, and whether reading them counts as pulling.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use aws_sdk_ecr::operation::batch_get_image::BatchGetImageOutput;
 use aws_sdk_ecr::operation::list_pull_time_update_exclusions::ListPullTimeUpdateExclusionsOutput;
 use aws_sdk_ecr::types::ImageIdentifier;
-use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::call_error::{CallError, Missing};
 use ecr_cleanup_core::image::{Image, ImageDigest, ImageStatus, RepositoryName};
 use ecr_cleanup_core::manifest::{IndexContents, UnreadableManifest};
 use ecr_cleanup_core::pull_time::IndexPulls;
@@ -37,17 +37,58 @@ impl Registry<'_> {
         let mut contents = IndexContents::default();
         let indexes: Vec<&Image> = images.filter(|image| image.manifest.may_name_others()).collect();
         let mut expected = BytesPerImage::default();
-        for batch in batches(&indexes) {
-            self.get_images(name, batch, &mut expected, |part, answer| match answer {
+        let mut left: Vec<Vec<&Image>> = batches(&indexes).map(<[_]>::to_vec).collect();
+        left.reverse();
+        while let Some(batch) = left.pop() {
+            let mut failed = Vec::new();
+            self.get_images(name, &batch, &mut expected, |part, answer| match answer {
                 Ok(answer) => {
                     let asked = part.iter().map(|image| (image.image_digest, *image)).collect();
                     take(&mut contents, asked, answer);
                 }
-                Err(error) => contents.add_unfetched(part.len() as u64, error),
+                Err(error) => failed.push((part.to_vec(), error)),
             })
             .await;
+            for (part, error) in failed {
+                match self.without_the_gone(name, &part, &mut contents, &error).await {
+                    Ok(others) if others.len() < part.len() => left.extend(Some(others).filter(|it| !it.is_empty())),
+                    Ok(_) => contents.add_unfetched(part.len() as u64, error),
+                    Err(gone) => contents.add_unfetched(part.len() as u64, gone),
+                }
+            }
         }
         contents
+    }
+
+    /// Those of these images that are still there, after a call for them failed; the others are noted. An error where the
+    /// repository is gone with all of them.
+    async fn without_the_gone<'i>(
+        &self,
+        name: &RepositoryName,
+        images: &[&'i Image],
+        contents: &mut IndexContents,
+        error: &CallError,
+    ) -> Result<Vec<&'i Image>, CallError> {
+        if !error.is_in_doubt() || error.is_missing(Missing::Repository) {
+            return Ok(images.to_vec());
+        }
+        let digests: Vec<ImageDigest> = images.iter().map(|image| image.image_digest).collect();
+        let (mut left, mut gone) = (vec![digests], HashSet::new());
+        while let Some(batch) = left.pop() {
+            match self.describe(name, &batch).await {
+                Ok(described) => {
+                    gone.extend(described.gone);
+                    left.extend(described.left);
+                }
+                Err(error) if error.is_missing(Missing::Repository) => return Err(error),
+                // Then nobody knows, and the call has failed for all of them.
+                Err(_) => return Ok(images.to_vec()),
+            }
+        }
+        for digest in &gone {
+            contents.unreadable.insert(*digest, UnreadableManifest::gone());
+        }
+        Ok(images.iter().filter(|image| !gone.contains(&image.image_digest)).copied().collect())
     }
 
     /// Asks for the manifests of at most [`IMAGES_PER_CALL`] images, and hands on answer by answer: in several calls where
@@ -169,9 +210,9 @@ fn take(contents: &mut IndexContents, mut asked: HashMap<ImageDigest, &Image>, a
             continue;
         };
         let code = failure.failure_code().map_or("UnknownFailure", |code| code.as_str());
-        // One that is gone was deleted in between, and an archived one can't be read before it is restored: what they
-        // may have named is kept, but no call has failed.
-        if code == "ImageNotFound" || image.image_status != ImageStatus::Active {
+        // One that is gone was deleted in between, and an archived one can't be read before it is restored: no call has
+        // failed.
+        if code == UnreadableManifest::GONE || image.image_status != ImageStatus::Active {
             contents.unreadable.insert(image.image_digest, UnreadableManifest::NotGivenOut(code.to_owned()));
         } else {
             let message = failure.failure_reason().unwrap_or_default().to_owned();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use ecr_cleanup_core::call_error::{CallError, Missing};
+use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::image::{Image, ImageDigest, RepositoryName};
 use ecr_cleanup_core::plan::{self, Decided, Plan, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::pull_time::IndexPulls;
@@ -101,19 +101,31 @@ async fn plan_repository(
     repository_name: RepositoryName,
 ) -> Option<PlannedRepository> {
     let (place, repository) = (&registry.place, &repository_name);
-    let judged = match registry.read_images(&repository_name).await {
-        Ok(contents) => judge(registry, standards, &repository_name, contents).await,
-        Err(error) => Err(error),
-    };
+    let judged = read_and_judge(registry, standards, &repository_name).await;
     stage.request.progress.tell(News::RepositoryRead { place, repository });
     let (decided, warnings, notes, explained) = match judged {
-        Err(error) if error.is_missing(Missing::Repository) => return None,
+        Err(error) if registry.is_gone(repository, &error).await => return None,
         Ok(Judged { decided, warnings, notes, explained }) => (Ok(decided), warnings, notes, explained),
         Err(error) => (Err(error), Vec::new(), Notes::default(), None),
     };
     let plan = RepositoryPlan { repository_name, decided };
     telemetry::log_repository(place, &plan);
     Some(PlannedRepository { plan, warnings, notes, explained })
+}
+
+/// Where an index was deleted while the repository was read, it is read once more: what only that index has held may go.
+async fn read_and_judge(
+    registry: &Registry<'_>,
+    standards: Standards<'_>,
+    name: &RepositoryName,
+) -> Result<Judged, CallError> {
+    let mut contents = registry.read_images(name).await?;
+    let mut study = study(registry, standards, name, &mut contents).await?;
+    if study.is_outdated() {
+        contents = registry.read_images(name).await?;
+        study = self::study(registry, standards, name, &mut contents).await?;
+    }
+    Ok(conclude(registry, name, contents.read_at, study))
 }
 
 /// The settings by which a plan is made again: all that decides, without what is only told.
@@ -137,7 +149,8 @@ pub(super) async fn plan_again(
     let standards = Standards { place, settings, usage, now: stage.now(), reviewed: Some(&reviewed), wanted: None };
     let mut contents = registry.read_images(repository).await?;
     discount_own_pulls(&mut contents.images, stale, index_pulls);
-    let Judged { decided, warnings, notes: _, explained: _ } = judge(registry, standards, repository, contents).await?;
+    let study = study(registry, standards, repository, &mut contents).await?;
+    let Judged { decided, warnings, notes: _, explained: _ } = conclude(registry, repository, contents.read_at, study);
     telemetry::log_planned_again(place, repository, &warnings);
     Ok(decided)
 }
@@ -155,22 +168,26 @@ fn discount_own_pulls(images: &mut [Image], stale: &[StaleImage], index_pulls: I
     }
 }
 
-/// Reads of a repository, besides its images, what its decision depends on, and decides.
-async fn judge(
+/// Reads of a repository, besides its images, what its decision depends on.
+async fn study<'a>(
     registry: &Registry<'_>,
-    standards: Standards<'_>,
-    name: &RepositoryName,
-    contents: Contents,
-) -> Result<Judged, CallError> {
-    let Contents { read_at, images, unnamed } = contents;
-    let mut study = Study::begin(standards, name, images, unnamed);
+    standards: Standards<'a>,
+    name: &'a RepositoryName,
+    contents: &mut Contents,
+) -> Result<Study<'a>, CallError> {
+    let mut study = Study::begin(standards, name, std::mem::take(&mut contents.images), contents.unnamed);
     while let Some(need) = study.still_needs() {
         let answer = registry.answer(need, name, &study).await;
         study.learn(answer)?;
     }
+    Ok(study)
+}
+
+/// Decides on a repository by what was read.
+fn conclude(registry: &Registry<'_>, name: &RepositoryName, read_at: DateTime<Utc>, study: Study<'_>) -> Judged {
     if let Some(decisions) = study.decisions() {
         telemetry::log_kept(&registry.place, name, study.images(), decisions);
     }
     let judged = study.conclude();
-    Ok(Judged { decided: Decided { read_at, ..judged.decided }, ..judged })
+    Judged { decided: Decided { read_at, ..judged.decided }, ..judged }
 }

@@ -1,0 +1,52 @@
+//! Who else depends on a repository: those who may pull from it, and the registries that lose its copies with it.
+
+use std::collections::HashSet;
+
+use super::{Standards, Study};
+use crate::replication::Replica;
+use crate::retention::{self, KeepReason};
+use crate::sharing::Pullers;
+use crate::warning;
+
+impl Study<'_> {
+    pub(super) fn learn_pullers(&mut self, pullers: Pullers) {
+        let Standards { place, settings, usage, .. } = self.standards;
+        if let Some(unseen) = pullers.unseen(&usage.accounts, &settings.accept_unseen_accounts) {
+            if let Some(decisions) = &mut self.decisions {
+                decisions.keep_whole(KeepReason::SharedElsewhere);
+            }
+            self.warnings.push(warning::shared_elsewhere(place, self.repository_name, &unseen));
+        }
+        self.pullers = Some(pullers);
+    }
+
+    /// An image and the copies that are deleted with it are one image: what keeps any of them keeps all.
+    pub(super) fn learn_replicas(&mut self, replicas: Vec<Replica>) {
+        let Standards { place, settings, usage, .. } = self.standards;
+        let (mut held, mut unread, mut read) = (HashSet::new(), Vec::new(), Vec::new());
+        if let Some(decisions) = &self.decisions {
+            let known = self.known();
+            for Replica { place: elsewhere, copies } in replicas {
+                match copies {
+                    Ok(copies) => {
+                        let usage = usage.known().of_repository(&elsewhere.account, self.repository_name);
+                        held.extend(retention::held_by_copies(&known, &settings.rules, decisions, &copies, &usage));
+                        read.push((elsewhere, copies.images));
+                    }
+                    Err(why) if !settings.accept_unseen_accounts.cover_copies(&elsewhere.account, &place.account) => {
+                        unread.push((elsewhere, why));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        self.replicated = Some(held);
+        self.copies = read;
+        let mut decisions = retention::decide(&self.known(), &settings.rules);
+        if !unread.is_empty() {
+            decisions.keep_whole(KeepReason::Replicated);
+            self.warnings.push(warning::replicas_unread(place, self.repository_name, &unread));
+        }
+        self.decisions = Some(decisions);
+    }
+}
