@@ -5,9 +5,13 @@
 //! at all of them.
 
 pub mod cases;
+mod clocks;
 mod deadline;
 mod environments;
 mod extremes;
+mod members;
 mod moving;
+mod quotas;
 mod sweep;
+mod vanishing;
 mod world;

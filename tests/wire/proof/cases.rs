@@ -45,7 +45,7 @@ pub fn chosen<T>(test: &str, cases: impl IntoIterator<Item = T>, one_of: usize) 
 }
 
 /// Whether everything is looked at that there is.
-fn is_whole() -> bool {
+pub fn is_whole() -> bool {
     std::env::var("PROOF").is_ok_and(|extent| extent == "whole")
 }
 

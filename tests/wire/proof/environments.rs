@@ -16,9 +16,9 @@ use super::moving::{digests_of, lot_of};
 use crate::support::{Limits, clients_in, deadline_in, merciless, region_of_its_own, run_with, with};
 
 /// Estates that there are, unless `ESTATES` says otherwise.
-const ESTATES: u64 = 24;
+const ESTATES: u64 = 8;
 /// An everyday test run looks at one of so many.
-const SHARE: usize = 12;
+const SHARE: usize = 8;
 const ENVIRONMENTS: usize = 200;
 /// Those of them that come and go; the others stay as they are.
 const PASSING: usize = ENVIRONMENTS / 10;

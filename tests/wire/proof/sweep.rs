@@ -34,14 +34,14 @@ enum Lasts {
 }
 
 /// What a run came to.
-struct End {
-    left: BTreeSet<Location>,
-    report: Result<Report, RunError>,
+pub struct End {
+    pub left: BTreeSet<Location>,
+    pub report: Result<Report, RunError>,
     /// The report without its times, as a run in any other world tells it.
     told: Option<Value>,
 }
 
-async fn end_of(world: &World) -> End {
+pub async fn end_of(world: &World) -> End {
     let report = world.run().await;
     let told = report.as_ref().ok().map(|report| {
         let text = world.neutral(&json_of(report).to_string());
@@ -54,7 +54,7 @@ async fn end_of(world: &World) -> End {
 }
 
 /// Every call of a run in which nothing goes wrong, each once.
-async fn calls_of_a_run() -> (World, Vec<Call>, End, BTreeSet<Location>) {
+pub async fn calls_of_a_run() -> (World, Vec<Call>, End, BTreeSet<Location>) {
     let world = World::found();
     let before = world.images();
     let end = end_of(&world).await;
@@ -86,37 +86,64 @@ fn is_fine(code: &str) -> bool {
     code.ends_with("PolicyNotFoundException") || code == "UnknownOperationException"
 }
 
+/// The calls that a fault can befall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Every,
+    /// Of a listing.
+    Page,
+    /// Of a listing, for a page that an earlier one named.
+    NextPage,
+}
+
+impl Reach {
+    fn has(self, call: &Call) -> bool {
+        let is_next = !call.request["nextToken"].is_null() || !call.request["Marker"].is_null();
+        let is_page = is_next || call.operation.contains(":List") || !call.request["maxResults"].is_null();
+        match self {
+            Self::Every => true,
+            Self::Page => is_page,
+            Self::NextPage => is_next,
+        }
+    }
+}
+
 macro_rules! survives {
-    ($($fault:ident: $make:expr, $expected:ident;)*) => {$(
+    ($($fault:ident: $make:expr, $expected:ident of $reach:ident;)*) => {$(
         #[test]
         fn $fault() {
-            sweep(stringify!($fault), $make, Expected::$expected);
+            sweep(stringify!($fault), $make, Expected::$expected, Reach::$reach);
         }
     )*};
 }
 
 survives! {
-    throttling: Fault::throttled, NothingOnce;
-    internal_errors: |operation| Fault::error(operation, 500, "InternalServerError"), NothingOnce;
-    unavailability: |operation| Fault::error(operation, 503, "ServiceUnavailable"), NothingOnce;
-    closed_connections: Fault::reset, NothingOnce;
-    lost_answers: Fault::lost_answer, NothingOnce;
-    truncated_answers: Fault::truncated, NothingOnce;
-    slowness: |operation| Fault::slow(operation, Duration::from_millis(40)), Nothing;
-    denials: Fault::denied, Told;
-    garbage: Fault::garbage, Told;
-    blank_answers: Fault::blank, Told;
-    expired_tokens: Fault::expired_token, Told;
-    repeated_tokens: Fault::repeated_token, Told;
-    duplicated_pages: Fault::duplicated_page, Nothing;
-    empty_pages: Fault::empty_page, Nothing;
-    silence: Fault::no_answer, NothingOnce;
+    throttling: Fault::throttled, NothingOnce of Every;
+    internal_errors: |operation| Fault::error(operation, 500, "InternalServerError"), NothingOnce of Every;
+    unavailability: |operation| Fault::error(operation, 503, "ServiceUnavailable"), NothingOnce of Every;
+    closed_connections: Fault::reset, NothingOnce of Every;
+    lost_answers: Fault::lost_answer, NothingOnce of Every;
+    truncated_answers: Fault::truncated, NothingOnce of Every;
+    slowness: |operation| Fault::slow(operation, Duration::from_millis(40)), Nothing of Every;
+    denials: Fault::denied, Told of Every;
+    garbage: Fault::garbage, Told of Every;
+    blank_answers: Fault::blank, Told of Every;
+    expired_tokens: Fault::expired_token, Told of NextPage;
+    repeated_tokens: Fault::repeated_token, Told of NextPage;
+    duplicated_pages: Fault::duplicated_page, Nothing of Page;
+    empty_pages: Fault::empty_page, Nothing of Page;
+    silence: Fault::no_answer, NothingOnce of Every;
 }
 
-/// Runs once for every call, with this fault befalling it once, and once more with it befalling it for good.
-fn sweep(name: &str, fault: fn(&str) -> Fault, expected: Expected) {
+/// Runs once for every call, with this fault befalling it once; and for the first call of each operation in each region of
+/// each account, with it befalling it for good.
+fn sweep(name: &str, fault: fn(&str) -> Fault, expected: Expected, reach: Reach) {
     let (of_calls, calls, undisturbed, before) = alone(calls_of_a_run());
-    let cases = calls.iter().flat_map(|call| [(call, Lasts::Once), (call, Lasts::ForGood)]);
+    let calls: Vec<&Call> = calls.iter().filter(|call| reach.has(call)).collect();
+    let firsts: BTreeMap<_, &Call> =
+        calls.iter().rev().map(|call| ((&call.operation, &call.region, &call.account), *call)).collect();
+    let once = calls.iter().map(|call| (*call, Lasts::Once));
+    let cases = once.chain(firsts.values().map(|call| (*call, Lasts::ForGood)));
     let cases = chosen(&format!("sweep::{name}"), cases, SHARE);
     let failures = each(&cases, async |case| {
         let (call, lasts) = case.of;
@@ -205,7 +232,7 @@ pub fn lie(world: &World, report: &Report, left: &BTreeSet<Location>, before: &B
 }
 
 /// Whether two runs tell the same. Where the answer of a delete was lost, the next attempt finds the images gone.
-fn is_told_alike(end: &End, undisturbed: &End) -> bool {
+pub fn is_told_alike(end: &End, undisturbed: &End) -> bool {
     let plain = |told: &Option<Value>| {
         let mut told = told.clone()?;
         forget(&mut told, &["imagesDeleted", "bytesDeleted", "monthlySavingUsd"]);
@@ -215,7 +242,7 @@ fn is_told_alike(end: &End, undisturbed: &End) -> bool {
 }
 
 /// Whether a person is told that something went wrong.
-fn tells_more(end: &End, undisturbed: &End) -> bool {
+pub fn tells_more(end: &End, undisturbed: &End) -> bool {
     let warnings = |end: &End| -> BTreeSet<String> {
         let told = end.told.iter().flat_map(|told| told["warnings"].as_array().into_iter().flatten());
         told.map(Value::to_string).collect()
@@ -247,7 +274,7 @@ fn depends_on(call: &Call, end: &End, undisturbed: &End, before: &BTreeSet<Locat
     stopped.map(|location| format!("it stopped {location:?}, which does not depend on it"))
 }
 
-fn summary(end: &End) -> String {
+pub fn summary(end: &End) -> String {
     match &end.report {
         Ok(report) => format!("{:?}, {:?}, warnings {:?}", report.outcome, report.totals, report.warnings),
         Err(error) => error.to_string(),

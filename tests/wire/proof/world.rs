@@ -50,6 +50,11 @@ impl World {
         })
     }
 
+    /// The region in which global services are asked.
+    pub fn region(&self) -> &str {
+        &self.regions[0]
+    }
+
     /// Runs with as much time as Lambda gives.
     pub async fn run(&self) -> Result<Report, RunError> {
         self.run_until(deadline_in(&self.aws, Duration::from_mins(15))).await
@@ -91,9 +96,9 @@ impl World {
 
     fn found_east(&mut self, east: &Place) {
         let web = east.repository("web");
-        // Two newest, one that a task runs, one that a task ran, one pulled, one with a tag to keep, one in a service's
+        // Two newest, one of a daemon, one that a task runs, one that a task ran, one pulled, one with a tag to keep, one in a service's
         // pinned revision, one of another account's task.
-        for build in 1..=12 {
+        for build in 0..=12 {
             let image = Image::built_from(&format!("web-{build}")).and_tag(&format!("v{build}"));
             let image = if build == 4 { image.pulled_days_ago(1.0) } else { image };
             let image = if build == 5 { image.and_tag("keep-me") } else { image };
@@ -103,8 +108,13 @@ impl World {
         let pinned = web.digest_of("stable");
         let definition = east.register("web", &[&web.uri("stable")]);
         let revision = east.service_revision(&definition, &[(&web.uri("stable"), Some(&pinned))]);
-        east.cluster("prod").create(Service::of(&definition).revision(&revision));
+        let deployment = east.service_deployment("web", "SUCCESSFUL", &[], &revision);
+        east.cluster("prod").create(Service::of(&definition).revision(&revision).current_deployment(&deployment));
         web.retag("v7", "stable");
+        let daemon = east.daemon(&east.cluster("prod"), &[(&web.uri("v9"), None)]);
+        let deployment = daemon.deploy("SUCCESSFUL", &[(&web.uri("v10"), None)]);
+        daemon.replace_by(deployment);
+        daemon.name_deployment(deployment);
         east.cluster("prod").runs(&web.uri("v1"));
         east.cluster("prod").start(Task::of(&web.uri("v2")).stopped());
         // More tasks than a page holds.
@@ -113,7 +123,7 @@ impl World {
         }
         let place = self.aws.place(OTHER_ACCOUNT, &self.regions[1]);
         place.cluster("theirs").runs(&web.uri("v8"));
-        self.stay(east, "web", ["v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v11", "v12"]);
+        self.stay(east, "web", ["v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v10", "v11", "v12"]);
 
         // Four builds for two platforms, each signed; a task runs a platform of the first, and two are the newest.
         let api = east.repository("api");
@@ -174,14 +184,16 @@ impl World {
             let image = Image::built_from(&format!("web-{build}")).and_tag(&format!("v{build}"));
             web.push(image.days_old(f64::from(20 - build)));
         }
-        let rollback = west.service_revision("task:1", &[(&east.repository("web").uri("v9"), None)]);
-        let current = west.service_revision("task:2", &[(&east.repository("web").uri("v12"), None)]);
+        let before = west.register("web", &[&east.repository("web").uri("v9")]);
+        west.deregister(&before);
+        let rollback = west.service_revision(&before, &[(&east.repository("web").uri("v9"), None)]);
         let definition = west.register("web", &[&web.uri("v12")]);
+        let current = west.service_revision(&definition, &[(&east.repository("web").uri("v12"), None)]);
         let service = west
             .cluster("prod")
             .create(Service::of(&definition).deployment(&definition, "IN_PROGRESS").revision(&current));
         west.service_deployment(&service, "IN_PROGRESS", &[&rollback], &current);
-        self.stay(west, "web", ["v1", "v9", "v11", "v12"]);
+        self.stay(west, "web", ["v1", "v9", "v10", "v11", "v12"]);
         // What the deployment may roll back to is named in the other region.
         self.stay(east, "web", ["v9"]);
     }
