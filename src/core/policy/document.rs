@@ -84,7 +84,7 @@ impl Policies {
 
 impl Policy {
     /// Reads the document that ECR has for a repository, as far as it can be read: ECR accepted all of it once. A rule
-    /// that is odd takes nothing; see [`Rule::unread`].
+    /// that is odd takes nothing, and holds what it may select from the rules after it.
     ///
     /// # Errors
     /// When it is no list of rules at all.
