@@ -47,7 +47,8 @@ pub(super) fn newest_tagged(
 }
 
 /// Holds, of the tagged images pushed before each one in use, so many of the newest: what one rolls back to. The platforms
-/// of what is in use are part of it, and not what came before.
+/// of what is in use are part of it, and not what came before. Where an index can't be read, it and those above it may be
+/// of something used, and nobody knows what else came before: all of that is held.
 pub(super) fn hold_what_came_before(
     reasons: &mut [KeepReasons],
     images: &[Image],
@@ -58,10 +59,12 @@ pub(super) fn hold_what_came_before(
     let is_used = |place: &usize| {
         reasons[*place].contains(KeepReason::InUse) || reasons[*place].contains(KeepReason::ParentOfInUse)
     };
-    let used: Vec<usize> = (0..images.len()).filter(is_used).collect();
+    let mut used: Vec<usize> = (0..images.len()).filter(is_used).collect();
     if used.is_empty() || keep_before_in_use == 0 {
         return;
     }
+    let unread = || graph.unread.iter().copied().filter(|place| images[*place].image_status != ImageStatus::Archived);
+    used.extend(graph.ancestors(unread()).into_iter().chain(unread()));
     let mut part_of_used = HashSet::new();
     let mut left = used.clone();
     while let Some(place) = left.pop() {
@@ -72,7 +75,8 @@ pub(super) fn hold_what_came_before(
         .filter(|place| *graph.relation(*place) == Relation::Image)
         .collect();
     ranked.sort_unstable_by_key(|place| newness(&images[*place]));
-    let keep = usize::try_from(keep_before_in_use).unwrap_or(usize::MAX);
+    let keep = if unread().next().is_some() { u32::MAX } else { keep_before_in_use };
+    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
     // How many more images in use begin and cease to hold at each place, so that many of them cost no more than one.
     let (mut begin, mut cease) = (vec![0_usize; ranked.len() + 1], vec![0_usize; ranked.len() + 1]);
     for used in used.into_iter().filter(|place| images[*place].image_pushed_at.is_some()) {

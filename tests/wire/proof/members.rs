@@ -142,7 +142,7 @@ fn became(world: &World, end: &End, undisturbed: &End, before: &BTreeSet<Locatio
         return Ok(if is_told_alike(end, undisturbed) { "the same" } else { "told otherwise" });
     }
     match (&report.outcome, tells_more(end, undisturbed)) {
-        (Outcome::Completed | Outcome::Partial, true) => Ok("more stays, and that is told"),
+        (Outcome::Completed | Outcome::Partial, true) => Ok("more stays and is told"),
         (Outcome::Completed | Outcome::Partial, false) => Ok("more stays"),
         (outcome, _) => Err(format!("{outcome:?}")),
     }

@@ -30,7 +30,7 @@ impl Case {
     }
 
     /// An index whose manifest could not be read.
-    fn unread_index(mut self, number: u8, tags: &[&str], days: f64) -> Self {
+    pub(super) fn unread_index(mut self, number: u8, tags: &[&str], days: f64) -> Self {
         self.images.push(Image { manifest: ManifestKind::Index, ..image(number, tags, days) });
         self
     }

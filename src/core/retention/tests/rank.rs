@@ -84,3 +84,17 @@ fn what_stays_for_its_tags_takes_no_place_among_the_newest() {
     assert_eq!(stale(&images, &rules), [1, 2, 3, 4, 5]);
     assert_eq!(first_reason(&decide_with(&images, &rules, &[])[10]), KeepReason::IgnoreTagsRegex);
 }
+
+#[test]
+fn what_came_before_an_index_that_may_be_of_something_used_stays() {
+    // The index 6 names the index 4, and that an image in use.
+    let case = |read: bool| {
+        let case = Case::new().image(3, &[], 60.0).image(7, &["v7"], 30.0).image(5, &["v5"], 20.0).used(3);
+        let case = if read { case.index(4, &[], 50.0, &[3]) } else { case.unread_index(4, &[], 50.0) };
+        let mut case = case.index(6, &[], 10.0, &[4]);
+        case.rules.keep_before_in_use = 1;
+        case
+    };
+    case(true).stale(&[7]);
+    case(false).stale(&[]);
+}
