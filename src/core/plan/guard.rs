@@ -33,7 +33,7 @@ pub enum Refusal {
         max_deletions: u64,
     },
     /// The run's clock is wrong, and ages are told by it.
-    #[error("{0}, so no age can be told and nothing was deleted; set the clock")]
+    #[error("{0}, so ages would be wrong, and nothing was deleted; set the clock")]
     ClockSkew(ClockSkew),
 }
 
