@@ -185,7 +185,7 @@ pub struct StaleImage {
     pub action: Action,
     /// Why it goes.
     pub reason: StaleReason,
-    /// What it hangs together with; `None` where it stands alone.
+    /// Its owners and children, where `reason` does not already name the only one of them.
     pub edges: Option<Arc<Edges>>,
     /// What became of it.
     pub result: ImageResult,
@@ -244,7 +244,11 @@ impl StaleImage {
     /// The stale images that it goes after, and only if they go.
     #[must_use]
     pub fn follows(&self) -> &[ImageDigest] {
-        self.edges.as_ref().map_or(&[], |edges| &edges.follows)
+        match (&self.edges, self.reason.owner()) {
+            (Some(edges), _) => &edges.follows,
+            (None, Some(owner)) => std::slice::from_ref(owner),
+            (None, None) => &[],
+        }
     }
 
     /// What it names.

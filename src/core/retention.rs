@@ -191,7 +191,7 @@ pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
         if newest[place] {
             reasons[place].add(KeepReason::Newest);
         }
-        let goes_by_itself = candidate.as_ref().is_ok_and(|candidate| !candidate.reason.is_of_others());
+        let goes_by_itself = candidate.as_ref().is_ok_and(|candidate| candidate.reason.owner().is_none());
         if goes_by_itself && !rules.may_take(&images[place]) {
             reasons[place].add(KeepReason::Policy);
         }

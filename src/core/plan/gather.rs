@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Decided, HeldImage, ImageAtRisk, ImageResult, StaleImage, bytes};
 use crate::image::{Image, ImageDigest};
 use crate::policy::Action;
-use crate::retention::{Decision, Decisions, Doomed, Edges, KeepReason};
+use crate::retention::{Decision, Decisions, Doomed, Edges, KeepReason, StaleReason};
 use crate::usage::RepositoryUsage;
 
 impl Decided {
@@ -21,7 +21,7 @@ impl Decided {
     ) -> Self {
         let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
         decided.kept_because.add(KeepReason::Unknown, unnamed);
-        // What the platforms of an index hang on is the same for all of them.
+        // Images with the same owners share them: a plan may have a million.
         let mut siblings: HashMap<Box<[ImageDigest]>, Arc<Edges>> = HashMap::new();
         let mut in_use = Vec::new();
         for (place, decision) in decisions.each().iter().enumerate() {
@@ -57,7 +57,7 @@ impl Decided {
                         Decision::Delete(_) | Decision::Keep { .. } => Action::Expire,
                     },
                     reason: reason.clone(),
-                    edges: decisions.edges(place, &images).map(|edges| {
+                    edges: decisions.edges(place, &images).filter(|edges| !names_all(reason, edges)).map(|edges| {
                         if edges.children.is_empty() {
                             Arc::clone(siblings.entry(edges.follows.clone()).or_insert_with(|| Arc::new(edges)))
                         } else {
@@ -80,6 +80,12 @@ impl Decided {
         }
         decided
     }
+}
+
+/// Whether a reason names the only other image that an image is related to. Most child images have one owner, and of a
+/// million nothing more is kept then.
+fn names_all(reason: &StaleReason, Edges { follows, children }: &Edges) -> bool {
+    children.is_empty() && follows.iter().eq(reason.owner())
 }
 
 impl ImageAtRisk {

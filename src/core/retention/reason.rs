@@ -180,14 +180,15 @@ impl StaleReason {
         }
     }
 
-    /// Whether it goes since something else does.
-    pub(super) fn is_of_others(&self) -> bool {
+    /// The stale image that it is deleted with, where that is the reason.
+    #[must_use]
+    pub fn owner(&self) -> Option<&ImageDigest> {
         match self {
-            Self::ChildOf(_) | Self::ReferrerOf(_) => true,
+            Self::ChildOf(owner) | Self::ReferrerOf(owner) => Some(owner),
             Self::NotAmongNewest { .. }
             | Self::UntaggedForLong { .. }
             | Self::SubjectGoneForLong { .. }
-            | Self::Rule(..) => false,
+            | Self::Rule(..) => None,
         }
     }
 }
