@@ -1,8 +1,8 @@
-//! Deletes and archives what an approved plan lists, and nothing else: this is the only module that calls a writing API.
+//! Deletes and archives the images in an approved plan, and nothing else. Only this module calls writing APIs.
 //!
-//! Images are deleted by digest, at most 100 a call, and archived one a call, repository by repository. A repository that
-//! fails stops no other. What was planned too long ago is planned again before its first batch. Before each batch its
-//! images are described once more, and usage is discovered again when it is too old.
+//! Images are deleted by digest, up to 100 per call, and archived one per call. Each repository is separate, so a
+//! failing one stops no other. A plan that is too old is made again before the first batch. Before each batch its
+//! images are described once more. Usage that is too old is discovered again.
 
 mod archiving;
 mod begun;
@@ -34,17 +34,18 @@ use copies::CopiesElsewhere;
 pub use outdated::Outdated;
 use writer::{STORAGE_CLASS, Writer};
 
-/// Why there is no going on with a repository.
+/// Why work on a repository stops.
 enum Stop {
-    /// It was deleted in between.
+    /// Someone else deleted it.
     Gone,
-    /// The turn of what is left does not come.
+    /// The remaining images are not attempted.
     Unattempted(Unattempted),
-    /// A call failed for a batch as a whole.
+    /// A call failed for a whole batch.
     Failed(CallError),
 }
 
-/// Carries the plan out and returns it with the result of every image. `plan_again` makes the plan of a repository again.
+/// Carries the plan out, and returns it with the result of every image. `plan_again` makes the plan of a repository
+/// again.
 pub async fn apply(
     aws: &Aws,
     approved: ApprovedPlan,
@@ -103,7 +104,7 @@ pub async fn apply(
 }
 
 impl Stop {
-    /// For a call that was only to read: where the deadline comes too near for that, nothing was attempted.
+    /// For a reading call: if the deadline is too near for it, nothing was attempted.
     fn of_reading(error: CallError) -> Self {
         if error.is_deadline() { Self::Unattempted(Unattempted::Deadline) } else { error.into() }
     }

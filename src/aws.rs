@@ -1,4 +1,4 @@
-//! Clients for AWS's services, per region: retries, timeouts and connections are settled here, once.
+//! Clients for AWS services, per region. This module sets retries, timeouts and connections for all of them.
 
 mod call;
 mod first_date;
@@ -33,36 +33,36 @@ use crate::deadline::Deadline;
 use first_date::FirstDate;
 use role::AssumedRole;
 
-/// Throttled calls back off and come again; ten times is about two minutes. `standard`, since `adaptive` slows all
-/// calls of a client down to the pace of its most throttled one.
+/// Throttled calls are retried with backoff; ten attempts take about two minutes. The mode is `standard`, because
+/// `adaptive` slows all calls of a client down to the pace of its most throttled one.
 const ATTEMPTS: u32 = 10;
-/// Somebody who waits in a terminal hears of a wrong endpoint or a missing network at the first call, and soon.
+/// A user in a terminal soon sees that the endpoint is wrong or the network is missing, already at the first call.
 #[cfg(feature = "cli")]
 const ATTEMPTS_WITH_SOMEBODY_WAITING: u32 = 3;
 /// The SDK's own default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 /// A full page takes about two seconds to answer; the SDK has no read timeout of its own.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Time for several attempts that get no answer, and for the pauses between them.
+/// Time for several attempts without an answer, and for the pauses between them.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(150);
 /// The most regions of a page of `ListRegions`.
 const REGIONS_PER_PAGE: i32 = 50;
 
-/// How long is waited for an answer, and between one attempt and the next.
+/// How long a call waits for an answer, and between attempts.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For an attempt's answer.
+    /// The time for the answer to an attempt.
     pub attempt: Duration,
-    /// For the answer of an operation, all its attempts included.
+    /// The time for the answer to a call, including all its attempts.
     pub operation: Duration,
-    /// Before the second attempt; it doubles with every further one.
+    /// The pause before the second attempt. It doubles with every further one.
     pub first_pause: Duration,
-    /// Before any attempt.
+    /// The longest pause before an attempt.
     pub longest_pause: Duration,
 }
 
 impl Patience {
-    /// With AWS, whose slowest page takes seconds and whose throttling lasts as long. The pauses are the SDK's own.
+    /// For AWS, whose slowest page takes seconds and whose throttling lasts as long. The pauses are the SDK's defaults.
     pub const WITH_AWS: Self = Self {
         attempt: ATTEMPT_TIMEOUT,
         operation: OPERATION_TIMEOUT,
@@ -71,14 +71,14 @@ impl Patience {
     };
 }
 
-/// One account, as the credentials in the environment see it.
+/// One account, with the credentials of the environment.
 #[derive(Clone, Debug)]
 pub struct Aws {
     config: SdkConfig,
     haste: Haste,
-    /// For the calls that a run begins with.
+    /// The number of attempts for the first calls of a run.
     first_attempts: u32,
-    /// Held by whoever waits for an answer that may be large, so that one is in memory at a time.
+    /// Locked during each call whose answer may be large, so that memory contains one such answer at a time.
     large_answers: Arc<Mutex<()>>,
 }
 
@@ -89,19 +89,19 @@ fn https() -> SharedHttpClient {
 }
 
 impl Aws {
-    /// Takes credentials, region and endpoint from the environment, as every AWS tool does.
+    /// Reads credentials, region and endpoint from the environment, as every AWS tool does.
     pub async fn from_environment() -> Self {
         Self::new(aws_config::from_env().http_client(https()).load().await)
     }
 
-    /// The same from a profile, as the AWS CLI does: where one is named, credentials in the environment don't count.
+    /// The same from a profile, as in the AWS CLI. If `profile` is set, credentials in the environment are ignored.
     #[cfg(feature = "cli")]
     pub async fn from_profile(profile: Option<&str>) -> Self {
         use aws_config::identity::IdentityCache;
         use aws_config::profile::ProfileFileCredentialsProvider;
         use aws_config::provider_config::ProviderConfig;
 
-        // A login or a role is asked for once, and not once for every client.
+        // All clients share one login or assumed role.
         let https = https();
         let config = aws_config::from_env().http_client(https.clone()).identity_cache(IdentityCache::lazy().build());
         let Some(profile) = profile else {
@@ -115,45 +115,45 @@ impl Aws {
         Self::new(config.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }
 
-    /// The same, giving up soon where nothing answers the first calls.
+    /// The same, with few attempts for the first calls.
     #[cfg(feature = "cli")]
     #[must_use]
     pub fn with_somebody_waiting(self) -> Self {
         Self { first_attempts: ATTEMPTS_WITH_SOMEBODY_WAITING, ..self }
     }
 
-    /// The endpoint that is asked instead of AWS's own, where one is set.
+    /// The endpoint that replaces AWS's own, if one is set.
     #[must_use]
     pub fn endpoint_url(&self) -> Option<&str> {
         self.config.endpoint_url()
     }
 
-    /// The clock that the SDK signs requests by.
+    /// The clock with which the SDK signs requests.
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.config.time_source().map(Clock::of).unwrap_or_default()
     }
 
-    /// The region in which global services are asked; `None` where neither the environment nor a profile tells.
+    /// The region for global services; `None` if neither the environment nor a profile sets one.
     #[must_use]
     pub fn region(&self) -> Option<&str> {
         self.config.region().map(AsRef::as_ref)
     }
 
-    /// The same, asking global services in this region.
+    /// The same, with this region for global services.
     #[must_use]
     pub fn at_home_in(self, region: &Region) -> Self {
         Self { config: self.config_in(region), ..self }
     }
 
-    /// Takes them from `config`.
+    /// Clients with the settings of `config`.
     #[must_use]
     pub fn new(config: SdkConfig) -> Self {
         let large_answers = Arc::default();
         Self { config, haste: Haste::NONE, first_attempts: ATTEMPTS, large_answers }.with_patience(Patience::WITH_AWS)
     }
 
-    /// Waits that long for answers.
+    /// The same, with these timeouts and pauses.
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         let Patience { attempt, operation, first_pause, longest_pause } = patience;
@@ -170,13 +170,13 @@ impl Aws {
         Self { config, ..self }
     }
 
-    /// Asks so much faster than the function's share of the quotas.
+    /// The same, faster than the function's share of the quotas by this factor.
     #[must_use]
     pub fn with_haste(self, haste: Haste) -> Self {
         Self { haste, ..self }
     }
 
-    /// The same with a role's credentials.
+    /// The same, with the credentials of a role.
     ///
     /// # Errors
     /// When the role can't be assumed.
@@ -206,16 +206,16 @@ impl Aws {
         aws_sdk_ecr::Client::from_conf(config.build())
     }
 
-    /// Waits for its turn to ask for an answer that may be large, whichever registry it comes from.
+    /// Waits for the turn to request an answer that may be large. One such request runs at a time, over all registries.
     pub async fn turn_for_a_large_answer(&self) -> MutexGuard<'_, ()> {
         self.large_answers.lock().await
     }
 
-    /// The account that the credentials belong to, the ARN of who they are, and whether AWS's clock is another. Nothing
-    /// needs to be granted for this call.
+    /// The account of the credentials, the ARN of their principal, and the difference between the clocks if it is too
+    /// large. This call needs no permission.
     ///
     /// # Errors
-    /// When the credentials are missing or not accepted, or STS can't be reached.
+    /// When the credentials are missing or invalid, or STS can't be reached.
     pub async fn caller_identity(
         &self,
         deadline: Deadline,
@@ -248,7 +248,7 @@ impl Aws {
             .pages(API, listing, ListRegionsOutput::next_token, |page| page.regions.map(|listed| names.extend(listed)))
             .await?;
         if names.is_empty() {
-            return Err(CallError::unexpected(API, &"no region is enabled"));
+            return Err(CallError::unexpected(API, &"the answer lists no enabled region"));
         }
         names
             .iter()
@@ -262,7 +262,7 @@ impl Aws {
         self.config.to_builder().retry_config(retries.with_max_attempts(self.first_attempts)).build()
     }
 
-    /// What a client of a service in a region is made of.
+    /// The configuration for a client in a region.
     #[must_use]
     pub fn config_in(&self, region: &Region) -> SdkConfig {
         self.config.to_builder().region(aws_config::Region::new(region.as_str().to_owned())).build()

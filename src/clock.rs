@@ -1,4 +1,4 @@
-//! The time: what a run's clock says, and how long ago something was seen, also on a machine that slept in between.
+//! Time: the clock of a run, and ages that are correct even if the machine slept.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,12 +6,12 @@ use aws_smithy_async::time::SharedTimeSource;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant as Awake;
 
-/// The clock of a run. It is the one that the SDK signs requests by, so that a test sets both at once.
+/// The clock of a run. The SDK signs requests with the same clock, so that a test sets both at once.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(SharedTimeSource);
 
-/// A moment by two clocks: one that nobody sets but that may stand still while the machine sleeps, and one that goes on
-/// but may be set. A laptop's lid, or a paused virtual machine, must not make old knowledge look young.
+/// A moment by two clocks. One can't be set, but may stop while the machine sleeps. The other continues, but may be
+/// set. Sleep, or a paused virtual machine, must not make old knowledge look young.
 #[derive(Clone, Copy, Debug)]
 pub struct Instant {
     awake: Awake,
@@ -19,44 +19,44 @@ pub struct Instant {
 }
 
 impl Clock {
-    /// The clock that this tells the time by.
+    /// A clock that reads the time from `source`.
     #[must_use]
     pub fn of(source: SharedTimeSource) -> Self {
         Self(source)
     }
 
-    /// Now, to tell ages from.
+    /// Now, as the start of an age.
     #[must_use]
     pub fn now(&self) -> Instant {
         Instant { awake: Awake::now(), clock: self.0.now() }
     }
 
-    /// Now, as people write it.
+    /// Now, in UTC.
     #[must_use]
     pub fn utc(&self) -> DateTime<Utc> {
         self.0.now().into()
     }
 
-    /// Whether a time that this clock told is longer ago than this. It is, where the clock was set back since.
+    /// Whether a time that this clock returned is longer ago than `age`. True if the clock was set back since.
     #[must_use]
     pub fn is_longer_ago(&self, time: DateTime<Utc>, age: Duration) -> bool {
         self.utc().signed_duration_since(time).to_std().map_or(true, |since| since > age)
     }
 
-    /// How long ago it was, by the clock that says more.
+    /// The age of an instant, by the clock that shows more.
     #[must_use]
     pub fn age_of(&self, instant: Instant) -> Duration {
-        // A clock that was set back tells no age, and then the other one counts.
+        // A clock that was set back shows no age. Then the other clock counts.
         instant.awake.elapsed().max(self.0.now().duration_since(instant.clock).unwrap_or_default())
     }
 }
 
-/// The time since it was made, by the runtime's clock: the one that pauses for a test, as every timer here does.
+/// The time since its start, by the clock of the runtime. Tests can pause that clock, as they can every timer here.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Awake);
 
 impl Stopwatch {
-    /// One that begins now.
+    /// Starts now.
     #[must_use]
     pub fn start() -> Self {
         Self(Awake::now())

@@ -1,5 +1,5 @@
-//! How long the run may go on: Lambda ends the process at its deadline, whatever it is doing, and a person may want it to
-//! stop before.
+//! How long a run may last. Lambda ends the process at its deadline in any case, and a user may interrupt the run
+//! earlier.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,36 +7,37 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ecr_cleanup_core::call_error::GivenUp;
 use tokio::time::Instant;
 
-/// No new batch starts when less than this is left: time to finish those under way and to answer with the report.
+/// No new batch starts when less time than this is left. It is for finishing the batches under way and returning the
+/// report.
 pub const MARGIN_FOR_THE_REPORT: Duration = Duration::from_secs(10);
 /// Every call ends at least this long before the deadline.
 pub const MARGIN_FOR_A_CALL: Duration = Duration::from_secs(2);
 
-/// When the run must have answered, and what may interrupt it before.
+/// When the run must have answered, and how a user interrupts it.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     at: Option<Instant>,
-    /// Set once, from outside of the run.
+    /// Set at most once, from outside of the run.
     interrupted: Option<&'static AtomicBool>,
-    /// What has to be left for something new.
+    /// The time that must be left to begin a new step.
     margin: Duration,
 }
 
 impl Deadline {
-    /// There is none, or it is not known.
+    /// No deadline, or an unknown one.
     #[must_use]
     pub fn unknown() -> Self {
         Self { at: None, interrupted: None, margin: MARGIN_FOR_THE_REPORT }
     }
 
-    /// The same for what belongs to something that was begun: there is time as long as there is for a call, and it is ended
-    /// whether the run was interrupted or not.
+    /// The same for the rest of a step that was begun. It may use all time but that for a call, and interruptions don't
+    /// stop it.
     #[must_use]
     pub fn to_finish(self) -> Self {
         Self { interrupted: None, margin: MARGIN_FOR_A_CALL, ..self }
     }
 
-    /// The same, and once this is set nothing new is begun. What is under way then comes to its end.
+    /// The same, and nothing new begins once `interrupted` is set. Steps under way still finish.
     #[must_use]
     pub fn unless(self, interrupted: &'static AtomicBool) -> Self {
         Self { interrupted: Some(interrupted), ..self }
@@ -44,7 +45,7 @@ impl Deadline {
 
     /// The deadline that Lambda sends with an invocation, in milliseconds since 1970.
     ///
-    /// One that is already past is unknown rather than reached: local emulators send such.
+    /// A deadline in the past counts as unknown rather than reached, because local emulators send such deadlines.
     #[must_use]
     pub fn from_lambda(deadline_ms: u64, clock: SystemTime) -> Self {
         let left = UNIX_EPOCH
@@ -57,7 +58,7 @@ impl Deadline {
     /// Whether there is time to start something new and still report on it.
     ///
     /// # Errors
-    /// When there is not, or the run was interrupted.
+    /// When there is too little time, or the run was interrupted.
     pub fn allows_more(self) -> Result<(), GivenUp> {
         self.allows_a_call()?;
         match self.at {
@@ -66,7 +67,7 @@ impl Deadline {
         }
     }
 
-    /// Whether a call may be made that belongs to what was started.
+    /// Whether a call may begin that belongs to a step under way.
     ///
     /// # Errors
     /// When the run was interrupted.
@@ -80,7 +81,7 @@ impl Deadline {
     /// Waits for a call, but no longer than the deadline allows.
     ///
     /// # Errors
-    /// When the deadline comes too near; the call is then dropped.
+    /// When the deadline is too near. The call is then dropped.
     pub async fn bound<T>(self, call: impl Future<Output = T>) -> Result<T, GivenUp> {
         match self.at.and_then(|at| at.checked_sub(MARGIN_FOR_A_CALL)) {
             Some(at) => tokio::time::timeout_at(at, call).await.map_err(|_| GivenUp::DeadlineReached),

@@ -1,4 +1,4 @@
-//! From who asks to what is in use: which account and regions, and what every source in every one of them tells.
+//! Finds the images in use: the account and its regions, and then the answer of every source in each region.
 
 mod fresh;
 mod identity;

@@ -1,6 +1,6 @@
-//! What EventBridge, EventBridge Scheduler or a person sends, as the settings that are given in it.
+//! The settings in an event from EventBridge, EventBridge Scheduler or a person.
 //!
-//! Nothing is interpreted here: the keys and values are those that were sent, and `settings` judges them.
+//! This module interprets nothing. It returns the keys and values as sent, and `settings` validates them.
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use chrono::{DateTime, Utc};
@@ -8,28 +8,28 @@ use ecr_cleanup_core::settings::{InvalidSettings, KEYS};
 use ecr_cleanup_core::strict_json::{self, NotRead};
 use serde_json::{Map, Value};
 
-/// The settings an event gives, and when it was sent.
+/// The settings in an event, and the time at which it was sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
-    /// Keys and values as they were sent.
+    /// Keys and values as sent.
     pub settings: Map<String, Value>,
     /// The `time` of an EventBridge envelope.
     pub time: Option<DateTime<Utc>>,
 }
 
 impl Event {
-    /// Reads the text of an event, of which nothing may stand twice.
+    /// Reads the text of an event, which may contain no key twice.
     ///
     /// # Errors
-    /// When it is no JSON, or [`Event::parse`] refuses it.
+    /// When it is not JSON, or [`Event::parse`] rejects it.
     pub fn read(text: &str) -> Result<Self, InvalidSettings> {
-        Self::parse(value_of("event", text, "JSON that has every key once")?)
+        Self::parse(value_of("event", text, "JSON without repeated keys")?)
     }
 
     /// Reads an EventBridge envelope, whose settings are in `detail`, or a bare object of settings.
     ///
     /// # Errors
-    /// When it is neither, or when an envelope holds settings beside its `detail`, where they would do nothing.
+    /// When it is neither, or when an envelope contains settings beside its `detail`, where they would have no effect.
     pub fn parse(payload: Value) -> Result<Self, InvalidSettings> {
         match payload {
             Value::Null => Ok(Self::default()),
@@ -42,13 +42,13 @@ impl Event {
     }
 
     fn from_envelope(mut envelope: Map<String, Value>) -> Result<Self, InvalidSettings> {
-        // `region` is a key of the envelope too: there it says where the event comes from.
+        // `region` is a key of the envelope too. There it is the region in which the event occurred.
         let misplaced = envelope.keys().find(|name| *name != "region" && KEYS.iter().any(|key| key.is_spelled(name)));
         if let Some(name) = misplaced {
             let accepted = "settings inside `detail`, or a bare object of settings";
             return Err(InvalidSettings::without_value(name, "given beside `detail`", accepted));
         }
-        // A rule's event may come without a detail, and `EventBridgeEvent` asks for one.
+        // A rule's event may have no `detail`, which `EventBridgeEvent` requires.
         envelope.entry("detail").or_insert(Value::Null);
         let event: EventBridgeEvent = serde_json::from_value(Value::Object(envelope)).map_err(|error| {
             let accepted = format!("an EventBridge event with `source` and an RFC 3339 `time` ({error})");
@@ -58,15 +58,15 @@ impl Event {
     }
 }
 
-/// The value that a text is. What stands in it is not shown: there may be an external id.
+/// Parses a text. The error doesn't show it, because it may contain an external ID.
 fn value_of(name: &str, text: &str, accepted: &str) -> Result<Value, InvalidSettings> {
     strict_json::read(text).map_err(|error| match error {
-        NotRead::NotJson(_) => InvalidSettings::without_value(name, "a text that is no JSON", accepted),
+        NotRead::NotJson(_) => InvalidSettings::without_value(name, "a text that is not JSON", accepted),
         NotRead::Twice(key) => InvalidSettings::without_value(&key, "given twice", "one value for each key"),
     })
 }
 
-/// EventBridge Scheduler's default event carries `"detail": "{}"`: an object as text.
+/// EventBridge Scheduler's default event contains `"detail": "{}"`: an object as text.
 fn settings_in_detail(detail: Value) -> Result<Map<String, Value>, InvalidSettings> {
     const ACCEPTED: &str = "a JSON object of settings";
     match detail {
@@ -76,7 +76,7 @@ fn settings_in_detail(detail: Value) -> Result<Map<String, Value>, InvalidSettin
         Value::String(text) => match value_of("detail", &text, ACCEPTED)? {
             Value::Object(settings) => Ok(settings),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                Err(InvalidSettings::without_value("detail", "a text that is no JSON object", ACCEPTED))
+                Err(InvalidSettings::without_value("detail", "a text that is not a JSON object", ACCEPTED))
             }
         },
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(InvalidSettings::new("detail", &detail, ACCEPTED)),

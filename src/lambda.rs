@@ -16,7 +16,7 @@ use crate::aws::Aws;
 use crate::deadline::Deadline;
 use crate::run::{Finished, Limits, Request, RunError, run};
 
-/// Answers one invocation. The event comes as it was sent: once it is read, nobody sees what stood in it twice.
+/// Answers one invocation. The event comes as its original text, because a parsed event no longer shows repeated keys.
 ///
 /// # Errors
 /// With the `errorType` that the contract names, when the run could not start or was refused; with `Panic` on a bug.
@@ -25,18 +25,19 @@ pub async fn invoke(
     environment: &Environment,
     aws: &Aws,
 ) -> Result<Box<RawValue>, Diagnostic> {
-    // Nothing of an invocation outlives it but connections, so the next one finds all as it should be.
+    // Only connections outlive an invocation, so a panic leaves no invalid state for the next one.
     AssertUnwindSafe(answer(event, environment, aws)).catch_unwind().await.unwrap_or_else(|panic| {
-        let message = format!("the function panicked, which is a bug to report: {}", text_of(&*panic));
+        let message =
+            format!("the function panicked: {}. This is a bug. Report it with this message.", text_of(&*panic));
         tracing::error!("{message}");
         Err(Diagnostic { error_type: "Panic".to_owned(), error_message: message })
     })
 }
 
-/// What a panic says.
+/// The message of a panic.
 fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it does not say why")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 async fn answer(
@@ -45,7 +46,7 @@ async fn answer(
     aws: &Aws,
 ) -> Result<Box<RawValue>, Diagnostic> {
     let deadline = Deadline::from_lambda(event.context.deadline, SystemTime::now());
-    // Boxed, since the future of a whole run is large and nested deeper than the compiler likes to look.
+    // Boxed, because the future of a whole run is large and too deeply nested for the compiler.
     let answer = async {
         let request = Request::read(event.payload.get(), environment, Limits::until(deadline))?;
         run(&request, aws).await
@@ -70,7 +71,7 @@ async fn answer(
 
 fn error_type_of_run(error: &RunError) -> &'static str {
     match error {
-        // Nobody attends a function, so that nobody can mean another account.
+        // A function has no user to choose another account.
         RunError::InvalidSettings(_) | RunError::OtherAccount { .. } => "InvalidSettings",
         RunError::RegionsUnavailable(_) => "RegionsUnavailable",
         RunError::AccountUnknown(_) => "UsageIncomplete",
@@ -89,12 +90,12 @@ fn diagnostic(error_type: &str, error: &dyn std::error::Error) -> Diagnostic {
     Diagnostic { error_type: error_type.to_owned(), error_message: error.to_string() }
 }
 
-/// CloudWatch takes metrics from the log, where each document must be a line of its own.
+/// CloudWatch reads metrics from the log, where each document must be one line.
 fn write_metrics(documents: &[String]) {
     let mut stdout = std::io::stdout().lock();
     for document in documents {
         if let Err(error) = writeln!(stdout, "{document}") {
-            tracing::error!(%error, "metrics not written");
+            tracing::error!(%error, "can't write metrics to stdout: {error}");
         }
     }
 }

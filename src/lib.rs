@@ -6,21 +6,22 @@
 //!                                      ┘
 //! ```
 //!
-//! A shell fetches, a pure function decides, a shell executes exactly that value, and the decision is the report. A dry
-//! run is the same path that stops before `apply`. What is known and decided is a crate of its own, [`ecr_cleanup_core`],
-//! which can't call, read or wait for anything; this one is the shell.
+//! A shell fetches, a pure function decides, and a shell executes exactly that decision. The report shows the same
+//! decision. A dry run uses the same path and stops before `apply`. The crate [`ecr_cleanup_core`] decides and can't
+//! call, read or wait for anything; this crate is the shell.
 //!
-//! What always holds:
-//! - Nothing that a workload is known to use is deleted; when usage is not known in full, nothing is.
-//! - Only [`apply`] deletes and archives, and it takes nothing but a plan that its guard let through.
-//! - No module below [`run`](mod@run) knows whether a run is dry.
+//! Invariants:
+//! - Nothing that a workload is known to use is deleted. While usage is not known in full, nothing is deleted.
+//! - Only [`apply`] deletes and archives, and it accepts only a plan that its guard approved.
+//! - No module below [`run`](mod@run) knows whether a run is a dry run.
+
 //!
-//! Who may import whom, from the bottom up; `tests/layout` holds it:
-//! - [`clock`], [`deadline`], [`progress`]: nothing of ours but the core.
-//! - [`aws`], the only door to AWS: those.
+//! Which module may import which, from the bottom up. `tests/layout` checks this.
+//! - [`clock`], [`deadline`], [`progress`]: only the core.
+//! - [`aws`], the only way to AWS: those three.
 //! - [`sources`] (usage) and [`registry`] (ECR) read; [`apply`] writes. A source imports `reader` and no other source.
-//! - [`discovery`] asks all sources everywhere. [`run`](mod@run) alone knows all stages.
-//! - [`event`], [`lambda`] and [`terminal`] are the edges: they know `run`, never a stage.
+//! - [`discovery`] reads all sources in all regions. [`run`](mod@run) alone knows all stages.
+//! - [`event`], [`lambda`] and [`terminal`] are the edges. They know `run`, and no stage.
 
 pub mod event;
 pub mod lambda;

@@ -1,4 +1,5 @@
-//! Cold start: in Lambda logging and clients, once, then one invocation after another; elsewhere the terminal's command.
+//! Process start. In Lambda it sets up logging and clients once, and then serves invocations. In a terminal it runs the
+//! command.
 
 use std::process::ExitCode;
 
@@ -9,13 +10,13 @@ use ecr_cleanup_core::settings::Environment;
 use lambda_runtime::{Error, service_fn};
 use tracing_subscriber::EnvFilter;
 
-/// What the runtime says of a failed invocation is logged already, where it was handled.
+/// `invoke` has already logged what the runtime would log about a failed invocation.
 const LOG_FILTER: &str = "info,lambda_runtime=error,lambda_runtime::layers::panic=off";
 
-/// The run is bound by the network, and one thread parses pages faster than one registry sends them.
+/// The network limits a run. One thread parses pages faster than one registry sends them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    // What is no text stays visible as such, so that settings refuse it rather than miss it.
+    // Text that is not UTF-8 keeps replacement characters, so that settings reject it rather than ignore it.
     let environment: Environment = std::env::vars_os()
         .map(|(key, value)| (key.to_string_lossy().into(), value.to_string_lossy().into()))
         .collect();
@@ -29,7 +30,7 @@ async fn main() -> ExitCode {
     match serve(&environment).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the runtime ended");
+            tracing::error!(%error, "the Lambda runtime stopped: {error}");
             ExitCode::FAILURE
         }
     }
@@ -40,12 +41,12 @@ async fn in_a_terminal(environment: &Environment) -> ExitCode {
     ecr_cleanup::terminal::run(std::env::args_os(), environment).await
 }
 
-/// Without the terminal's dependencies there is nothing to do there.
+/// Without the terminal's dependencies there is no command to run.
 #[cfg(not(feature = "cli"))]
 #[expect(clippy::unused_async, reason = "it is called as the other is")]
 async fn in_a_terminal(_: &Environment) -> ExitCode {
     eprintln!(
-        "this ecr-cleanup was built for Lambda, without the feature `cli`. Try it on a simulated account with `make demo`, or locally with `make invoke`."
+        "can't run in a terminal: this ecr-cleanup was built for Lambda, without the feature `cli`. Build the command with `cargo build --release`, or run the function locally with `make invoke`."
     );
     ExitCode::from(2)
 }

@@ -1,65 +1,65 @@
-//! How far a run has come, for whoever waits for it. Lambda has nobody waiting.
+//! The progress of a run, for a user who waits for it. In Lambda no one waits.
 //!
-//! Stages tell what they have done and never ask anything back: a run does the same whether or not somebody looks on.
+//! Stages report progress and never read anything back. A run does the same whether or not a user watches.
 
 use std::collections::BTreeMap;
 
 use ecr_cleanup_core::account::Place;
 use ecr_cleanup_core::image::RepositoryName;
 
-/// Something that happened.
+/// A step of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News<'a> {
-    /// The account and its regions are asked for.
+    /// The run determines the account and its regions.
     Identifying,
-    /// Usage is being read in so many regions, of all accounts together.
+    /// The run reads usage.
     ReadingUsage {
-        /// How many.
+        /// Number of regions, over all accounts.
         regions: usize,
     },
-    /// Usage of one region of an account was read.
+    /// The run has read usage in one region of an account.
     UsageRead {
         /// The region.
         place: &'a Place,
-        /// How many there are of what a person may want to hear of, by its name in the plural.
+        /// Counts to show to the user, by their plural names.
         counts: &'a BTreeMap<&'static str, usize>,
     },
-    /// A repository is left out by the settings.
+    /// The settings exclude a repository.
     PassedOver {
         /// Its name.
         repository: &'a RepositoryName,
     },
-    /// So many repositories are to be read.
+    /// The run begins to read repositories.
     ReadingRepositories {
-        /// How many, of all regions together.
+        /// Number of repositories, over all regions.
         repositories: usize,
     },
-    /// A repository was read and decided on.
+    /// The run has read a repository and decided on its images.
     RepositoryRead {
         /// Its registry.
         place: &'a Place,
         /// Its name.
         repository: &'a RepositoryName,
     },
-    /// So many images are to go.
+    /// The run begins to delete and archive images.
     Deleting {
-        /// How many, to archive storage or for good.
+        /// Number of images to delete or archive.
         images: usize,
     },
-    /// The turn of so many more of them has come, whatever came of it.
+    /// The run has finished with more of these images, with any result.
     Done {
-        /// How many.
+        /// Number of images.
         images: usize,
     },
 }
 
-/// Whoever waits for a run.
+/// Receives the progress of a run.
 pub trait Progress: Sync {
-    /// Takes note of it.
+    /// Receives a step.
     fn tell(&self, news: News<'_>);
 }
 
-/// Nobody waits.
+/// Shows no progress.
 #[derive(Clone, Copy, Debug)]
 pub struct Silent;
 

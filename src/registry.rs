@@ -1,7 +1,7 @@
-//! One registry, ECR in one region of one account, as it is read: its repositories, their images, manifests and policies.
+//! Reads one registry (ECR in one region of one account): its repositories, their images, manifests and policies.
 //!
-//! An account may hold a million images, so they are handed on a repository at a time and never gathered here. Nothing
-//! here writes.
+//! An account may have a million images. The reader passes them on one repository at a time and never collects them.
+//! Nothing in this module writes.
 
 mod answer_size;
 mod blobs;
@@ -33,17 +33,17 @@ use crate::deadline::Deadline;
 const PER_PAGE: i32 = 1_000;
 /// Repositories of a registry that are read or cleaned at a time. ECR publishes no rate for these calls.
 pub const REPOSITORIES_AT_ONCE: usize = 8;
-/// Registries that are read or cleaned at a time, so that what is in memory is bounded.
+/// Registries that are read or cleaned at a time. This bounds memory.
 pub const REGISTRIES_AT_ONCE: usize = 8;
 
-/// The media types of manifests that name other manifests.
+/// The media types of manifests that list other manifests.
 const INDEX_MEDIA_TYPES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 
-/// A registry, with what is asked of it once and only where that matters.
+/// A registry, with the facts that are read once and only if needed.
 #[derive(Debug)]
 pub struct Registry<'a> {
-    /// Whose it is, and where.
+    /// Its account and region.
     pub place: Place,
     aws: Aws,
     client: Client,
@@ -52,12 +52,12 @@ pub struct Registry<'a> {
     pullers: Mutex<Option<Result<Pullers, CallError>>>,
     index_pulls: Mutex<Option<Result<IndexPulls, CallError>>>,
     replication: Mutex<Option<Result<DeleteReplication, CallError>>>,
-    /// Held by the one repository whose blobs are being counted, so that those of one are in memory.
+    /// Locked by the repository whose blobs are being counted, so that memory contains the blobs of one at a time.
     counting: Mutex<()>,
 }
 
 impl<'a> Registry<'a> {
-    /// A registry, asked by these credentials as this principal.
+    /// A registry, read with the credentials of `aws`, which are those of `principal`.
     #[must_use]
     pub fn new(aws: &Aws, place: Place, principal: &'a Principal, deadline: Deadline) -> Self {
         Self {
@@ -73,13 +73,13 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Another registry of the same account, asked alike.
+    /// Another registry of the same account, read with the same credentials.
     #[must_use]
     pub fn elsewhere(&self, place: &Place) -> Self {
         Self::new(&self.aws, place.clone(), self.principal, self.deadline)
     }
 
-    /// Whether the recorded pulls of indexes tell anything, if that had to be asked.
+    /// Whether recorded pulls of indexes count as use; `None` if no repository needed it.
     #[must_use]
     pub fn into_index_pulls(self) -> Option<Result<IndexPulls, CallError>> {
         self.index_pulls.into_inner()
@@ -89,12 +89,12 @@ impl<'a> Registry<'a> {
         Caller::new(self.deadline)
     }
 
-    /// Finds out what a repository's study needs to know.
+    /// Reads a fact that the study of a repository needs.
     pub async fn answer(&self, need: Need, name: &RepositoryName, study: &Study<'_>) -> Answer {
         match need {
             Need::OwnPolicy => Answer::OwnPolicy(self.read_lifecycle_policy(name).await),
             Need::Indexes => {
-                // Whoever reads has to know whether that counts as pulling.
+                // The study must know whether ECR records these reads as pulls.
                 let (contents, _) = join(self.read_manifests(name, study.images().iter()), self.index_pulls()).await;
                 Answer::Indexes(contents)
             }

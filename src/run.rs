@@ -1,7 +1,7 @@
-//! A run on one screen: discover usage, clean the registries, sum up. The only caller of every stage, and the last that
-//! knows whether it is dry.
+//! A whole run: discover usage, clean the registries, sum up. This is the only caller of every stage, and the lowest
+//! module that knows whether a run is a dry run.
 //!
-//! Each of the three takes and returns values that can be written down, so that they need not be in one process.
+//! Each of the three steps accepts and returns serializable values, so that they can run in different processes.
 
 mod planner;
 mod request;
@@ -31,7 +31,7 @@ use crate::progress::News;
 use crate::registry::Registry;
 use crate::telemetry;
 
-/// An event older than this was replayed or held back, which a person should know.
+/// An event older than this was replayed or delayed. The report warns about it.
 const OLD_EVENT: TimeDelta = TimeDelta::days(1);
 
 /// Why a run could not start.
@@ -40,46 +40,46 @@ pub enum RunError {
     /// A setting can't be used.
     #[error(transparent)]
     InvalidSettings(#[from] InvalidSettings),
-    /// No region is named, and they can't be listed.
-    #[error("no region is named and the enabled ones can't be listed: {0} (set region, or {remedy})", remedy = .0.remedy())]
+    /// No region is set, and the enabled ones can't be listed.
+    #[error("can't list the enabled regions, and no region is set: {0} ({remedy}). Set region to run without the list.", remedy = .0.remedy())]
     RegionsUnavailable(CallError),
     /// The account is not known.
-    #[error("the account is not known, so nothing can be: {0} ({remedy})", remedy = .0.remedy())]
+    #[error("can't determine the AWS account: {0} ({remedy})", remedy = .0.remedy())]
     AccountUnknown(CallError),
-    /// What is to be carried out, or explained, belongs to another account.
-    #[error("this is about account {expected}, and the credentials are those of account {actual}")]
+    /// The plan to carry out, or the image to explain, belongs to another account.
+    #[error("wrong account: the plan or image belongs to account {expected}, but the credentials to account {actual}")]
     OtherAccount {
-        /// The account that it is about.
+        /// The account of that plan or image.
         expected: AccountId,
         /// The account of the credentials.
         actual: AccountId,
     },
 }
 
-/// A run that came to its end. A live run that was refused is a report that says so.
+/// A finished run. The report of a refused live run contains the refusal.
 #[derive(Debug)]
 pub struct Finished {
-    /// What it did.
+    /// Its report.
     pub report: Report,
     /// The image that was to be explained, if it is there.
     pub explained: Option<ExplainedImage>,
 }
 
-/// What every stage has at hand.
+/// The inputs of every stage.
 #[derive(Clone, Copy)]
 pub struct Stage<'a> {
-    /// What is asked of the run.
+    /// The request.
     pub request: &'a Request<'a>,
-    /// AWS, by the credentials of the run.
+    /// AWS, with the credentials of the run.
     pub aws: &'a Aws,
-    /// Who asks, and where.
+    /// The account, the principal and the regions.
     pub identity: &'a Identity,
     /// When the run began.
     pub started_at: DateTime<Utc>,
 }
 
 impl Stage<'_> {
-    /// The time that ages are counted to. An image pushed after it is one that the run this one repeats could not see.
+    /// The time to which ages are counted. A repeated run must not count images that the first run could not see.
     fn now(&self) -> DateTime<Utc> {
         self.request.sent_at.map_or(self.started_at, |time| time.min(self.started_at))
     }
@@ -88,31 +88,31 @@ impl Stage<'_> {
 /// A registry and the repositories to clean in it, in the order of their names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedRegistry {
-    /// Whose it is, and where.
+    /// Its account and region.
     pub place: Place,
     /// The repositories; an error where they could not be listed.
     pub repositories: Result<Vec<RepositoryName>, CallError>,
 }
 
-/// What became of the registries.
+/// The result of cleaning the registries.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cleaned {
-    /// What was decided, with the results of a live run.
+    /// The decisions, with the results of a live run.
     pub plan: Plan,
-    /// What was known of usage last.
+    /// The latest usage.
     pub usage: Usage,
-    /// How old that may be when something is deleted.
+    /// How old usage may be at a delete.
     pub usage_age_limit: Duration,
     /// Why nothing, or nothing more, was deleted.
     pub refusal: Option<Refusal>,
-    /// What the repositories give to know.
+    /// The warnings about repositories.
     pub warnings: Vec<Warning>,
     /// The image that was to be explained, if it is there.
     #[serde(skip)]
     pub explained: Option<ExplainedImage>,
 }
 
-/// Runs once: finds what is in use, decides on every image, and carries the plan out if the run is live.
+/// Runs once: finds the images in use, decides on every image, and carries the plan out if the run is live.
 ///
 /// # Errors
 /// When the run can't start.
@@ -126,7 +126,7 @@ pub async fn run(request: &Request<'_>, aws: &Aws) -> Result<Finished, RunError>
     Ok(Finished { report: sum_up(stage, cleaned), explained })
 }
 
-/// Finds what is in use everywhere, and where that was looked for, so that it can be read again.
+/// Finds the images in use in every account and region. The returned places can be read again.
 pub async fn discover(stage: Stage<'_>) -> (Places, Reading) {
     let Stage { request: Request { settings, limits, progress, .. }, aws, identity, .. } = stage;
     let places = Places::open(aws, identity, settings.usage.clone(), limits.deadline).await;
@@ -147,7 +147,7 @@ pub async fn list(stage: Stage<'_>) -> Vec<ListedRegistry> {
     .await
 }
 
-/// Decides on every image of the registries, and carries that out if the run is live and the plan is approved.
+/// Decides on every image of the registries. Carries the plan out if the run is live and the guard approves the plan.
 pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &Places, reading: Reading) -> Cleaned {
     let Stage { request, aws, .. } = stage;
     let planner::Planned { mut plan, warnings, explained } = planner::plan(stage, registries, &reading.usage).await;
@@ -178,7 +178,7 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
     Cleaned { plan, usage, usage_age_limit, refusal, warnings, explained }
 }
 
-/// Lets a plan be carried out that was made by the right time and passes its guard.
+/// Approves a plan whose clock was right and that passes the guard.
 fn approve(stage: Stage<'_>, plan: Plan, usage: &Usage) -> Result<ApprovedPlan, (Plan, Refusal)> {
     match stage.identity.clock_skew {
         Some(skew) => Err((plan, Refusal::ClockSkew(skew))),
@@ -186,7 +186,7 @@ fn approve(stage: Stage<'_>, plan: Plan, usage: &Usage) -> Result<ApprovedPlan, 
     }
 }
 
-/// The report of what became of the registries.
+/// Makes the report on the registries.
 #[must_use]
 pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
     let Stage { request: Request { settings, sent_at, reviewed, .. }, aws, identity, started_at } = stage;
@@ -214,7 +214,7 @@ pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
     report
 }
 
-/// Finds what is in use, and nothing else. It is told with the account that asked.
+/// Finds the images in use, and does nothing else. Returns them with the account of the credentials.
 ///
 /// # Errors
 /// When it can't start.
@@ -225,7 +225,7 @@ pub async fn usage_alone(request: &Request<'_>, aws: &Aws) -> Result<(AccountId,
     Ok((identity.account, std::sync::Arc::unwrap_or_clone(reading.usage)))
 }
 
-/// Lists the repositories that would be cleaned, and nothing else; an error where a registry's can't be listed.
+/// Lists the repositories to clean, and does nothing else. Inside, the error of a registry that can't be listed.
 ///
 /// # Errors
 /// When it can't start.
@@ -239,7 +239,7 @@ pub async fn repositories_alone(
     Ok(names.map(|names| names.into_iter().flatten().collect()))
 }
 
-/// Finds out who asks, which has to be who is expected.
+/// Determines the account, which must be the expected one.
 async fn identity(request: &Request<'_>, aws: &Aws) -> Result<Identity, RunError> {
     request.progress.tell(News::Identifying);
     let identity = identify(&request.settings, aws, request.limits.deadline).await?;

@@ -1,8 +1,9 @@
-//! THE TABLE of the sources of usage: whatever can hold an image is a row here and a file, or a folder, beside this one.
+//! THE TABLE of the sources of usage. Each service that can use an image is a row here, and a file or folder beside
+//! this one.
 //!
-//! A source declares what it calls and how fast it may, and has one function that reads. It is given a [`Reader`], which
-//! collects what is found: what is used, and what could not be read. A source can't swallow an error, nor forget to say
-//! that it was answered, since it is the reader that notes both.
+//! A source declares its calls and their quotas, and has one function that reads. The function gets a [`Reader`], which
+//! collects the images in use and the failures. A source can't lose an error or forget to note an answer, because the
+//! reader notes both.
 
 mod ecs;
 mod lambda;
@@ -15,23 +16,23 @@ pub use reader::{Findings, PlaceReader, Reader};
 
 use crate::aws::Quota;
 
-/// Something that can tell which images are in use, in one region of one account.
+/// A service whose workloads use images, in one region of one account.
 #[derive(Debug)]
 pub struct Source {
     /// Its name in settings, reports and errors.
     pub id: &'static str,
-    /// What it reads, as people call each part of it, in the order in which what fails is told.
+    /// The parts that it reads, by the names that people use. Failures are reported in this order.
     pub parts: &'static [&'static str],
-    /// What it calls, with the quotas that the calls share.
+    /// The quotas of its calls.
     pub quotas: &'static [Quota],
-    /// Reads it. An error is one of its first part; those of others are noted where they occur.
+    /// Reads it. A returned error belongs to the first part. Errors of other parts are noted where they occur.
     pub read: for<'a> fn(&'a Reader<'a>) -> LocalBoxFuture<'a, Result<(), CallError>>,
 }
 
-/// All of them.
+/// All sources.
 pub static SOURCES: &[&Source] = &[&ecs::SOURCE, &lambda::SOURCE];
 
-/// The quotas of all of them.
+/// The quotas of all sources.
 pub fn quotas() -> impl Iterator<Item = &'static Quota> {
     SOURCES.iter().flat_map(|source| source.quotas)
 }

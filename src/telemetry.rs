@@ -1,4 +1,4 @@
-//! What CloudWatch gets: log lines, complete whatever the report has to cut, and metrics.
+//! The output for CloudWatch: metrics, and log lines that are complete even if the report is cut.
 
 mod json_lines;
 
@@ -19,7 +19,7 @@ const IMAGES_PER_LINE: usize = 100;
 /// A log event may have 256 KiB, and a single image's tags may fill half of that.
 const BYTES_PER_LINE: usize = 100_000;
 
-/// Logs what was decided on a repository: one line, and one for every hundred stale images.
+/// Logs the decisions on a repository: one line, and one for every hundred stale images.
 pub fn log_repository(Place { account: _, region }: &Place, repository: &RepositoryPlan) {
     let RepositoryPlan { repository_name, decided } = repository;
     match decided {
@@ -42,12 +42,12 @@ pub fn log_repository(Place { account: _, region }: &Place, repository: &Reposit
             }
         }
         Err(error) => {
-            tracing::error!(%region, %repository_name, %error, remedy = error.remedy(), "repository {repository_name} in {region} could not be read");
+            tracing::error!(%region, %repository_name, %error, remedy = error.remedy(), "can't read repository {repository_name} in {region}: {error}");
         }
     }
 }
 
-/// Logs, for those who debug, every image that stays with what keeps it.
+/// Logs every kept image at level DEBUG, with the reasons.
 pub fn log_kept(place: &Place, repository_name: &RepositoryName, images: &[Image], decisions: &Decisions) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
@@ -64,21 +64,21 @@ pub fn log_kept(place: &Place, repository_name: &RepositoryName, images: &[Image
         Decision::Delete(_) | Decision::Archive(_) => None,
     });
     for kept in lines(kept) {
-        tracing::debug!(%region, %repository_name, kept, "images of {repository_name} in {region} that stay");
+        tracing::debug!(%region, %repository_name, kept, "kept images of {repository_name} in {region}");
     }
 }
 
-/// Logs that a repository was planned again, with what that gave to know.
+/// Logs that a repository was planned again, with the warnings of the new plan.
 pub fn log_planned_again(place: &Place, repository_name: &RepositoryName, warnings: &[Warning]) {
     let region = &place.region;
-    tracing::info!(%region, %repository_name, "repository {repository_name} in {region} planned again");
+    tracing::info!(%region, %repository_name, "planned repository {repository_name} in {region} again, because its plan was too old");
     for warning in warnings {
         tracing::warn!("{warning}");
     }
 }
 
-/// Logs what became of stale images of a repository as soon as it is known, so that a run that is killed has told all
-/// but what was under way: the digests of those that went, and every other one with why.
+/// Logs the results of stale images of a repository as soon as they are known: the digests of deleted and archived
+/// images, and every other image with its reason. A killed run has then logged everything but the batch under way.
 pub fn log_results<'a>(place: &Place, repository_name: &RepositoryName, images: impl Iterator<Item = &'a StaleImage>) {
     let region = &place.region;
     let (mut deleted, mut archived, mut others) = (Vec::new(), Vec::new(), Vec::new());
@@ -96,19 +96,19 @@ pub fn log_results<'a>(place: &Place, repository_name: &RepositoryName, images: 
         }
     }
     for deleted in lines(deleted.into_iter()) {
-        tracing::info!(%region, %repository_name, deleted, "images of {repository_name} in {region} deleted");
+        tracing::info!(%region, %repository_name, deleted, "deleted images of {repository_name} in {region}");
     }
     for archived in lines(archived.into_iter()) {
-        tracing::info!(%region, %repository_name, archived, "images of {repository_name} in {region} archived");
+        tracing::info!(%region, %repository_name, archived, "archived images of {repository_name} in {region}");
     }
     for not_deleted in lines(others.into_iter().map(StaleJson)) {
         tracing::warn!(%region, %repository_name, not_deleted, "stale images of {repository_name} in {region} that were not deleted");
     }
 }
 
-/// Lists of at most so many images and bytes, as text.
+/// Lists within the limits of a line, as text.
 fn lines(mut images: impl Iterator<Item = impl Serialize>) -> impl Iterator<Item = String> {
-    // An image that did not fit into the line before.
+    // An image that did not fit into the previous line.
     let mut left: Option<Vec<u8>> = None;
     std::iter::from_fn(move || {
         let mut line = vec![b'['];
@@ -125,7 +125,7 @@ fn lines(mut images: impl Iterator<Item = impl Serialize>) -> impl Iterator<Item
                 line.push(b',');
             }
             let begin = line.len();
-            // Into memory, and of what serializes: it can't fail.
+            // Writing to memory can't fail.
             _ = serde_json::to_writer(&mut line, &image);
             if written > 0 && line.len() > BYTES_PER_LINE {
                 left = Some(line.split_off(begin));
@@ -139,7 +139,7 @@ fn lines(mut images: impl Iterator<Item = impl Serialize>) -> impl Iterator<Item
     })
 }
 
-/// Logs, for those who debug, every reference in use with all who hold it.
+/// Logs every reference in use at level DEBUG, with all its holders.
 pub fn log_usage(usage: &Usage) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
@@ -150,12 +150,12 @@ pub fn log_usage(usage: &Usage) {
     }
 }
 
-/// Logs how the run ended: its totals in one line, and every warning and error that is not logged yet.
+/// Logs the end of the run: its totals in one line, and every warning and error that is not logged yet.
 pub fn log_report(report: &Report) {
     for registry in &report.plan.registries {
         if let Err(error) = &registry.repositories {
             let region = &registry.place.region;
-            tracing::error!(%region, %error, remedy = error.remedy(), "the repositories of {region} could not be listed");
+            tracing::error!(%region, %error, remedy = error.remedy(), "can't list the repositories in {region}: {error}");
         }
     }
     for Warning { code, about, message, cause } in &report.warnings {
@@ -174,7 +174,7 @@ pub fn log_report(report: &Report) {
     }
 }
 
-/// A stale image in a log line. There may be a million, so only what is to be archived tells its action.
+/// A stale image in a log line. There may be a million, so the action is only logged if it is to archive.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct StaleLine<'a> {
@@ -193,19 +193,19 @@ impl<'a> StaleLine<'a> {
     }
 }
 
-/// An image that stays, in a log line.
+/// A kept image in a log line.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct KeptLine<'a> {
     image_digest: ImageDigest,
     image_tags: &'a [Box<str>],
     kept_because: Vec<KeepReason>,
-    /// The rule that speaks of it without taking it.
+    /// The rule that matches the image but does not select it.
     #[serde(skip_serializing_if = "Option::is_none")]
     shielded_by: Option<String>,
 }
 
-/// A structure as text: a field of a log line holds no other.
+/// A structure as text, because a field of a log line has no other type.
 fn as_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Whether it is worth while to go on archiving a repository's images, which go one by one.
+//! Decides whether to continue archiving a repository's images, which are archived one per call.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use ecr_cleanup_core::plan::{ImageResult, Unattempted};
 use super::new_indexes::NewIndexes;
 use super::writer::failed;
 
-/// How archiving the images of a repository goes.
+/// The state of archiving in a repository.
 pub(super) struct Archiving {
     pub(super) new_indexes: NewIndexes,
     failures_in_a_row: u32,
@@ -17,10 +17,11 @@ pub(super) struct Archiving {
 }
 
 impl Archiving {
-    /// The calls that may fail one after the other. Each has been tried again and again by then.
+    /// Consecutive failures after which archiving stops. Each call has already been retried several times.
     const FAILURES: u32 = 3;
 
-    /// Of a repository that was read then, and is listed again once that is so long ago.
+    /// For a repository that was read at `read_at`. It is listed again when that listing is older than
+    /// `listing_max_age`.
     pub(super) fn since(read_at: DateTime<Utc>, listing_max_age: Duration) -> Self {
         Self { new_indexes: NewIndexes::since(read_at, listing_max_age), failures_in_a_row: 0, refused: None }
     }
@@ -38,7 +39,7 @@ impl Archiving {
         self.failures_in_a_row = Self::FAILURES;
     }
 
-    /// What becomes of those whose turn does not come.
+    /// The result of the remaining images, if archiving has stopped.
     pub(super) fn given_up(&self) -> Option<ImageResult> {
         let failed_too_often = self.failures_in_a_row >= Self::FAILURES;
         let not_attempted = || failed_too_often.then_some(ImageResult::NotAttempted(Unattempted::ArchivingFailed));
@@ -46,7 +47,7 @@ impl Archiving {
     }
 }
 
-/// What the role may not do is no failure: it may be meant so.
+/// A missing permission is not a failure, because it may be intended.
 pub(super) fn refused_or_failed(error: &CallError) -> ImageResult {
     if error.is_refusal() { ImageResult::NotAllowed(Box::new(error.clone())) } else { failed(error) }
 }

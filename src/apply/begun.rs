@@ -1,8 +1,8 @@
-//! What was begun and has to be ended: what is known by its tag alone to be about an image that went, such as cosign's
-//! signatures. Every later run would take it for one whose subject is still to come, and keep it for ever.
+//! Finishes work that was begun: deletes images that only their tags attach to a deleted image, such as cosign's
+//! signatures. Later runs would wait for such a subject to be pushed, and keep them for ever.
 //!
-//! It goes after its subject all the same: a signature that went first would leave a running image unsigned. So it goes in
-//! the time that the deadline leaves for a last call, and is tried again where that fails.
+//! Such an image is still deleted after its subject. A signature deleted first would leave a running image unsigned. So
+//! it is deleted in the time that the deadline leaves for a last call, and a failed delete is repeated.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use super::archiving::Archiving;
 use super::cleaner::{Cleaner, IMAGES_PER_CALL};
 use super::writer::{Writer, failed};
 
-/// How often a batch may fail.
+/// The failures of a batch after which it is left.
 const ATTEMPTS: u32 = 4;
-/// Before the second attempt; it doubles with every further one.
+/// The pause before the second attempt. It doubles with every further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Cleaner<'_> {
-    /// Ends what was begun of a repository. Returns the places of the images that were tried.
+    /// Finishes the work begun in a repository. Returns the places of the images that were tried.
     pub(super) async fn end_what_was_begun(&self, stale: &mut [StaleImage], archiving: &mut Archiving) -> Vec<usize> {
         let cleaner = self.to_finish();
         let (mut tried, mut failures, mut pause) = (Vec::new(), 0, FIRST_PAUSE);
@@ -59,14 +59,14 @@ impl Cleaner<'_> {
         }
     }
 
-    /// The same, making calls for as long as the deadline leaves time for one, whether the run was interrupted or not.
+    /// The same, but it makes calls while the deadline leaves time for one, even after an interruption.
     fn to_finish(self) -> Self {
         let (registry, deadline) = (self.registry_to_finish, self.deadline.to_finish());
         Self { registry, writer: Writer { registry, deadline, ..self.writer }, deadline, ..self }
     }
 }
 
-/// The places of the images that are left although all that they are about went, and of which only their tags tell that.
+/// The places of the remaining images whose subjects were all deleted, if only their tags identify the subjects.
 fn begun(stale: &[StaleImage]) -> Vec<usize> {
     let is_by_tag = |image: &StaleImage| image.image_tags.iter().any(|tag| subject_named_by_tag(tag).is_some());
     let is_left = |image: &StaleImage| {

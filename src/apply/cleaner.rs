@@ -1,4 +1,4 @@
-//! One repository as it is cleaned: batch after batch, each looked at once more before it goes.
+//! Cleans one repository, batch by batch. It checks each batch once more before the delete.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -20,35 +20,35 @@ use crate::progress::{News, Progress};
 use crate::registry::Registry;
 use crate::telemetry;
 
-/// The most images that `BatchDeleteImage` takes.
+/// The most images that `BatchDeleteImage` accepts.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html>.
 pub(super) const IMAGES_PER_CALL: usize = 100;
 
-/// One repository, and how it is cleaned.
+/// One repository, and everything needed to clean it.
 #[derive(Clone, Copy)]
 pub(super) struct Cleaner<'a> {
     pub(super) registry: &'a Registry<'a>,
-    /// The same for what was begun.
+    /// The same registry, for finishing work that was begun.
     pub(super) registry_to_finish: &'a Registry<'a>,
     pub(super) repository: &'a RepositoryName,
     pub(super) writer: Writer<'a>,
     pub(super) index_pulls: IndexPulls,
     pub(super) usage: &'a FreshUsage<'a>,
-    /// What those indexes name that an index may name, whether they go or stay.
+    /// The child images of indexes that another index may list, whether these are deleted or kept.
     pub(super) nested: &'a HashMap<ImageDigest, Box<[ImageDigest]>>,
     pub(super) copies: &'a [CopiesElsewhere],
     pub(super) deadline: Deadline,
     pub(super) progress: &'a dyn Progress,
 }
 
-/// What the images of a repository, and their copies, were seen to be before they go.
+/// The latest descriptions of the images of a repository, and of their copies.
 pub(super) struct Looks<'a> {
     here: LastLooks<'a>,
     copies: Vec<CopyLooks<'a>>,
 }
 
 impl<'a> Cleaner<'a> {
-    /// Cleans it if it was planned again where it had to be, and tells of every image what became of it.
+    /// Cleans the repository, unless making its plan again failed. Sets and logs the result of every image.
     pub(super) async fn clean(&self, decided: &mut Decided, renewed: Result<(), Stop>) {
         let Decided { read_at, stale, .. } = decided;
         let mut queue = Queue::of(stale);
@@ -84,11 +84,11 @@ impl<'a> Cleaner<'a> {
             };
             self.stop(stale, &stopped_at, stop);
         }
-        // Those whose turn did not come.
+        // The images that were not attempted.
         self.log_results(stale.iter().zip(is_logged).filter(|(_, is_logged)| !is_logged).map(|(image, _)| image));
     }
 
-    /// Nothing was looked at yet.
+    /// No descriptions yet.
     pub(super) fn looks(&self) -> Looks<'a> {
         let clock = self.usage.clock();
         let copies = self.copies.iter().map(|copies| CopyLooks::new(copies, self.registry, clock)).collect();
@@ -99,7 +99,7 @@ impl<'a> Cleaner<'a> {
         telemetry::log_results(&self.registry.place, self.repository, images);
     }
 
-    /// Deletes and archives those of a batch that still are what was planned to go.
+    /// Deletes and archives the images of a batch that are still as planned.
     pub(super) async fn clean_batch(
         &self,
         stale: &mut [StaleImage],
@@ -123,14 +123,14 @@ impl<'a> Cleaner<'a> {
                 if let Some(error) = error.filter(|_| still_due.iter().any(is_left)) {
                     let rest: Vec<usize> = still_due.iter().filter(|place| is_left(place)).copied().collect();
                     if rest.len() < still_due.len() && error.is_in_doubt() {
-                        // What is gone by now may be why it failed for the others too.
+                        // The call may have failed for the others because these images are gone.
                         let rest: Vec<usize> = rest.into_iter().chain(archived).collect();
                         return Box::pin(self.clean_batch(stale, &rest, looks, archiving)).await;
                     }
                     if !error.is_refusal() {
                         return Err(error.into());
                     }
-                    // A role that may delete from some repositories alone is a normal one. It may archive all the same.
+                    // Roles often allow deletes in some repositories alone. Such a role may still archive here.
                     let deleted = stale.iter_mut().filter(|image| image.action == Action::Expire);
                     deleted
                         .filter(|image| image.result == ImageResult::Planned)
@@ -139,13 +139,13 @@ impl<'a> Cleaner<'a> {
             }
         }
         for (done, place) in archived.iter().enumerate() {
-            // They go one by one, and what comes later is looked at again when that has taken long.
+            // Images are archived one by one. The later ones are checked again if that takes long.
             self.archive(stale, *place, &archived[done..], looks, archiving).await?;
         }
         Ok(())
     }
 
-    /// Archives an image that still is what was planned to go, and that no index names which was pushed since.
+    /// Archives an image that is still as planned, unless a newly pushed index lists it.
     async fn archive(
         &self,
         stale: &mut [StaleImage],
@@ -181,7 +181,7 @@ impl<'a> Cleaner<'a> {
                 stale[place].result = failed(&error);
                 return Err(Stop::Unattempted(Unattempted::Deadline));
             }
-            // What fails here does not hinder the deletes.
+            // A failure to archive does not stop the deletes.
             Err(error) => {
                 stale[place].result = refused_or_failed(&error);
                 archiving.count(&error);
@@ -190,8 +190,8 @@ impl<'a> Cleaner<'a> {
         Ok(())
     }
 
-    /// Those of `places` that still are what was planned to go; the others get their results. Where it is time to look
-    /// again, all of `together` are looked at.
+    /// The images of `places` that are still as planned. The others get their results. When descriptions are too old,
+    /// all images of `together` are described again.
     async fn still_due(
         &self,
         stale: &mut [StaleImage],
@@ -200,20 +200,21 @@ impl<'a> Cleaner<'a> {
         looks: &mut Looks<'_>,
     ) -> Result<Vec<usize>, Stop> {
         let max_age = self.usage.limits().image_max_age;
-        // Both must be young at once, and reading usage again takes time in which images change.
+        // Usage and descriptions must be young at the same time. Reading usage again takes time, in which images
+        // change.
         let usage = loop {
             self.deadline.allows_more()?;
             let own = |places: &[usize]| places.iter().map(|place| stale[*place].image_digest).collect::<BTreeSet<_>>();
             let descendants = together.iter().flat_map(|place| self.descendants(&stale[*place]));
             let own_together = own(together);
             let descendants: BTreeSet<_> = descendants.filter(|digest| !own_together.contains(digest)).collect();
-            // Nothing is deleted elsewhere with what is archived.
+            // Archiving an image deletes no copies elsewhere.
             let is_deleted = places.iter().any(|place| stale[*place].action == Action::Expire);
             for copies in looks.copies.iter_mut().filter(|_| is_deleted) {
                 let old = copies.older(own_together.iter().chain(&descendants).copied(), max_age);
                 copies.look_at(&old, self.repository).await.map_err(Stop::of_reading)?;
             }
-            // What goes is looked at last, so that nothing comes between the look and the delete.
+            // The images to delete are described last, so that nothing happens between the description and the delete.
             for digests in [&descendants, &own_together] {
                 let old = looks.here.older(digests.iter().copied(), max_age);
                 looks.here.look_at(&old, self.registry, self.repository).await.map_err(Stop::of_reading)?;
@@ -249,7 +250,7 @@ impl<'a> Cleaner<'a> {
         Ok(still_due)
     }
 
-    /// What an image names, what that names, and so on.
+    /// All direct and indirect child images of an image.
     fn descendants(&self, image: &StaleImage) -> Vec<ImageDigest> {
         let mut descendants: Vec<ImageDigest> = image.children().to_vec();
         let mut reached: HashSet<ImageDigest> = descendants.iter().copied().collect();
@@ -262,21 +263,21 @@ impl<'a> Cleaner<'a> {
         descendants
     }
 
-    /// Tells of every image that has no result yet what became of it.
+    /// Sets the result of every image that has none yet.
     fn stop(&self, stale: &mut [StaleImage], batch: &[usize], stop: Stop) {
         let (of_batch, of_rest) = match stop {
             Stop::Unattempted(why) => (ImageResult::NotAttempted(why), ImageResult::NotAttempted(why)),
             Stop::Gone => (ImageResult::Gone, ImageResult::Gone),
             Stop::Failed(error) => {
                 let (repository_name, images) = (self.repository, batch.len());
-                tracing::warn!(%repository_name, images, %error, "batch of {repository_name} not done");
+                tracing::warn!(%repository_name, images, %error, "can't finish a batch of {images} images in {repository_name}: {error}");
                 let why = if error.is_deadline() { Unattempted::Deadline } else { Unattempted::RepositoryFailed };
                 (failed(&error), ImageResult::NotAttempted(why))
             }
         };
         let is_planned = |place: &&usize| stale[**place].result == ImageResult::Planned;
         let planned: Vec<usize> = batch.iter().filter(is_planned).copied().collect();
-        // Those to archive go one by one, after the others, so a call fails for the first of them alone.
+        // Images are archived one by one, after the deletes. A failed call concerns only the first of them.
         let (mut tried, archived): (Vec<usize>, Vec<usize>) =
             planned.into_iter().partition(|place| stale[*place].action == Action::Expire);
         if tried.is_empty() {
@@ -291,7 +292,7 @@ impl<'a> Cleaner<'a> {
     }
 }
 
-/// What the indexes name that another index may name.
+/// The child images of those indexes that another index may list.
 pub(super) fn nested_indexes(decided: &Decided) -> HashMap<ImageDigest, Box<[ImageDigest]>> {
     let Decided { stale, kept_indexes, .. } = decided;
     let followers = stale.iter().filter(|image| !image.follows().is_empty() && !image.children().is_empty());

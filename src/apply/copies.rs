@@ -1,5 +1,5 @@
-//! The last look at copies: where a replication rule carries deletes on, an image goes only while its copies still are
-//! what they were when it was planned to go.
+//! The last check of copies. Where a replication rule also replicates deletes, an image is deleted only while its
+//! copies are unchanged since the plan.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::registry::Registry;
 #[derive(Clone, Debug)]
 pub(super) struct CopiesElsewhere {
     pub(super) planned: PlannedCopies,
-    /// Whether a pull of an index there, recorded since the plan, may be the run's own reading.
+    /// Whether recorded pulls of indexes there, since the plan, may be the run's own reads.
     pub(super) index_pulls: IndexPulls,
 }
 
-/// What those copies were seen to be, and when.
+/// The latest descriptions of those copies.
 pub(super) struct CopyLooks<'a> {
     registry: Registry<'a>,
     copies: &'a CopiesElsewhere,
@@ -31,18 +31,18 @@ pub(super) struct CopyLooks<'a> {
 }
 
 impl<'a> CopyLooks<'a> {
-    /// None was looked at yet. `registry` is that of the images.
+    /// No descriptions yet. `registry` is the registry of the images.
     pub(super) fn new(copies: &'a CopiesElsewhere, registry: &Registry<'a>, clock: &'a Clock) -> Self {
         let registry = registry.elsewhere(&copies.planned.place);
         Self { registry, copies, looks: LastLooks::new(clock) }
     }
 
-    /// The copies of these images that were not seen within this time.
+    /// The copies of these images whose descriptions are missing or older than `age`.
     pub(super) fn older(&self, digests: impl Iterator<Item = ImageDigest>, age: Duration) -> BTreeSet<ImageDigest> {
         self.looks.older(digests.filter(|digest| self.copies.planned.images.contains_key(digest)), age)
     }
 
-    /// Looks at copies once more.
+    /// Describes copies once more.
     ///
     /// # Errors
     /// When they can't be described.
@@ -52,7 +52,7 @@ impl<'a> CopyLooks<'a> {
         repository: &RepositoryName,
     ) -> Result<(), CallError> {
         match self.looks.look_at(digests, &self.registry, repository).await {
-            // What nobody has can't be lost.
+            // Without the repository there are no copies to lose.
             Err(error) if error.is_missing(Missing::Repository) => {
                 self.looks.take_for_gone(digests);
                 Ok(())
@@ -65,7 +65,7 @@ impl<'a> CopyLooks<'a> {
         self.looks.forget(done);
     }
 
-    /// Why an image with these descendants is not deleted; `None` if its copies still are what they were.
+    /// Why an image with these descendants is not deleted; `None` if its copies are unchanged.
     pub(super) fn skip_reason(
         &self,
         image: ImageDigest,

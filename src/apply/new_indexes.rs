@@ -1,8 +1,8 @@
-//! The indexes that were pushed since a repository was planned. ECR deletes no image that an index names, but nothing
-//! refuses to archive one, and whoever runs the index can't pull that platform any more.
+//! The indexes pushed since a repository was planned. ECR refuses to delete an image that an index lists, but it does
+//! archive such an image. Users of the index then can't pull that platform.
 //!
-//! An index that is pushed between the last listing and the call that archives can't be seen. That window is as long as a
-//! listing may be old.
+//! This check can't see an index that is pushed between the last listing and the archiving call. That window is as long
+//! as the maximum age of a listing.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -18,23 +18,23 @@ use super::Stop;
 use crate::discovery::FreshUsage;
 use crate::registry::{Contents, Registry};
 
-/// What is known of the indexes that were pushed since the plan.
+/// The known indexes pushed since the plan.
 pub(super) struct NewIndexes {
-    /// What was pushed after this may not have been seen by the plan, whichever clock was ahead.
+    /// The plan may not have seen images pushed after this time, even if the clocks differ.
     since: DateTime<Utc>,
-    /// When the last listing began: at first, that of the plan.
+    /// When the last listing began. At first, that is the listing of the plan.
     listed_at: DateTime<Utc>,
     max_age: Duration,
-    /// What those indexes name that were read.
+    /// The child images of those indexes that were read.
     manifests: Manifests,
-    /// What the indexes name that were listed last, over any number of steps.
+    /// All direct and indirect child images of the indexes in the last listing.
     named: HashSet<ImageDigest>,
-    /// Whether one of them can't be read, so that it may name any image.
+    /// Whether one of them can't be read, so that it may list any image.
     any_is_unread: bool,
 }
 
 impl NewIndexes {
-    /// None was looked for since the plan read the repository.
+    /// No listing since the plan read the repository.
     pub(super) fn since(read_at: DateTime<Utc>, max_age: Duration) -> Self {
         Self {
             since: read_at - clock_skew::TOLERATED,
@@ -46,8 +46,8 @@ impl NewIndexes {
         }
     }
 
-    /// Lists the repository again if the last listing is too old, and reads the indexes that are new. Inside, the error for
-    /// which one could not be fetched.
+    /// Lists the repository again if the last listing is too old, and reads the new indexes. Inside, the error if an
+    /// index can't be fetched.
     pub(super) async fn look_for(
         &mut self,
         (registry, repository): (&Registry<'_>, &RepositoryName),

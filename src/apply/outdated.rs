@@ -1,5 +1,5 @@
-//! A repository whose plan has become old before its turn came: it is read and planned again, and only what both plans
-//! hold goes. Whatever is described image by image before a delete, their rank is not.
+//! Makes a plan again that became too old before its turn. Only images that both plans list are deleted. The
+//! description of a single image before its delete does not show its rank.
 
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::image::RepositoryName;
@@ -18,13 +18,13 @@ pub struct Outdated<'a> {
     pub registry: &'a Registry<'a>,
     /// Its name.
     pub repository: &'a RepositoryName,
-    /// Whether a pull of an index since that plan may be the run's own reading.
+    /// Whether recorded pulls of indexes, since that plan, may be the run's own reads.
     pub index_pulls: IndexPulls,
-    /// That plan.
+    /// The old plan.
     pub decided: &'a Decided,
 }
 
-/// Makes the plan of a repository again if it is too old to begin with, and leaves to go what both hold.
+/// Makes the plan of a repository again if it is too old, and keeps the images that only one of both plans lists.
 pub(super) async fn renew(
     decided: &mut Decided,
     (registry, index_pulls): (&Registry<'_>, IndexPulls),

@@ -1,8 +1,8 @@
-//! The order in which the stale images of a repository may go.
+//! The order of deletes in a repository.
 //!
-//! ECR refuses to delete a child while an index names it, and answers for each image by itself. So what belongs to others
-//! goes in a later call than they do, once it is known that they went; what remains after one that did not go, stays too.
-//! Within that, the oldest go first, and every call is filled up.
+//! ECR refuses to delete a child image while an index lists it, and answers for each image separately. So a child image
+//! or an attached artifact is deleted in a later call than its parent, once the parent is known to be deleted. If the
+//! parent is kept, they are kept too. Otherwise the oldest images come first, and every call is filled.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -10,17 +10,17 @@ use ecr_cleanup_core::image::ImageDigest;
 use ecr_cleanup_core::plan::{ImageResult, SkipReason, StaleImage};
 use ecr_cleanup_core::policy::Action;
 
-/// The stale images whose turn has not come, by their places.
+/// The stale images that are still to be tried, by their places.
 pub(super) struct Queue {
-    /// The places of those that others follow.
+    /// The places of images that have followers.
     places: HashMap<ImageDigest, usize>,
-    /// Of each image, those that follow it.
+    /// The followers of each image.
     followers: HashMap<usize, Vec<usize>>,
-    /// How many images each follower still waits for.
+    /// The number of images for which each follower still waits.
     waits_for: HashMap<usize, usize>,
-    /// Followers whose turn has come.
+    /// Followers that wait for no other image any more.
     released: VecDeque<usize>,
-    /// Images that follow none.
+    /// Images without a parent or subject in the plan.
     roots: VecDeque<usize>,
 }
 
@@ -48,15 +48,15 @@ impl Queue {
         Self { places, followers, waits_for, released: VecDeque::new(), roots }
     }
 
-    /// The places of the next images to delete. Those that can't go any more are told so and left out. It is empty once
-    /// every image has had its turn.
+    /// The places of the next images to delete. Images that have to be kept get that result and are skipped. The batch
+    /// is empty once every image was tried.
     pub(super) fn next_batch(&mut self, stale: &mut [StaleImage], size: usize) -> Vec<usize> {
         let mut batch = Vec::new();
         while batch.len() < size
             && let Some(place) = self.released.pop_front().or_else(|| self.roots.pop_front())
         {
             if stale[place].result != ImageResult::Planned {
-                // What a reviewed plan does not have is held back before its turn, and so is what follows it.
+                // Images that are not in the reviewed plan are kept before their turn, and so are their followers.
                 self.release_followers_of(place);
             } else if holders(&stale[place], &self.places).all(|holder| lets_go(&stale[holder], &stale[place])) {
                 batch.push(place);
@@ -66,7 +66,7 @@ impl Queue {
             }
         }
         if batch.is_empty() {
-            // What still waits follows itself, which no real image does.
+            // The remaining images wait for each other in a circle, which real images never do.
             for (place, _) in self.waits_for.drain() {
                 stale[place].result = ImageResult::Skipped(SkipReason::OwnerKept);
             }
@@ -74,7 +74,7 @@ impl Queue {
         batch
     }
 
-    /// Takes note that an image has had its turn.
+    /// Notes that an image was tried.
     pub(super) fn release_followers_of(&mut self, place: usize) {
         for follower in self.followers.remove(&place).unwrap_or_default() {
             if let Some(waits_for) = self.waits_for.get_mut(&follower) {
@@ -95,11 +95,11 @@ fn holders<'a>(
     image.follows().iter().filter_map(|holder| places.get(holder).copied())
 }
 
-/// Whether what became of an image lets one go that follows it.
+/// Whether the result of an image allows deleting its follower.
 fn lets_go(holder: &StaleImage, follower: &StaleImage) -> bool {
     match holder.result {
         ImageResult::Deleted | ImageResult::Gone => true,
-        // What is archived with another goes to the archive after it.
+        // A follower is archived after its parent.
         ImageResult::Archived => follower.action == Action::Archive,
         ImageResult::Planned
         | ImageResult::Kept

@@ -1,4 +1,4 @@
-//! The last look at images before they are deleted: whether they still are what was planned to go.
+//! The last check of images before they are deleted: whether they are still as planned.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -13,29 +13,29 @@ use ecr_cleanup_core::usage::RepositoryUsage;
 use crate::clock::{Clock, Instant};
 use crate::registry::{Described, IMAGES_PER_CALL, Registry};
 
-/// What the images of a repository were seen to be, and when.
+/// The latest descriptions of the images of a repository, with their times.
 pub(super) struct LastLooks<'a> {
     clock: &'a Clock,
     images: HashMap<ImageDigest, (Instant, Look)>,
 }
 
-/// What an image was seen to be.
+/// The latest answer for an image.
 pub(super) enum Look {
     Described(Image),
     Gone,
-    /// ECR left it out of an answer to a question for it.
+    /// ECR's answer did not contain the requested image.
     LeftOut,
 }
 
 impl<'a> LastLooks<'a> {
-    /// Nothing was looked at yet.
+    /// No descriptions yet.
     pub(super) fn new(clock: &'a Clock) -> Self {
         Self { clock, images: HashMap::new() }
     }
 
-    /// Those of these images that were not seen within this time.
+    /// The images whose descriptions are missing or older than `age`.
     pub(super) fn older(&self, digests: impl Iterator<Item = ImageDigest>, age: Duration) -> BTreeSet<ImageDigest> {
-        // What is gone is not asked for again in the same batch: it would fail the call for the others.
+        // A deleted image is not requested again in the same batch, because it would fail the call for the others.
         let is_young = |digest: &ImageDigest| {
             self.images
                 .get(digest)
@@ -44,24 +44,24 @@ impl<'a> LastLooks<'a> {
         digests.filter(|digest| !is_young(digest)).collect()
     }
 
-    /// Forgets what will not be asked for again, and what was gone: it may have been pushed anew.
+    /// Removes images that are done, and deleted images, which may have been pushed again.
     pub(super) fn forget(&mut self, done: impl Iterator<Item = ImageDigest>) {
         done.for_each(|digest| _ = self.images.remove(&digest));
         self.images.retain(|_, (_, look)| !matches!(look, Look::Gone));
     }
 
-    /// What an image was seen to be last.
+    /// The latest answer for an image.
     pub(super) fn seen(&self, digest: ImageDigest) -> Option<&Look> {
         self.images.get(&digest).map(|(_, look)| look)
     }
 
-    /// Takes note that none of these images is there.
+    /// Notes that none of these images exists.
     pub(super) fn take_for_gone(&mut self, digests: &BTreeSet<ImageDigest>) {
         let now = self.clock.now();
         self.images.extend(digests.iter().map(|digest| (*digest, (now, Look::Gone))));
     }
 
-    /// Looks at images once more.
+    /// Describes images once more.
     ///
     /// # Errors
     /// When they can't be described.
@@ -86,7 +86,7 @@ impl<'a> LastLooks<'a> {
         Ok(())
     }
 
-    /// Why an image is not deleted; `None` if it is still what was planned to go.
+    /// Why an image is not deleted; `None` if it is still as planned.
     pub(super) fn skip_reason(
         &self,
         planned: &StaleImage,
@@ -116,7 +116,7 @@ impl<'a> LastLooks<'a> {
         if image.image_tags != planned.image_tags {
             return skipped(SkipReason::TagsChanged);
         }
-        // Whether it is an index is better known from its manifest than from what ECR tells of it.
+        // The manifest shows more reliably than ECR's description whether the image is an index.
         let own_pull = image.last_recorded_pull_time.filter(|_| index_pulls.count(planned.manifest));
         if newest_pull(&family[1..], index_pulls).max(own_pull) > planned.pulled_at {
             return skipped(SkipReason::Pulled);

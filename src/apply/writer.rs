@@ -1,4 +1,5 @@
-//! The two calls that write: each is cut off before what it goes by is too old, and tells of every image what became of it.
+//! The two writing calls. Each is cut off before the data on which it is based is too old, and returns the result of
+//! every image.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
@@ -26,14 +27,14 @@ use crate::registry::{Described, Registry};
 const BATCH_DELETE_IMAGE: &str = "ecr:BatchDeleteImage";
 const UPDATE_IMAGE_STORAGE_CLASS: &str = "ecr:UpdateImageStorageClass";
 
-/// `UpdateImageStorageClass` takes one image a call and has no published rate: as fast as ECS may be asked.
+/// `UpdateImageStorageClass` accepts one image per call and has no published rate. This is the function's rate for ECS.
 pub(super) const STORAGE_CLASS: Quota = Quota { calls: &[UPDATE_IMAGE_STORAGE_CLASS], per_second: 20, burst: 20 };
 
-/// The errors of `UpdateImageStorageClass` that tell of the image and not of the call.
+/// The errors of `UpdateImageStorageClass` that concern the image rather than the call.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_UpdateImageStorageClass.html>.
 const OF_THE_IMAGE: [&str; 2] = ["ImageStorageClassUpdateNotSupportedException", "ValidationException"];
 
-/// What writes to one repository.
+/// Writes to one repository.
 #[derive(Clone, Copy)]
 pub(super) struct Writer<'a> {
     pub(super) registry: &'a Registry<'a>,
@@ -42,21 +43,22 @@ pub(super) struct Writer<'a> {
     pub(super) pace: &'a Pace,
     pub(super) deadline: Deadline,
     pub(super) clock: &'a Clock,
-    /// How long a call may take with all its retries.
+    /// The time limit of a call with all its retries.
     pub(super) timeout: Duration,
 }
 
-/// What became of the images that a delete was sent for; an error of the call where some are still there.
+/// The results of the images in a delete call, and the error of the call if some still exist.
 pub(super) struct Deletion {
     pub(super) results: HashMap<ImageDigest, ImageResult>,
     pub(super) error: Option<CallError>,
 }
 
 impl Writer<'_> {
-    /// Deletes images. When the answer is lost, they are described once more: what was asked for and is gone was deleted.
+    /// Deletes images. If the answer is lost, they are described once more, and those that no longer exist count as
+    /// deleted.
     pub(super) async fn delete(&self, digests: &BTreeSet<ImageDigest>) -> Deletion {
         let attempts = Attempts::default();
-        // By digest alone: a tag would delete whatever it names by now.
+        // By digest alone, because a tag may have moved to another image.
         let image_ids = digests.iter().map(|it| ImageIdentifier::builder().image_digest(it.to_string()).build());
         let request = self.ecr.batch_delete_image().repository_name(self.repository.as_str());
         let request = request.set_image_ids(Some(image_ids.collect())).customize().interceptor(attempts.clone());
@@ -72,7 +74,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Those of these images that are not there any more, as far as ECR tells.
+    /// The images that no longer exist, according to ECR.
     async fn gone(&self, digests: &BTreeSet<ImageDigest>) -> Vec<ImageDigest> {
         let (mut left, mut all) = (vec![digests.iter().copied().collect::<Vec<_>>()], Vec::new());
         while let Some(batch) = left.pop() {
@@ -81,7 +83,7 @@ impl Writer<'_> {
                     all.extend(gone);
                     left.extend(again);
                 }
-                // What can't be told stays failed.
+                // Unknown images keep their failed result.
                 Err(_) => return all,
             }
         }
@@ -102,13 +104,13 @@ impl Writer<'_> {
         match self.in_time(UPDATE_IMAGE_STORAGE_CLASS, call).await {
             Ok(_) => Ok(ImageResult::Archived),
             Err(error) if error.is_missing(Missing::Image) => Ok(ImageResult::Gone),
-            // What ECR can't do with one image, it may do with the next.
+            // ECR may be able to archive the next image.
             Err(error) if OF_THE_IMAGE.contains(&error.code.as_str()) => Ok(failed(&error)),
             Err(error) => Err(error),
         }
     }
 
-    /// Cuts a writing call off before what it goes by is too old.
+    /// Cuts a writing call off before the data on which it is based is too old.
     async fn in_time<T>(
         &self,
         api: &'static str,
@@ -117,18 +119,18 @@ impl Writer<'_> {
         let Self { timeout, clock, .. } = *self;
         let begun = clock.now();
         let mut call = pin!(call);
-        // The timer stands still while the machine sleeps; after that the call must not be sent once more.
+        // The timer stops while the machine sleeps. After a sleep the call must not be sent again.
         let awake = poll_fn(|context| {
             if clock.age_of(begun) > timeout { Poll::Ready(None) } else { call.as_mut().poll(context).map(Some) }
         });
         tokio::time::timeout(timeout, awake).await.ok().flatten().unwrap_or_else(|| {
-            let message = format!("not answered within {timeout:?}, and what is in use may have changed");
+            let message = format!("no answer within {timeout:?}. The images in use may have changed since.");
             Err(CallError::new(api, "TimeoutError", message))
         })
     }
 }
 
-/// How often a call was sent: the SDK's retries count.
+/// The number of times that a call was sent, including the SDK's retries.
 #[derive(Clone, Debug, Default)]
 struct Attempts(Arc<AtomicU32>);
 
@@ -137,7 +139,7 @@ impl Attempts {
         self.0.load(Ordering::Relaxed) > 1
     }
 
-    /// Whether a call that failed may have had its effect: it was sent, and it was not simply refused.
+    /// Whether a failed call may have had its effect: it was sent, and AWS did not simply deny it.
     fn may_have_been_carried_out(&self, error: &CallError) -> bool {
         self.0.load(Ordering::Relaxed) > 0
             && !error.is_missing(Missing::Repository)
@@ -161,7 +163,7 @@ impl Intercept for Attempts {
     }
 }
 
-/// ECR answers 200 also where it deletes nothing: each image's fate is in the answer.
+/// ECR also answers 200 when it deletes nothing. The answer contains the result of each image.
 fn results(
     digests: &BTreeSet<ImageDigest>,
     answer: &BatchDeleteImageOutput,
@@ -175,7 +177,7 @@ fn results(
             let code = failure.failure_code().map_or("UnknownFailure", |code| code.as_str());
             let result = match code {
                 "ImageReferencedByManifestList" => ImageResult::Kept,
-                // An earlier attempt deleted it, and its answer was lost.
+                // An earlier attempt deleted it, and the answer was lost.
                 "ImageNotFound" if attempts.are_several() => ImageResult::Deleted,
                 "ImageNotFound" => ImageResult::Gone,
                 code => ImageResult::failed(code, failure.failure_reason().unwrap_or_default()),
@@ -185,7 +187,7 @@ fn results(
     }
     for digest in digests {
         results.entry(*digest).or_insert_with(|| {
-            ImageResult::failed("NotConfirmed", "ECR's answer names the image neither as deleted nor as failed")
+            ImageResult::failed("NotConfirmed", "ECR's answer lists the image neither as deleted nor as failed")
         });
     }
     results

@@ -1,4 +1,5 @@
-//! One call to AWS, or one listing: bounded by the deadline, at the pace of its quota, with errors that name the call.
+//! One call to AWS, or one listing. It ends before the deadline, keeps to the pace of its quota, and its errors contain
+//! the API name.
 
 use std::error::Error;
 use std::fmt;
@@ -16,14 +17,14 @@ use tokio::time::Instant;
 use super::pace::Pace;
 use crate::deadline::Deadline;
 
-/// More of an error's text than this helps no one, and a report may hold thousands.
+/// The maximum length of an error's text. A report may contain thousands of errors.
 const MESSAGE_BYTES: usize = 1_000;
-/// Where no deadline is known, a service that throttles is asked for as long as Lambda would let the function run.
+/// The longest time to retry throttled calls if the deadline is unknown. Lambda runs a function no longer than this.
 const LONGEST: Duration = Duration::from_mins(15);
-/// The status of a throttled call, whatever its code.
+/// The HTTP status of a throttled call, for every error code.
 const TOO_MANY_REQUESTS: u16 = 429;
 
-/// How calls are made: until when, and how fast.
+/// Makes calls until a deadline, at the pace of their quotas.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     deadline: Deadline,
@@ -33,7 +34,7 @@ pub struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// Calls of a service whose quota nobody shares, or that is bounded by how many calls are under way.
+    /// Calls without a pace: no other client shares the quota, or the number of concurrent calls bounds the rate.
     #[must_use]
     pub fn new(deadline: Deadline) -> Self {
         Self { deadline, pace: None, answered: None }
@@ -45,7 +46,7 @@ impl<'a> Caller<'a> {
         Self { deadline, pace: Some(pace), answered: None }
     }
 
-    /// The same, noting here that any call was answered.
+    /// The same, and sets `answered` once a call was answered.
     #[must_use]
     pub fn noting(self, answered: &'a AtomicBool) -> Self {
         Self { answered: Some(answered), ..self }
@@ -61,7 +62,7 @@ impl<'a> Caller<'a> {
     /// Waits for one call.
     ///
     /// # Errors
-    /// When it fails after all retries, or the deadline comes too near.
+    /// When it fails after all retries, or the deadline is too near.
     pub async fn call<T, E, R>(
         &self,
         api: &'static str,
@@ -71,16 +72,15 @@ impl<'a> Caller<'a> {
         E: ProvideErrorMetadata + Error + 'static,
         R: fmt::Debug + 'static,
     {
-        // The SDK's futures are large; boxed, they don't make those of every caller so.
+        // The SDK's futures are large. Boxed, they don't enlarge the futures of all callers.
         let answer = self.at_its_pace(api, Box::pin(call)).await.map_err(|given_up| (api, given_up))?;
         answer.map(|answer| self.note(answer)).map_err(|error| from_sdk(api, &error))
     }
 
-    /// Waits for one call that may be made again without harm. While the service is asked too fast, it is asked again, at a
-    /// lower pace.
+    /// Waits for one call that is safe to repeat. While the service throttles it, the call is repeated at a lower pace.
     ///
     /// # Errors
-    /// When it fails otherwise, or the deadline comes too near.
+    /// When it fails for another reason, or the deadline is too near.
     pub async fn read<T, E, F>(&self, api: &'static str, call: impl Fn() -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -107,18 +107,18 @@ impl<'a> Caller<'a> {
                 (Err(error), Some((limiter, turn))) if is_throttle(&error) && begun.elapsed() <= LONGEST => {
                     limiter.throttled(turn);
                 }
-                // A call without a quota of its own was retried by the SDK. To wait on would keep all others waiting.
+                // The SDK has already retried a call without its own quota. Waiting longer would delay all other calls.
                 (Err(error), _) => return Err(from_sdk(api, &error)),
             }
         }
     }
 
-    /// Reads a listing to its end, a page at a time. Where a page has no list, `take` says `None`.
+    /// Reads a listing to its end, page by page. If a page has no list, `take` returns `None`.
     ///
     /// # Errors
-    /// When a page can't be read or has no list, which AWS always sends, be it empty; or the listing breaks off: the
-    /// SDK's paginator stops silently at a page that names itself as the next, and what follows would be taken for not
-    /// existing.
+    /// When a page can't be read or has no list; AWS always sends one, even if it is empty. Also when the listing
+    /// breaks off: the SDK's paginator stops silently at a page whose next token is its own, and the following items
+    /// would seem not to exist.
     pub async fn pages<P, E, R>(
         &self,
         api: &'static str,
@@ -142,10 +142,10 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Reads a listing that the SDK has no paginator for, or one that may be left before its end.
+    /// Reads a listing without an SDK paginator, or one that may stop before its end.
     ///
     /// # Errors
-    /// When a page can't be read or has no list, or names itself as the next.
+    /// When a page can't be read, has no list, or has its own token as the next.
     pub async fn pages_by_token<P, E, F>(
         &self,
         api: &'static str,
@@ -172,8 +172,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Waits for the call's turn and for its answer, as long as the deadline allows, and makes none once the run was
-    /// interrupted.
+    /// Waits for the call's turn and for its answer until the deadline. Makes no call after an interruption.
     async fn at_its_pace<T>(&self, api: &str, call: impl Future<Output = T>) -> Result<T, GivenUp> {
         let in_turn = async {
             if let Some(limiter) = self.pace.and_then(|pace| pace.limiter_of(api)) {
@@ -186,7 +185,8 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// Image Builder has a code of its own for it, and others may have: the status says it too.
+/// Whether the service throttled the call. Image Builder has its own code for that, and others may too, so the HTTP
+/// status counts as well.
 fn is_throttle<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
     E: ProvideErrorMetadata,
@@ -210,7 +210,7 @@ where
         SdkError::ResponseError(_) => "ResponseError",
         _ => "UnknownError",
     };
-    // The chain of causes. `DisplayErrorContext` would add the whole response to it.
+    // The chain of causes. `DisplayErrorContext` would add the whole response.
     let message = || {
         let mut text = error.to_string();
         let mut cause = error.source();

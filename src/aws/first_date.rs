@@ -1,7 +1,7 @@
-//! The date of AWS's first answer, with what the run's clock said when it came.
+//! The date of AWS's first answer, with the time of the run's clock at that moment.
 //!
-//! The SDK measures the difference too, and signs by what it then takes for the time. Nobody else is told, and ages that
-//! are told by a wrong clock are wrong.
+//! The SDK measures the difference too, and signs requests with the corrected time. It does not return the difference,
+//! and a wrong clock makes all ages wrong.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +13,7 @@ use ecr_cleanup_core::clock_skew::ClockSkew;
 
 use crate::clock::Clock;
 
-/// Notes the date of the first answer that has one, also of one that says no.
+/// Notes the date of the first answer that has one, even of an error answer.
 #[derive(Clone, Debug)]
 pub(super) struct FirstDate {
     clock: Clock,
@@ -25,7 +25,7 @@ impl FirstDate {
         Self { clock, noted: Arc::default() }
     }
 
-    /// How far the clocks are apart, where that is too far; without a date there is nothing to compare.
+    /// The difference between the clocks, if it is too large; `None` without a date.
     pub(super) fn skew(&self) -> Option<ClockSkew> {
         self.noted.get().and_then(|(clock, aws)| ClockSkew::between(*clock, *aws))
     }
@@ -43,7 +43,7 @@ impl Intercept for FirstDate {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let headers = context.response().headers();
-        // What a cache in between has kept is as old as it says.
+        // An answer from a cache has an old date.
         let date = headers.get("date").filter(|_| headers.get("age").is_none());
         if let Some(aws) = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()) {
             _ = self.noted.set((self.clock.utc(), aws.to_utc()));

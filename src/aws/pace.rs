@@ -1,7 +1,8 @@
-//! How fast each service may be asked, per account and region: rows that whoever calls a service declares beside the
-//! calls. ECS's read quotas are shared with real deployments, so the function takes no more than its share of them.
+//! The rate of calls to each service, per account and region. Each module declares quotas beside its calls. Real
+//! deployments share ECS's read quotas, so the function uses only its share of them.
 //!
-//! Where others leave less than that, a throttled call slows down all of its quota, until calls are answered again.
+//! If other clients use more than the rest, a throttled call slows down all calls of its quota, until calls are
+//! answered again.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -15,26 +16,28 @@ use governor::state::{InMemoryState, NotKeyed};
 
 use crate::clock::Stopwatch;
 
-/// A quota that some calls share, in each region of each account: the function's share of what AWS publishes.
+/// A quota that some calls share, in each region of each account. The values are the function's share of AWS's
+/// published quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// The calls, in IAM's notation.
+    /// The calls, as IAM actions.
     pub calls: &'static [&'static str],
     /// Calls per second.
     pub per_second: u32,
-    /// How many may be made at once after a pause.
+    /// Calls at once after a pause.
     pub burst: u32,
 }
 
 impl Quota {
-    /// Three quarters of the published refill rate and half the published burst: the rest is other clients'.
+    /// Three quarters of the published refill rate and half the published burst. The rest is for other clients.
     #[must_use]
     pub const fn share_of(burst: u32, refill: u32, calls: &'static [&'static str]) -> Self {
         Self { calls, per_second: refill * 3 / 4, burst: burst / 2 }
     }
 }
 
-/// How many times faster than its share the function may ask: once against AWS, more where nobody else is disturbed.
+/// A factor on the function's share of the quotas: 1 for AWS, more for simulated accounts, where no other client is
+/// disturbed.
 #[derive(Clone, Copy, Debug)]
 pub struct Haste(NonZeroU32);
 
@@ -42,39 +45,39 @@ impl Haste {
     /// The function's share of the published quotas.
     pub const NONE: Self = Self(NonZeroU32::MIN);
 
-    /// So many times the share, for simulated accounts.
+    /// This factor, for simulated accounts.
     #[must_use]
     pub const fn times(times: NonZeroU32) -> Self {
         Self(times)
     }
 }
 
-/// Lets calls of one quota through at its pace.
+/// Delays the calls of one quota to its pace.
 #[derive(Debug)]
 pub struct Limiter {
     bucket: RateLimiter<NotKeyed, InMemoryState, Stopwatch, NoOpMiddleware<Duration>>,
     clock: Stopwatch,
-    /// Between two calls at the pace of the quota.
+    /// The time between two calls at the pace of the quota.
     interval: Duration,
     slowed: Mutex<Option<Slowed>>,
 }
 
-/// How a quota goes on after a throttled call.
+/// The slower pace of a quota after a throttled call.
 #[derive(Clone, Copy, Debug)]
 struct Slowed {
     /// Between two calls.
     interval: Duration,
-    /// When the next may be made.
+    /// When the next call may be made.
     next: Duration,
-    /// When it was slowed down last. A call that was made before says nothing of the pace since.
+    /// When the pace was last lowered. The result of an earlier call says nothing about the pace since.
     at: Duration,
 }
 
-/// When a call was let through.
+/// When a call was allowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn(Duration);
 
-/// However little others leave, it is asked so often.
+/// The longest time between two calls, regardless of other clients.
 const SLOWEST: Duration = Duration::from_secs(5);
 
 impl Limiter {
@@ -86,12 +89,12 @@ impl Limiter {
         Self { bucket: RateLimiter::direct_with_clock(rates, clock), clock, interval, slowed: Mutex::default() }
     }
 
-    /// Waits for the turn of one call. The waiting is the runtime's, which governor's own is not.
+    /// Waits for the turn of one call. It uses the runtime's timer, which governor's own waiting does not.
     pub async fn until_ready(&self) -> Turn {
         while let Err(early) = self.bucket.check() {
             tokio::time::sleep(early.wait_time_from(self.clock.now())).await;
         }
-        // All who wait look again when the next turn comes: it may be later by then.
+        // All waiting calls check again at the next turn, because it may have moved.
         loop {
             let now = self.clock.now();
             let turn = match self.slowed().as_mut() {
@@ -106,7 +109,7 @@ impl Limiter {
         }
     }
 
-    /// A call that was let through then was throttled: all that share the quota go half as fast.
+    /// A call that was allowed at that time was throttled. All calls of the quota then run at half the pace.
     pub fn throttled(&self, Turn(made): Turn) {
         let now = self.clock.now();
         let mut slowed = self.slowed();
@@ -119,7 +122,7 @@ impl Limiter {
         *slowed = Some(Slowed { interval, next: now + interval, at: now });
     }
 
-    /// A call was answered: the pace picks up a little, until it is that of the quota again.
+    /// A call was answered. The pace rises a little, until it is that of the quota again.
     pub fn answered(&self) {
         let mut slowed = self.slowed();
         *slowed = slowed.and_then(|Slowed { interval, next, at }| {
@@ -132,7 +135,7 @@ impl Limiter {
         self.slowed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is a call's turn at once, which is then taken.
+    /// Uses a turn if one is available at once, and returns whether it was.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.bucket.check().is_ok()
@@ -143,12 +146,12 @@ impl Limiter {
 #[derive(Debug)]
 pub struct Pace {
     limiters: Vec<Limiter>,
-    /// Of each call that has a quota, the place of its limiter.
+    /// For each call with a quota, the index of its limiter.
     of_call: HashMap<&'static str, usize>,
 }
 
 impl Pace {
-    /// Full buckets.
+    /// Limiters with full buckets.
     pub fn new<'a>(haste: Haste, quotas: impl Iterator<Item = &'a Quota>) -> Self {
         let mut pace = Self { limiters: Vec::new(), of_call: HashMap::new() };
         for quota in quotas {
@@ -158,7 +161,7 @@ impl Pace {
         pace
     }
 
-    /// What a call has to wait for; `None` for one without a quota, which is bounded by how many are under way.
+    /// The limiter of a call; `None` for a call without a quota, whose rate the number of concurrent calls bounds.
     #[must_use]
     pub fn limiter_of(&self, call: &str) -> Option<&Limiter> {
         self.of_call.get(call).map(|place| &self.limiters[*place])
@@ -202,7 +205,7 @@ mod tests {
         assert!(seconds_of(25).await < 0.1, "the burst");
         let first = limiter.until_ready().await;
         let second = limiter.until_ready().await;
-        // Two that were under way at once tell the same.
+        // Two concurrent calls report the same.
         limiter.throttled(second);
         limiter.throttled(first);
         let took = seconds_of(15).await;
@@ -213,7 +216,7 @@ mod tests {
         let took = seconds_of(2).await;
         assert!((4.0..4.6).contains(&took), "a sixteenth of that: {took} s");
         (0..200).for_each(|_| limiter.answered());
-        // What came back in the meantime is a burst.
+        // The tokens added meanwhile allow a burst.
         seconds_of(30).await;
         let took = seconds_of(15).await;
         assert!((0.9..1.1).contains(&took), "as before: {took} s");

@@ -1,4 +1,4 @@
-//! Who asks again after a failure: the SDK, unless a service is asked too fast.
+//! Retries: the SDK repeats failed calls, except throttled ones.
 
 use aws_sdk_ecs::config::retry::{RetryPartition, TokenBucket};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
@@ -7,15 +7,15 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
     ClassifyRetry, RetryAction, RetryClassifierPriority, RetryReason,
 };
 
-/// A budget of retries that never ends. The SDK's own is shared by all clients of a service in a region, so that a few
-/// repositories that fail for good would use up what every other needs for a hiccup. How often one call is made again is
-/// bounded all the same.
+/// A retry budget that never ends. All clients of a service in a region share the SDK's default budget, so that a few
+/// permanently failing repositories would use up the retries of all others. The number of attempts of each call is
+/// still bounded.
 #[must_use]
 pub fn unshared() -> RetryPartition {
     RetryPartition::custom("ecr-cleanup").token_bucket(TokenBucket::unlimited()).build()
 }
 
-/// Takes throttled calls out of the SDK's hands, for a [`Caller`](super::Caller) that lowers its pace and asks again.
+/// Stops the SDK from retrying throttled calls. A [`Caller`](super::Caller) lowers its pace and repeats them.
 #[derive(Clone, Copy, Debug)]
 pub struct ThrottlesComeBack;
 
@@ -33,7 +33,7 @@ impl ClassifyRetry for ThrottlesComeBack {
         }
     }
 
-    /// After all others, whose verdict it looks at.
+    /// After all other classifiers, because it changes their verdict.
     fn priority(&self) -> RetryClassifierPriority {
         RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
     }
@@ -43,7 +43,7 @@ impl ClassifyRetry for ThrottlesComeBack {
     }
 }
 
-/// What makes a client of a service for calls that a [`Caller`](super::Caller) makes at their pace.
+/// Makes a client of a service whose calls a [`Caller`](super::Caller) paces.
 macro_rules! paced_client {
     ($sdk:ident) => {
         |config: &aws_config::SdkConfig| {

@@ -1,4 +1,4 @@
-//! A role in another account, whose credentials are renewed on long runs.
+//! A role in another account. Its credentials are renewed on long runs.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,8 +14,8 @@ use crate::deadline::Deadline;
 
 const ASSUME_ROLE: &str = "sts:AssumeRole";
 
-/// Credentials of an assumed role. The first ones were taken explicitly, so that a refusal kept its error code; later
-/// ones are taken when the SDK asks for them.
+/// Credentials of an assumed role. The first ones are requested explicitly, so that a denied call keeps its error code.
+/// The SDK requests later ones.
 #[derive(Debug)]
 pub(super) struct AssumedRole {
     sts: aws_sdk_sts::Client,
@@ -26,7 +26,7 @@ pub(super) struct AssumedRole {
 }
 
 impl AssumedRole {
-    /// Assumes the role. The session's name says who asks, for the other account's trail.
+    /// Assumes the role. The session name contains the caller's account, for CloudTrail in the other account.
     pub(super) async fn assume(
         sts: aws_sdk_sts::Client,
         role: &RoleArn,

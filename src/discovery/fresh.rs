@@ -1,4 +1,4 @@
-//! Usage that is never older than it may be: it is discovered again when it is.
+//! Usage within its age limit. It is discovered again when it is too old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,26 +12,26 @@ use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::progress::Silent;
 
-/// How old usage may be.
+/// Age limits for data on which deletes are based.
 #[derive(Clone, Copy, Debug)]
 pub struct FreshnessLimits {
-    /// Nothing is deleted on what was asked for longer ago than this, unless reading it takes more than half as long:
-    /// then the limit is twice the reading.
+    /// The maximum age of usage at a delete, from the first call of the reading. If reading takes more than half as
+    /// long, the limit is twice the reading time.
     pub max_age: Duration,
-    /// How long a delete may take with all its retries. It is over before usage is too old.
+    /// The time limit of a delete call with all its retries. The call ends before usage is too old.
     pub delete_timeout: Duration,
-    /// No image is deleted that was described longer ago than this.
+    /// The maximum age of an image's description at its delete.
     pub image_max_age: Duration,
-    /// No image is archived on a listing of its repository that began longer ago than this, unless listing takes more than
-    /// a quarter as long: then the limit is four times the listing.
+    /// The maximum age of a repository's listing when an image is archived, from the start of the listing. If listing
+    /// takes more than a quarter as long, the limit is four times the listing time.
     pub listing_max_age: Duration,
-    /// A repository that was read longer ago than this at its first delete is planned again.
+    /// The maximum age of a repository's plan at its first delete. An older plan is made again.
     pub plan_max_age: Duration,
 }
 
 impl FreshnessLimits {
-    /// What the contract says, time for a few retries, time for the few batches that are described at once, and
-    /// few listings beside the 600 images that are archived in that time.
+    /// The contract's age limits for usage and plans. The others leave time for a few retries, for describing a few
+    /// batches at once, and for few listings beside the 600 images that are archived in that time.
     pub const CONTRACT: Self = Self {
         max_age: Duration::from_mins(5),
         delete_timeout: Duration::from_secs(30),
@@ -41,7 +41,7 @@ impl FreshnessLimits {
     };
 }
 
-/// The latest reading, renewed on demand. All who ask while it is renewed wait for the same answer.
+/// The latest reading, renewed on demand. Concurrent callers wait for the same renewal.
 #[derive(Debug)]
 pub struct FreshUsage<'a> {
     places: &'a Places,
@@ -50,14 +50,14 @@ pub struct FreshUsage<'a> {
     latest: Mutex<Latest>,
 }
 
-/// A reading, and how old it may become.
+/// A reading, and its age limit.
 #[derive(Debug)]
 struct Latest {
     reading: Reading,
     age_limit: Duration,
 }
 
-/// Why usage is not known any more.
+/// Why there is no usage within its age limit.
 #[derive(Debug, thiserror::Error)]
 pub enum NotFresh {
     /// It could not be read in full.
@@ -69,14 +69,14 @@ pub enum NotFresh {
 }
 
 impl<'a> FreshUsage<'a> {
-    /// Begins with what was discovered before.
+    /// Begins with the first reading of the run.
     #[must_use]
     pub fn new(places: &'a Places, first: Reading, limits: FreshnessLimits, deadline: Deadline) -> Self {
         let latest = Latest { age_limit: limits.age_limit_of_first(&first), reading: first };
         Self { places, limits, deadline, latest: Mutex::new(latest) }
     }
 
-    /// The clock that ages are told by.
+    /// The clock for ages.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         self.places.clock()
@@ -88,25 +88,25 @@ impl<'a> FreshUsage<'a> {
         self.deadline
     }
 
-    /// How old usage may be.
+    /// The age limits.
     #[must_use]
     pub fn limits(&self) -> FreshnessLimits {
         self.limits
     }
 
-    /// What was known last, and how old that may be.
+    /// The latest usage, and its age limit.
     #[must_use]
     pub fn into_latest(self) -> (Arc<Usage>, Duration) {
         let Latest { reading, age_limit } = self.latest.into_inner();
         (reading.usage, age_limit)
     }
 
-    /// How old usage may be by now, which depends on how long it takes to read.
+    /// The current age limit, which depends on the reading time.
     pub async fn age_limit(&self) -> Duration {
         self.latest.lock().await.age_limit
     }
 
-    /// What is in use, young enough for a delete.
+    /// The images in use, young enough for a delete.
     ///
     /// # Errors
     /// When it can't be read in full, or there is no time for that.
@@ -121,7 +121,7 @@ impl<'a> FreshUsage<'a> {
                 complete = renewed.usage.complete().is_ok(),
                 seconds = renewed.took.as_secs(),
                 age_limit_seconds = age_limit.as_secs(),
-                "usage discovered again"
+                "discovered usage again, because it was too old for a delete"
             );
             self.deadline.allows_more()?;
             *latest = Latest { reading: renewed, age_limit };
@@ -134,14 +134,14 @@ impl<'a> FreshUsage<'a> {
 }
 
 impl FreshnessLimits {
-    /// How old a run's first reading may be. Where it read what never changes as well, it does not tell how long what
-    /// changes takes.
+    /// The age limit of a run's first reading. If that reading included facts that never change, its duration says
+    /// nothing about the time for reading state alone.
     #[must_use]
     pub fn age_limit_of_first(self, reading: &Reading) -> Duration {
         if reading.read_facts { self.max_age } else { self.for_reading_of(reading.took) }
     }
 
-    /// How old usage may be that took this long to read, nothing but what changes.
+    /// The age limit of a reading of state alone that took this long.
     fn for_reading_of(self, took: Duration) -> Duration {
         self.max_age.max(took * 2)
     }

@@ -1,4 +1,5 @@
-//! Who asks, the regions in which its workloads are looked for, and those whose registries are cleaned.
+//! The account and principal of the credentials, the regions to search for workloads, and the regions whose registries
+//! are cleaned.
 
 use std::collections::BTreeSet;
 
@@ -12,18 +13,18 @@ use futures::future::join;
 use crate::aws::Aws;
 use crate::deadline::Deadline;
 
-/// The account that the function runs in, and where it looks and cleans.
+/// The account of the run, and its regions.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Its id.
+    /// The account ID.
     pub account: AccountId,
-    /// Who makes the calls.
+    /// The principal that makes the calls.
     pub principal: Principal,
-    /// How far the run's clock is from AWS's, where that is too far to tell ages by.
+    /// The difference between the run's clock and AWS's, if it is too large to compute ages.
     pub clock_skew: Option<ClockSkew>,
-    /// The regions in which its workloads are looked for, as far as they are known.
+    /// The regions to search for workloads; possibly incomplete.
     pub usage_regions: BTreeSet<Region>,
-    /// Why these may not be all.
+    /// Why this list may be incomplete.
     pub usage_regions_unknown: Option<CallError>,
     /// The regions whose registries are cleaned.
     pub cleaned: BTreeSet<Region>,
@@ -32,13 +33,13 @@ pub struct Identity {
 /// Why a run can't start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotIdentified {
-    /// The account is not known.
+    /// The account can't be determined.
     AccountUnknown(CallError),
-    /// No region is named, and they can't be listed.
+    /// No region is set, and the enabled regions can't be listed.
     RegionsUnavailable(CallError),
 }
 
-/// Finds out who asks, and where.
+/// Determines the account, the principal and the regions.
 ///
 /// # Errors
 /// When a run can't start without an answer.
@@ -55,12 +56,12 @@ pub async fn identify(settings: &Settings, aws: &Aws, deadline: Deadline) -> Res
         (Ok(regions), None) => (regions.clone(), None, regions),
         (Ok(mut regions), Some(cleaned)) => {
             if settings.usage.regions.is_none() {
-                // Whatever the list says, what is cleaned is looked at.
+                // A cleaned region is always searched for workloads, even if it is not listed.
                 regions.extend(cleaned.iter().cloned());
             }
             (regions, None, cleaned.clone())
         }
-        // What runs in other regions stays unknown, so a live run will be refused; a dry run can still show a plan.
+        // Workloads in other regions are unknown, so a live run will be refused. A dry run can still show a plan.
         (Err(error), Some(cleaned)) => (cleaned.clone(), Some(error), cleaned.clone()),
         (Err(error), None) => return Err(NotIdentified::RegionsUnavailable(error)),
     };

@@ -1,4 +1,4 @@
-//! Asks every source in every region of every account, all at once, and tells whether all of them answered in full.
+//! Reads every source in every region of every account, all concurrently, and decides whether the answers are complete.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::deadline::Deadline;
 use crate::progress::{News, Progress};
 use crate::sources::{self, Findings, PlaceReader, SOURCES};
 
-/// Regions, of all accounts together, that are read at a time. Each has a few calls under way, and Lambda gives a
-/// function 1,024 file descriptors.
+/// Regions read at a time, over all accounts. Each has a few calls under way, and Lambda gives a function 1,024 file
+/// descriptors.
 const PLACES_AT_ONCE: usize = 32;
 
-/// Everywhere that usage is looked for: opened once a run, read as often as needed.
+/// All regions of all accounts to search for workloads. Opened once per run, and read as often as needed.
 #[derive(Debug)]
 pub struct Places {
     clock: Clock,
@@ -40,23 +40,23 @@ struct AccountPlaces {
     places: Vec<PlaceReader>,
 }
 
-/// What was found, and how old that is.
+/// The images in use, with the age of the reading.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// What is in use.
+    /// The images in use.
     pub usage: Arc<Usage>,
-    /// When the first question was asked. What started since may have been listed already, or not.
+    /// When the first call began. Listings may or may not contain workloads started since.
     pub begun_at: Instant,
-    /// How long it took from there to the last answer.
+    /// The time from the first call to the last answer.
     pub took: Duration,
-    /// Whether some of that time went to what never changes, and is not read again.
+    /// Whether part of that time was for facts that never change, which are not read again.
     pub read_facts: bool,
 }
 
 impl Places {
-    /// Opens them: assumes the roles and lists the regions of their accounts.
+    /// Assumes the roles, and lists the regions of their accounts.
     pub async fn open(aws: &Aws, own: &Identity, scope: UsageScope, deadline: Deadline) -> Self {
-        // The own account is read with the function's own role.
+        // A role of the function's own account is not needed.
         let roles = scope.role_arns.iter().filter(|role| role.account != own.account);
         let roles: Vec<_> = stream::iter(roles)
             .map(|role| other_account(aws, role, own, &scope, deadline))
@@ -75,12 +75,12 @@ impl Places {
         Self { clock: aws.clock(), scope, own: account, accounts, unavailable }
     }
 
-    /// The clock that ages are told by.
+    /// The clock for ages.
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Finds what every workload uses.
+    /// Finds the images of every workload.
     pub async fn read(&self, deadline: Deadline, progress: &dyn Progress) -> Reading {
         let Self { clock, scope, own, accounts, unavailable } = self;
         let facts_known = self.facts();
@@ -113,7 +113,7 @@ impl Places {
         Reading { usage, begun_at, took: clock.age_of(begun_at), read_facts: self.facts() > facts_known }
     }
 
-    /// How much is known of what never changes.
+    /// The number of known facts that never change.
     fn facts(&self) -> usize {
         self.accounts.iter().flat_map(|account| &account.places).map(PlaceReader::facts).sum()
     }
@@ -127,7 +127,7 @@ async fn read_place(reader: &PlaceReader, keep: KeepUnused, deadline: Deadline) 
     findings
 }
 
-/// What was found everywhere, so far.
+/// The findings of all regions, so far.
 #[derive(Default)]
 struct Gathered {
     usage: UsageSnapshot,
@@ -135,7 +135,7 @@ struct Gathered {
     regions: BTreeSet<Region>,
     /// Regions in which some account was denied every call.
     closed: BTreeSet<Region>,
-    /// The others.
+    /// The other regions.
     open: BTreeSet<Region>,
 }
 
@@ -163,9 +163,9 @@ impl Gathered {
 
     fn conclude(self, own: &AccountId, accounts: BTreeSet<AccountId>) -> Usage {
         let Self { usage, mut causes, regions, closed, open } = self;
-        // A registry that is not cleaned is no concern of this run.
+        // References to registries that are not cleaned don't matter to this run.
         causes.extend(usage.unlocated(own).cloned().map(Cause::Unlocated));
-        // Leaving regions out helps only where each is closed to every account, and nothing else is wrong.
+        // Excluding regions helps only if each of them is closed to every account, and nothing else failed.
         let in_closed_region =
             |cause: &Cause| matches!(cause, Cause::Source { place, .. } if closed.contains(&place.region));
         let leaving_out_helps = !closed.is_empty() && closed.is_disjoint(&open) && causes.iter().all(in_closed_region);
@@ -201,7 +201,7 @@ async fn other_account(
         Some(regions) => (regions.clone(), None),
         None => match aws.enabled_regions(deadline).await {
             Ok(regions) => (regions, None),
-            // What is enabled in the own account is the best guess for a dry run.
+            // For a dry run, the regions enabled in the function's own account are the best guess.
             Err(error) => (own.usage_regions.clone(), Some(error)),
         },
     };

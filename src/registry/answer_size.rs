@@ -1,6 +1,6 @@
-//! How much an answer with manifests may hold. A manifest may have 4 MiB and comes once for each of its image's tags, and
-//! nothing tells its size before. So an answer that announces too much is given up before it is read, and its images are
-//! asked for in smaller parts, one large answer at a time in the whole process.
+//! Bounds the size of answers with manifests. A manifest may have 4 MiB and appears once for each tag of its image, and
+//! nothing shows its size beforehand. An answer that announces too many bytes is dropped before it is read. Its images
+//! are then requested in smaller parts, one large answer at a time in the whole process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,19 +9,20 @@ use aws_sdk_ecr::config::interceptors::BeforeDeserializationInterceptorContextRe
 use aws_sdk_ecr::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ecr::error::BoxError;
 
-/// What an answer may hold that comes beside many others. A hundred ordinary indexes have half of that.
+/// The maximum size of an answer beside many others. A hundred ordinary indexes have half of that.
 pub(super) const SMALL_ANSWER: u64 = 2 << 20;
-/// What one may hold that comes alone. In memory it is there about three times: as it came, as text, and as it is parsed.
+/// The maximum size of an answer that comes alone. Memory contains it about three times: as received, as text, and as
+/// parsed.
 pub(super) const LARGE_ANSWER: u64 = 32 << 20;
-/// The same where it is of one image, which can't be asked for in parts: 4 MiB for each of 20 tags, with quotes escaped.
+/// The same for a single image, which can't be split: 4 MiB for each of 20 tags, with escaped quotes.
 pub(super) const LARGEST_ANSWER: u64 = 96 << 20;
 
-/// Gives an answer up that announces more bytes than this. ECR announces the length of all its answers; one that did not
-/// would be read whatever it holds.
+/// Drops an answer that announces more bytes than this. ECR announces the length of all its answers. An answer without
+/// a length is read at any size.
 #[derive(Clone, Debug)]
 pub(super) struct AtMost {
     pub(super) most: u64,
-    /// What the last answer announced.
+    /// The length of the last answer.
     pub(super) announced: Arc<AtomicU64>,
 }
 
@@ -45,22 +46,22 @@ impl Intercept for AtMost {
     }
 }
 
-/// What the manifests of one image come to in an answer: on average in the last one, and 0 where that is not known.
+/// The average bytes per image in the last answer; 0 if unknown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct BytesPerImage(u64);
 
 impl BytesPerImage {
-    /// As it is in an answer of so many bytes.
+    /// The average of an answer.
     pub(super) fn in_answer(bytes: u64, images: usize) -> Self {
         Self(bytes.div_ceil(images.max(1) as u64))
     }
 
-    /// What so many images come to.
+    /// The expected bytes of this number of images.
     pub(super) fn of(self, images: usize) -> u64 {
         self.0.saturating_mul(images as u64)
     }
 
-    /// How many images so many bytes hold, at least one.
+    /// The number of images that fit into this number of bytes, at least one.
     pub(super) fn images_in(self, bytes: u64) -> usize {
         bytes.checked_div(self.0).map_or(usize::MAX, |images| usize::try_from(images).unwrap_or(usize::MAX).max(1))
     }

@@ -1,6 +1,6 @@
-//! Reading the manifests of all images of a repository, to count what it stores blob by blob.
+//! Reads the manifests of all images of a repository, to count its stored blobs.
 //!
-//! Reading a manifest is what pulling begins with, so this is only for a caller whose pulls ECR does not record.
+//! A pull begins with reading a manifest, so this is only for a principal whose pulls ECR does not record.
 
 use std::collections::HashMap;
 
@@ -18,11 +18,11 @@ use super::Registry;
 use super::answer_size::BytesPerImage;
 use super::manifests::{BATCH_GET_IMAGE, batches, digest_of};
 
-/// Calls of a repository that are under way at a time.
+/// Concurrent calls for a repository.
 const CALLS_AT_ONCE: usize = 4;
 
 impl Registry<'_> {
-    /// Counts what a repository stores, each layer once, where reading for it leaves no trace.
+    /// Counts the stored bytes of a repository, each layer once, if ECR does not record the reads as pulls.
     pub(super) async fn read_exact_sizes(&self, name: &RepositoryName, study: &Study<'_>) -> Exactness {
         match self.index_pulls().await {
             IndexPulls::OfOthers => {}
@@ -32,16 +32,16 @@ impl Registry<'_> {
         Exactness::Read(self.count_blobs(name, study).await)
     }
 
-    /// Counts what a repository stores, and what of it only images refer to that are to be deleted.
+    /// Counts the stored bytes of a repository, and of these the bytes that only images to be deleted use.
     ///
     /// # Errors
-    /// When the blobs of any image can't be known. Nothing is read where that is clear from the start.
+    /// When the blobs of any image are unknown. If that is clear from the start, nothing is read.
     async fn count_blobs(&self, name: &RepositoryName, study: &Study<'_>) -> Result<ExactSizes, NotExact> {
         let images = study.images();
         if study.unnamed() > 0 {
             return Err(NotExact::Unnamed(study.unnamed()));
         }
-        // An index has no blobs: what it names are images.
+        // An index has no blobs. It lists images.
         let made_of_blobs = |image: &&Image| match image.manifest {
             ManifestKind::Manifest | ManifestKind::Unknown => true,
             ManifestKind::Index => false,
@@ -54,7 +54,7 @@ impl Registry<'_> {
         let asked: Vec<&Image> = images.iter().filter(made_of_blobs).collect();
         let fates: HashMap<ImageDigest, Fate> =
             images.iter().enumerate().map(|(place, image)| (image.image_digest, study.fate(place))).collect();
-        // In the order of the batches, so that of several reasons always the same one is told.
+        // In the order of the batches, so that the report always shows the same of several causes.
         let read = async |batch| {
             let mut read = Vec::new();
             let take = |part: &[&Image], answer: Result<_, _>| {
@@ -76,9 +76,9 @@ impl Registry<'_> {
     }
 }
 
-/// The blobs of each of these images, all of whose manifests have to be in the answer.
+/// The blobs of each of these images. The answer must contain all their manifests.
 fn blobs_in(answer: &BatchGetImageOutput, batch: &[&Image]) -> Result<Vec<(ImageDigest, Vec<Blob>)>, NotExact> {
-    // An image comes once for each of its tags.
+    // The answer contains an image once for each of its tags.
     let came = answer.images().iter().filter_map(|image| Some((image.image_id().and_then(digest_of)?, image)));
     let manifests: HashMap<ImageDigest, &str> =
         came.filter_map(|(digest, image)| Some((digest, image.image_manifest()?))).collect();
@@ -92,7 +92,7 @@ fn blobs_in(answer: &BatchGetImageOutput, batch: &[&Image]) -> Result<Vec<(Image
     batch.iter().map(of_image).collect()
 }
 
-/// What ECR says of an image whose manifest it did not give out.
+/// ECR's reason for omitting the manifest of an image.
 fn why_not(image_digest: ImageDigest, answer: &BatchGetImageOutput) -> CallError {
     let of_image = |failure: &&aws_sdk_ecr::types::ImageFailure| {
         failure.image_id().and_then(digest_of).is_some_and(|digest| digest == image_digest)

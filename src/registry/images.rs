@@ -1,4 +1,4 @@
-//! The images of a repository: all of them, or some of them once more.
+//! Reads the images of a repository: all of them, or some of them once more.
 
 use aws_sdk_ecr::operation::describe_images::DescribeImagesOutput;
 use aws_sdk_ecr::types::{DescribeImagesFilter, ImageDetail, ImageIdentifier, ImageStatusFilter};
@@ -8,7 +8,7 @@ use ecr_cleanup_core::image::{Archival, Image, ImageDigest, ImageStatus, Manifes
 
 use super::{INDEX_MEDIA_TYPES, PER_PAGE, Registry};
 
-/// The most images that `DescribeImages` takes by their ids.
+/// The most images that `DescribeImages` accepts by their IDs.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>.
 pub const IMAGES_PER_CALL: usize = 100;
 
@@ -21,26 +21,26 @@ pub struct Contents {
     pub read_at: DateTime<Utc>,
     /// The images, each digest once.
     pub images: Vec<Image>,
-    /// How many images ECR described without a digest to name them by.
+    /// The number of images that ECR described without a digest.
     pub unnamed: u64,
 }
 
-/// What ECR says of some images when it is asked for them by their digests.
+/// ECR's answer for some images by their digests.
 #[derive(Debug, Default)]
 pub struct Described {
-    /// Those that are there.
+    /// The images that exist.
     pub images: Vec<Image>,
-    /// Those that are gone.
+    /// The digests that don't exist.
     pub gone: Vec<ImageDigest>,
-    /// Those that are to be asked for again, in calls of their own.
+    /// The digests to request again, in separate calls.
     pub left: Vec<Vec<ImageDigest>>,
 }
 
 impl Registry<'_> {
-    /// Reads a repository's images to the last.
+    /// Reads all images of a repository.
     ///
     /// # Errors
-    /// When a page can't be read, or the deadline is too near to begin.
+    /// When a page can't be read, or the deadline is too near.
     pub async fn read_images(&self, name: &RepositoryName) -> Result<Contents, CallError> {
         self.deadline.allows_more().map_err(|reached| (DESCRIBE_IMAGES, reached))?;
         let request = self.client.describe_images().repository_name(name.as_str()).filter(any_status());
@@ -61,8 +61,8 @@ impl Registry<'_> {
         Ok(contents)
     }
 
-    /// Describes at most [`IMAGES_PER_CALL`] images once more. What is neither described, gone nor left to be asked for
-    /// again, ECR left out of its answer.
+    /// Describes at most [`IMAGES_PER_CALL`] images once more. ECR's answer omits the images that are neither described
+    /// nor gone nor left.
     ///
     /// # Errors
     /// When they can't be described, or the deadline is too near.
@@ -78,7 +78,7 @@ impl Registry<'_> {
             }
             Err(error) if error.is_missing(Missing::Image) => Ok(Described::without_the_gone(batch, &error)),
             Err(error) if error.is_in_doubt() && !error.is_missing(Missing::Repository) => {
-                // What the listing does not have is gone, whatever the call said of the others.
+                // Images missing in the listing are gone, even if the call failed for another reason.
                 let contents = self.read_images(name).await.map_err(|of_listing| match of_listing {
                     of_listing if of_listing.is_missing(Missing::Repository) => of_listing,
                     _ => error,
@@ -91,18 +91,18 @@ impl Registry<'_> {
 }
 
 impl Described {
-    /// Of these images, what a listing of the whole repository says.
+    /// The state of these images in a listing of the whole repository.
     fn listed(batch: &[ImageDigest], contents: Contents) -> Self {
         let Contents { read_at: _, mut images, unnamed } = contents;
         images.retain(|image| batch.contains(&image.image_digest));
         let is_there = |digest: &&ImageDigest| images.iter().any(|image| image.image_digest == **digest);
-        // An image without a digest may be any of them.
+        // An image without a digest may be any of these.
         let gone = batch.iter().filter(|digest| unnamed == 0 && !is_there(digest)).copied().collect();
         Self { images, gone, left: Vec::new() }
     }
 
-    /// One image that is gone fails the whole call. ECR names it in its message, but nothing promises that; if not, the
-    /// images are asked for again in halves.
+    /// One missing image fails the whole call. ECR's message contains its digest, but that is not documented. If the
+    /// message contains none, the images are requested again in halves.
     fn without_the_gone(batch: &[ImageDigest], error: &CallError) -> Self {
         let is_named = |digest: &ImageDigest| error.message.contains(&digest.to_string());
         let (gone, others): (Vec<_>, Vec<_>) = batch.iter().partition(|digest| is_named(digest));
@@ -116,12 +116,12 @@ impl Described {
     }
 }
 
-/// Shows images of any status: without it ECR hides archived ones.
+/// Selects images of any status. Without this filter ECR hides archived ones.
 fn any_status() -> DescribeImagesFilter {
     DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build()
 }
 
-/// The compact record of what ECR describes; `None` if it has no digest that could name it.
+/// The compact record of ECR's description; `None` without a digest.
 pub(super) fn image(detail: ImageDetail) -> Option<Image> {
     let image_digest = detail.image_digest.as_deref()?.parse().ok()?;
     let mut image_tags: Vec<Box<str>> =
@@ -132,7 +132,7 @@ pub(super) fn image(detail: ImageDetail) -> Option<Image> {
         image_digest,
         image_tags: image_tags.into(),
         image_pushed_at: detail.image_pushed_at.and_then(time),
-        // A time beyond what can be told apart is as good as one in the future.
+        // A time beyond the supported range counts as a time in the future.
         last_recorded_pull_time: detail
             .last_recorded_pull_time
             .map(|pulled_at| time(pulled_at).unwrap_or(DateTime::<Utc>::MAX_UTC)),
@@ -165,8 +165,8 @@ fn time(time: aws_smithy_types::DateTime) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(time.secs(), time.subsec_nanos())
 }
 
-/// An image that changes while its repository is listed may come twice. Whatever either answer says for keeping it
-/// counts: all its tags, the later times, an unknown push time, and that its status was two.
+/// An image that changes during the listing may appear twice. Everything that either answer says for keeping it counts:
+/// all its tags, the later times, an unknown push time, and that it had two statuses.
 fn merge_repeated(images: &mut Vec<Image>) {
     images.sort_unstable_by_key(|image| image.image_digest);
     images.dedup_by(|again, first| {

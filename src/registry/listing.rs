@@ -15,7 +15,7 @@ impl Registry<'_> {
     /// Lists the repositories to clean, in the order of their names.
     ///
     /// # Errors
-    /// When they can't be listed to the last.
+    /// When they can't be listed completely.
     pub async fn list_repositories(
         &self,
         selection: &RepositorySelection,
@@ -43,7 +43,7 @@ impl Registry<'_> {
         Ok(names)
     }
 
-    /// Whether a repository of which a call failed was deleted in between, whatever the call said.
+    /// Whether a repository was deleted in the meantime, after a call for it failed with any error.
     pub async fn is_gone(&self, name: &RepositoryName, error: &CallError) -> bool {
         if error.is_missing(Missing::Repository) || !error.is_in_doubt() {
             return error.is_missing(Missing::Repository);
@@ -54,7 +54,7 @@ impl Registry<'_> {
     }
 }
 
-/// Does something for each of a registry's repositories, several at a time. The answers come in the order of the names.
+/// Runs `act` for each of these repositories, several at a time. The results are in the order of the names.
 pub async fn each_repository<T>(names: Vec<RepositoryName>, act: impl AsyncFn(RepositoryName) -> T) -> Vec<T> {
     let act = &act;
     let mut done: Vec<(usize, T)> = stream::iter(names.into_iter().enumerate())

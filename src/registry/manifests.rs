@@ -1,4 +1,4 @@
-//! The manifests of a repository's indexes, and whether reading them counts as pulling.
+//! Reads the manifests of a repository's indexes, and whether ECR records such reads as pulls.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -16,19 +16,20 @@ use ecr_cleanup_core::pull_time::IndexPulls;
 use super::answer_size::{AtMost, BytesPerImage, LARGE_ANSWER, LARGEST_ANSWER, SMALL_ANSWER};
 use super::{INDEX_MEDIA_TYPES, PER_PAGE, Registry};
 
-/// The most images that `BatchGetImage` takes.
+/// The most images that `BatchGetImage` accepts.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html>.
 pub(super) const IMAGES_PER_CALL: usize = 100;
 
 pub(super) const BATCH_GET_IMAGE: &str = "ecr:BatchGetImage";
 const LIST_PULL_TIME_UPDATE_EXCLUSIONS: &str = "ecr:ListPullTimeUpdateExclusions";
 
-/// The media types of manifests that name no other. They are asked for too, since an image's may not be told.
+/// The media types of manifests that list no others. They are requested too, because ECR may not return an image's
+/// media type.
 const MANIFEST_MEDIA_TYPES: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 
 impl Registry<'_> {
-    /// Reads the manifest of every image that may be an index. What fails is told, and hinders nothing else.
+    /// Reads the manifest of every image that may be an index. The result contains failures, which stop nothing else.
     pub async fn read_manifests<'i>(
         &self,
         name: &RepositoryName,
@@ -60,8 +61,8 @@ impl Registry<'_> {
         contents
     }
 
-    /// Those of these images that are still there, after a call for them failed; the others are noted. An error where the
-    /// repository is gone with all of them.
+    /// The images that still exist after a call for them failed. The others are noted as gone. An error if the
+    /// repository no longer exists.
     async fn without_the_gone<'i>(
         &self,
         name: &RepositoryName,
@@ -81,7 +82,7 @@ impl Registry<'_> {
                     left.extend(described.left);
                 }
                 Err(error) if error.is_missing(Missing::Repository) => return Err(error),
-                // Then nobody knows, and the call has failed for all of them.
+                // Then the images may or may not exist, and the call has failed for all of them.
                 Err(_) => return Ok(images.to_vec()),
             }
         }
@@ -91,8 +92,8 @@ impl Registry<'_> {
         Ok(images.iter().filter(|image| !gone.contains(&image.image_digest)).copied().collect())
     }
 
-    /// Asks for the manifests of at most [`IMAGES_PER_CALL`] images, and hands on answer by answer: in several calls where
-    /// one would hold too much.
+    /// Requests the manifests of at most [`IMAGES_PER_CALL`] images, and passes each answer to `take`. It makes several
+    /// calls if one answer would be too large.
     pub(super) async fn get_images<'b, 'i>(
         &self,
         name: &RepositoryName,
@@ -115,7 +116,7 @@ impl Registry<'_> {
             let announced = bound.announced.load(Ordering::Relaxed);
             *expected = BytesPerImage::in_answer(announced, part.len());
             match answer {
-                // What it is expected to hold by now gives it another bound, or fewer images.
+                // The updated expectation leads to another bound, or to fewer images.
                 Err(_) if announced > most && most < LARGEST_ANSWER => {}
                 answer => {
                     take(part, answer);
@@ -146,7 +147,7 @@ impl Registry<'_> {
         self.caller().call(BATCH_GET_IMAGE, request.send()).await
     }
 
-    /// Whether the pulls that ECR recorded of the registry's indexes tell anything. It is asked for once.
+    /// Whether ECR's recorded pulls of the registry's indexes count as use. It is read once.
     pub(super) async fn index_pulls(&self) -> IndexPulls {
         let mut index_pulls = self.index_pulls.lock().await;
         let known = match &*index_pulls {
@@ -177,7 +178,8 @@ impl Registry<'_> {
     }
 }
 
-/// Batches that `BatchGetImage` takes, and whose answers have a bounded size: an image comes once for each of its tags.
+/// Batches for `BatchGetImage` whose answers have a bounded size, because an answer contains an image once for each of
+/// its tags.
 pub(super) fn batches<'a, 'i>(images: &'a [&'i Image]) -> impl Iterator<Item = &'a [&'i Image]> {
     const MANIFESTS_PER_ANSWER: usize = 1_000;
     let mut rest = images;
@@ -194,7 +196,7 @@ pub(super) fn batches<'a, 'i>(images: &'a [&'i Image]) -> impl Iterator<Item = &
     })
 }
 
-/// Takes what an answer says of the images that were asked for.
+/// Adds the manifests and failures in an answer.
 fn take(contents: &mut IndexContents, mut asked: HashMap<ImageDigest, &Image>, answer: BatchGetImageOutput) {
     for image in answer.images.unwrap_or_default() {
         let digest = image.image_id().and_then(digest_of);
@@ -210,8 +212,8 @@ fn take(contents: &mut IndexContents, mut asked: HashMap<ImageDigest, &Image>, a
             continue;
         };
         let code = failure.failure_code().map_or("UnknownFailure", |code| code.as_str());
-        // One that is gone was deleted in between, and an archived one can't be read before it is restored: no call has
-        // failed.
+        // A missing image was deleted in the meantime, and an archived one can't be read before it is restored. No call
+        // has failed.
         if code == UnreadableManifest::GONE || image.image_status != ImageStatus::Active {
             contents.unreadable.insert(image.image_digest, UnreadableManifest::NotGivenOut(code.to_owned()));
         } else {

@@ -1,4 +1,5 @@
-//! The policies of a registry and of its repositories: who may pull, and what ECR deletes by itself.
+//! Reads the policies of a registry and of its repositories: which principals can pull, and which images ECR deletes
+//! itself.
 
 use ecr_cleanup_core::call_error::{CallError, Missing};
 use ecr_cleanup_core::image::RepositoryName;
@@ -12,7 +13,7 @@ const GET_REGISTRY_POLICY: &str = "ecr:GetRegistryPolicy";
 const GET_REPOSITORY_POLICY: &str = "ecr:GetRepositoryPolicy";
 
 impl Registry<'_> {
-    /// Who may pull from a repository besides its own account, by its own policy and by the registry's.
+    /// The principals that can pull from a repository besides its own account, by its own policy and the registry's.
     ///
     /// # Errors
     /// When a policy can't be read or understood.
@@ -31,7 +32,7 @@ impl Registry<'_> {
         Pullers::of_policy(&policy).map_err(|error| CallError::unexpected(GET_REPOSITORY_POLICY, &error))
     }
 
-    /// Who may pull from every repository, by the registry's own policy. It is asked for once.
+    /// The principals that can pull from every repository, by the registry's own policy. It is read once.
     async fn pullers_of_registry(&self) -> Result<Pullers, CallError> {
         let mut pullers = self.pullers.lock().await;
         if let Some(known) = &*pullers {
@@ -49,7 +50,7 @@ impl Registry<'_> {
         Pullers::of_policy(&policy).map_err(|error| CallError::unexpected(GET_REGISTRY_POLICY, &error))
     }
 
-    /// The lifecycle policy that ECR has for a repository; `None` where there is none.
+    /// The ECR lifecycle policy of a repository; `None` if it has none.
     ///
     /// # Errors
     /// When it can't be read or understood.

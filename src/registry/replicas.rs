@@ -1,4 +1,4 @@
-//! What other registries hold that lose what is deleted here.
+//! Reads the replicas in other registries that ECR deletes together with their source.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ use super::{Contents, Registry};
 
 const DESCRIBE_REGISTRY: &str = "ecr:DescribeRegistry";
 
-/// Keeps the text of an answer: whether a rule carries deletes on is told there, and the SDK does not know it yet.
+/// Keeps the text of an answer. It shows whether a rule replicates deletes, which the SDK does not return yet.
 #[derive(Clone, Debug, Default)]
 struct KeepText(Arc<Mutex<Option<String>>>);
 
@@ -45,10 +45,10 @@ impl KeepText {
 }
 
 impl Registry<'_> {
-    /// What the registries hold that lose what is deleted from a repository.
+    /// The replicas that ECR deletes when images of a repository are deleted.
     ///
     /// # Errors
-    /// When it is not known whether there are any.
+    /// When the replication rules are unknown.
     pub(super) async fn read_replicas(
         &self,
         name: &RepositoryName,
@@ -71,7 +71,7 @@ impl Registry<'_> {
         let images = match elsewhere.read_images(name).await {
             Ok(Contents { images, unnamed: 0, .. }) => images,
             Ok(Contents { unnamed, .. }) => return Err(CallError::unnamed_images(unnamed)),
-            // Nothing was replicated yet.
+            // ECR has replicated nothing yet.
             Err(error) if error.is_missing(Missing::Repository) => return Ok(Copies::default()),
             Err(error) => return Err(error),
         };
@@ -82,7 +82,7 @@ impl Registry<'_> {
         }
     }
 
-    /// The rules that carry deletes on. They are asked for once.
+    /// The rules that replicate deletes. They are read once.
     async fn rules_that_delete(&self) -> Result<DeleteReplication, CallError> {
         let mut replication = self.replication.lock().await;
         if let Some(known) = &*replication {

@@ -1,5 +1,4 @@
-//! From the repositories' names to the plan: each repository is read and decided on at once, so that only what is stale
-//! stays in memory.
+//! Plans repositories: reads each one and decides on it at once, so that memory keeps only its stale images.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,17 +21,17 @@ use crate::progress::News;
 use crate::registry::{Contents, REGISTRIES_AT_ONCE, Registry, each_repository};
 use crate::telemetry;
 
-/// What was decided on all registries.
+/// The decisions on all registries.
 #[derive(Debug, Default)]
 pub(super) struct Planned {
     pub(super) plan: Plan,
-    /// What a person should know of the repositories.
+    /// The warnings about repositories.
     pub(super) warnings: Vec<Warning>,
     /// The image that is to be explained, if it is there.
     pub(super) explained: Option<ExplainedImage>,
 }
 
-/// What a repository came to.
+/// The plan of a repository, with its warnings.
 struct PlannedRepository {
     plan: RepositoryPlan,
     warnings: Vec<Warning>,
@@ -40,7 +39,7 @@ struct PlannedRepository {
     explained: Option<ExplainedImage>,
 }
 
-/// Plans every repository, and tells what should be known of them.
+/// Plans every repository, and returns the plans with their warnings.
 pub(super) async fn plan(stage: Stage<'_>, registries: Vec<ListedRegistry>, usage: &Usage) -> Planned {
     let repositories = registries.iter().flat_map(|registry| registry.repositories.iter().flatten()).count();
     stage.request.progress.tell(News::ReadingRepositories { repositories });
@@ -113,7 +112,8 @@ async fn plan_repository(
     Some(PlannedRepository { plan, warnings, notes, explained })
 }
 
-/// Where an index was deleted while the repository was read, it is read once more: what only that index has held may go.
+/// Reads a repository, and once more if an index was deleted meanwhile. Images that only this index listed may be stale
+/// by then.
 async fn read_and_judge(
     registry: &Registry<'_>,
     standards: Standards<'_>,
@@ -128,12 +128,13 @@ async fn read_and_judge(
     Ok(conclude(registry, name, contents.read_at, study))
 }
 
-/// The settings by which a plan is made again: all that decides, without what is only told.
+/// The settings for making a plan again: all settings that decide, without those that only add to the report.
 pub(super) fn settings_again(settings: &Settings) -> Settings {
     Settings { audit_lifecycle_policies: false, exact_sizes: false, ..settings.clone() }
 }
 
-/// Plans a repository again by what is in use now. What is left to go of its plan is taken as reviewed.
+/// Plans a repository again with the latest usage. Images of the old plan that are still to be deleted are treated as a
+/// reviewed plan.
 ///
 /// # Errors
 /// When it can't be read again.
@@ -155,8 +156,8 @@ pub(super) async fn plan_again(
     Ok(decided)
 }
 
-/// The first plan has read what the stale indexes name. Where that may have counted as pulling them, they were pulled
-/// last when that plan says.
+/// The first plan has read the stale indexes. Where ECR may have recorded those reads as pulls, their pull times are
+/// those of the first plan.
 fn discount_own_pulls(images: &mut [Image], stale: &[StaleImage], index_pulls: IndexPulls) {
     let may_be_own = |image: &&StaleImage| !index_pulls.count(image.manifest);
     let pulled_at: HashMap<ImageDigest, Option<DateTime<Utc>>> =
@@ -168,7 +169,7 @@ fn discount_own_pulls(images: &mut [Image], stale: &[StaleImage], index_pulls: I
     }
 }
 
-/// Reads of a repository, besides its images, what its decision depends on.
+/// Reads the facts, besides the images, on which the decisions on a repository depend.
 async fn study<'a>(
     registry: &Registry<'_>,
     standards: Standards<'a>,
@@ -183,7 +184,7 @@ async fn study<'a>(
     Ok(study)
 }
 
-/// Decides on a repository by what was read.
+/// Decides on a repository with the facts read.
 fn conclude(registry: &Registry<'_>, name: &RepositoryName, read_at: DateTime<Utc>, study: Study<'_>) -> Judged {
     if let Some(decisions) = study.decisions() {
         telemetry::log_kept(&registry.place, name, study.images(), decisions);

@@ -1,4 +1,4 @@
-//! What is asked of a run: settings, limits, and what a person in a terminal wants of it besides its report.
+//! The request for a run: settings, limits, and options of a user in a terminal.
 
 use chrono::{DateTime, Utc};
 use ecr_cleanup_core::account::AccountId;
@@ -12,34 +12,34 @@ use crate::discovery::FreshnessLimits;
 use crate::event::Event;
 use crate::progress::{Progress, Silent};
 
-/// What a run is bound by.
+/// The limits of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// When it must have answered.
     pub deadline: Deadline,
-    /// How old the usage may be that it deletes on.
+    /// How old usage may be at a delete.
     pub freshness: FreshnessLimits,
 }
 
-/// What is asked of a run.
+/// The request for a run.
 #[derive(Clone)]
 pub struct Request<'a> {
-    /// What it is to do.
+    /// The settings.
     pub settings: Settings,
-    /// When the event was sent that it comes from.
+    /// The time at which the event was sent.
     pub sent_at: Option<DateTime<Utc>>,
-    /// What it is bound by.
+    /// The limits.
     pub limits: Limits,
-    /// Who is told how far it has come.
+    /// Receives the progress.
     pub progress: &'a dyn Progress,
-    /// What may go, where that was reviewed. Everything else stays.
+    /// A reviewed plan, to which deletes are limited. All other images are kept.
     pub reviewed: Option<&'a ReviewedPlan>,
-    /// The image that is to be explained.
+    /// The image to explain.
     pub wanted: Option<&'a WantedImage>,
 }
 
 impl Limits {
-    /// Bound by this deadline, and by what the contract says of usage.
+    /// This deadline, and the contract's limits for usage.
     #[must_use]
     pub fn until(deadline: Deadline) -> Self {
         Self { deadline, freshness: FreshnessLimits::CONTRACT }
@@ -47,18 +47,18 @@ impl Limits {
 }
 
 impl Request<'static> {
-    /// Reads the text of an event, with what the environment gives.
+    /// Reads the text of an event, with the settings in the environment.
     ///
     /// # Errors
-    /// When something stands in it twice, or a setting can't be used.
+    /// When a key appears twice, or a setting is invalid.
     pub fn read(event: &str, environment: &Environment, limits: Limits) -> Result<Self, InvalidSettings> {
         Self::of(Event::read(event)?, environment, limits)
     }
 
-    /// Takes an event that is read already, with what the environment gives.
+    /// Reads a parsed event, with the settings in the environment.
     ///
     /// # Errors
-    /// When a setting can't be used.
+    /// When a setting is invalid.
     pub fn parse(payload: Value, environment: &Environment, limits: Limits) -> Result<Self, InvalidSettings> {
         Self::of(Event::parse(payload)?, environment, limits)
     }
@@ -69,7 +69,7 @@ impl Request<'static> {
         Ok(Self { sent_at: time, ..Self::new(settings, limits) })
     }
 
-    /// These settings, and nobody who waits for more than the report.
+    /// A request with these settings, for nothing but the report.
     #[must_use]
     pub fn new(settings: Settings, limits: Limits) -> Self {
         Self { settings, sent_at: None, limits, progress: &Silent, reviewed: None, wanted: None }
@@ -77,7 +77,7 @@ impl Request<'static> {
 }
 
 impl Request<'_> {
-    /// The account that whoever asks takes this to be, if that is another.
+    /// The account that the wanted image or the reviewed plan belongs to, if it is not `account`.
     pub(super) fn other_account(&self, account: &AccountId) -> Option<&AccountId> {
         let named = self.wanted.and_then(|wanted| wanted.registry_id.as_ref());
         let reviewed = self.reviewed.map(|reviewed| &reviewed.account);

@@ -1,4 +1,5 @@
-//! ECS in one region of one account: clusters, and in each its tasks, services and daemons; then what those lead to.
+//! Reads ECS in one region of one account: clusters, in each its tasks, services and daemons, and then the definitions
+//! and revisions that these use.
 
 mod daemons;
 mod revisions;
@@ -23,14 +24,15 @@ use super::{Reader, Source};
 use crate::aws::{Quota, paced_client};
 use services::{Deployed, ServiceArn};
 
-/// The most of a page of clusters, tasks, services or task definitions; the default for services is 10.
+/// The maximum page size for clusters, tasks, services and task definitions. The default for services is 10.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServices.html>.
 const PER_PAGE: i32 = 100;
 /// Clusters read at a time.
 const CLUSTERS_AT_ONCE: usize = 8;
-/// Batches of one cluster that are described at a time: a batch takes longer to answer than its share of the quota.
+/// Batches of one cluster that are described at a time. The answer to a batch takes longer than the interval of its
+/// quota.
 const BATCHES_AT_ONCE: usize = 4;
-/// The reason of a failure that only means that something is gone.
+/// The reason of a failure that only means that the item does not exist.
 const MISSING: &str = "MISSING";
 
 const CLUSTERS: &str = "ECS clusters";
@@ -41,9 +43,9 @@ const TASK_DEFINITIONS: &str = "ECS task definitions";
 
 /// An ECS task, running, starting or just stopped.
 const TASK: HolderKind = HolderKind::new(0, "ECS task");
-/// An ECS service, by a task definition that it, one of its deployments or one of its task sets names.
+/// An ECS service, by a task definition of itself, its deployments or its task sets.
 const SERVICE: HolderKind = HolderKind::new(1, "ECS service");
-/// A revision of an ECS service, with the digests that ECS pinned.
+/// A revision of an ECS service, with the digests to which ECS pinned its images.
 const SERVICE_REVISION: HolderKind = HolderKind::new(2, "ECS service revision");
 /// One of the newest ACTIVE revisions of a task definition's family.
 const TASK_DEFINITION: HolderKind = HolderKind::new(3, "ECS task definition");
@@ -97,14 +99,14 @@ pub(super) static SOURCE: Source = Source {
     read: |reader| read(reader).boxed_local(),
 };
 
-/// ECS as one reading sees it.
+/// The state of one reading of ECS.
 struct Ecs<'a> {
     reader: &'a Reader<'a>,
     client: Client,
     definitions: Mutex<Definitions>,
 }
 
-/// The task definitions that something starts tasks from, and those whose images are known without reading them.
+/// The task definitions from which workloads start tasks, and those whose images are known without reading them.
 #[derive(Default)]
 struct Definitions {
     needed: BTreeMap<String, Need>,
@@ -113,21 +115,21 @@ struct Definitions {
 
 /// Why a task definition has to be read.
 struct Need {
-    /// Who is told to hold its images.
+    /// The workload that is reported as the user of its images.
     holder: Arc<Holder>,
-    /// All that name it.
+    /// All resources that refer to it.
     named_by: BTreeSet<Namer>,
 }
 
 impl Need {
-    /// It is one of the newest of its family.
+    /// The definition is one of the newest of its family.
     fn of_family(arn: &str) -> Self {
         let holder = Holder::of_arn(&TASK_DEFINITION, Some(arn));
         Self { holder, named_by: BTreeSet::from([Namer::Family]) }
     }
 }
 
-/// Something that names a task definition.
+/// A resource that refers to a task definition.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Namer {
     /// A service, which starts tasks from it.
@@ -136,13 +138,13 @@ enum Namer {
     Task { cluster: String, arn: String },
     /// A task that has stopped.
     StoppedTask,
-    /// A service's revision, which no task starts from once the definition is deleted.
+    /// A service revision. No task starts from it once the definition is deleted.
     Revision,
     /// The listing of the ACTIVE ones.
     Family,
 }
 
-/// Finds what everything in the region uses.
+/// Finds the images of all workloads in the region.
 async fn read(reader: &Reader<'_>) -> Result<(), CallError> {
     let ecs = Ecs { reader, client: reader.client(paced_client!(aws_sdk_ecs)), definitions: Mutex::default() };
     let (running, newest) = join(ecs.read_clusters(), task_definitions::newest(&ecs)).await;
@@ -151,7 +153,7 @@ async fn read(reader: &Reader<'_>) -> Result<(), CallError> {
     }
     let Definitions { mut needed, known } = std::mem::take(&mut *ecs.definitions());
     match newest {
-        // Who runs a definition is told before the family that it belongs to.
+        // Reports show the workload of a definition rather than its family.
         Ok(newest) => newest.into_iter().for_each(|arn| {
             let need = Need::of_family(&arn);
             needed.entry(arn).or_insert(need).named_by.insert(Namer::Family);
@@ -168,8 +170,8 @@ impl Ecs<'_> {
         self.definitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A task definition has to be read, for whoever starts tasks from it: a service before a task, and of those the first
-    /// by name, so that the order of the answers makes no difference.
+    /// A task definition has to be read for `holder`, which starts tasks from it. A service precedes a task, and the
+    /// first by name precedes others, so that the order of answers doesn't matter.
     fn needs_definition(&self, arn: &str, holder: &Arc<Holder>, namer: Namer) {
         let mut definitions = self.definitions();
         let need = || Need { holder: Arc::clone(holder), named_by: BTreeSet::new() };
@@ -200,7 +202,7 @@ impl Ecs<'_> {
         Ok(())
     }
 
-    /// Asks about something in a cluster, which may go away in between.
+    /// Requests an item in a cluster, which may be deleted in the meantime.
     async fn in_cluster<T>(&self, cluster: &str, ask: impl AsyncFn() -> Result<T, CallError>) -> Result<T, CallError> {
         self.reader.settled(ask, async || Ok(self.clusters().await?.contains(cluster))).await
     }
@@ -218,8 +220,8 @@ impl Ecs<'_> {
         Ok(arns)
     }
 
-    /// Checks a successful answer that should speak of all that was asked for, described or failed. What is MISSING went
-    /// away in between, which is fine.
+    /// Checks that a successful answer covers all requested items, described or failed. An item that is MISSING was
+    /// deleted in the meantime, which is no failure.
     fn check_answer<'b>(
         &self,
         part: &'static str,
@@ -233,33 +235,33 @@ impl Ecs<'_> {
             let message = format!("{} {}", failure.arn().unwrap_or_default(), failure.detail().unwrap_or_default());
             self.reader.fail(part, CallError::new(api, code, message));
         }
-        // Each once: an answer that tells one twice may have left out another.
+        // Repeated items count once, because the answer may omit others.
         let answered =
             described.chain(failures.iter().map(Failure::arn)).filter_map(told).collect::<BTreeSet<_>>().len();
         if answered < asked {
-            let message = format!("the answer speaks of {answered} of {asked} that were asked for");
+            let message = format!("the answer covers {answered} of {asked} requested items");
             self.reader.fail(part, CallError::unexpected(api, &message));
         }
     }
 }
 
-/// The ARNs of what an answer lists, if it tells each.
+/// The ARNs of the items in an answer, if each has one.
 fn arns_of<'a>(
     api: &'static str,
     of: &str,
     listed: impl IntoIterator<Item = Option<&'a str>>,
 ) -> Result<Vec<String>, CallError> {
-    let no_arn = || CallError::unexpected(api, &format!("something of {of} has no ARN"));
+    let no_arn = || CallError::unexpected(api, &format!("an item of {of} has no ARN"));
     listed.into_iter().map(|arn| told(arn).map(str::to_owned).ok_or_else(no_arn)).collect()
 }
 
-/// An optional text of an answer; an empty one tells nothing either.
+/// An optional text in an answer. An empty text counts as absent.
 fn told(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 
-/// Whether an image as a task or a revision tells it has a tag. ECS may replace the tag that the task definition names by
-/// the digest it was resolved to, and then the definition is not known by it.
+/// Whether a task or revision refers to its image by a tag. ECS may replace the definition's tag by the digest to which
+/// it was resolved. Then the image of the definition is not known from it.
 fn names_a_tag(image: &str) -> bool {
     match image.parse() {
         Ok(ImageReference::Ecr(reference)) => reference.used_tag().is_some(),

@@ -1,8 +1,8 @@
-//! Lambda functions of package type Image: `$LATEST`, `$LATEST.PUBLISHED` and published versions, all of them unless a
-//! setting says how many.
+//! Reads Lambda functions of package type Image: `$LATEST`, `$LATEST.PUBLISHED` and published versions. All of these
+//! count as used, unless a setting limits the number.
 //!
-//! A version keeps the digest that its tag named when it was published, whatever the tag names now. One listing tells all
-//! versions of all functions, and `CodeSha256` in it that digest.
+//! A version keeps the digest of its tag at publication, even after the tag moves. One listing returns all versions of
+//! all functions, with that digest as `CodeSha256`.
 
 mod code;
 mod versions;
@@ -21,7 +21,7 @@ use super::{Reader, Source};
 use crate::aws::{Quota, paced_client};
 use code::Codes;
 
-/// The most of a page, which is also the default.
+/// The maximum page size, which is also the default.
 const PER_PAGE: i32 = 50;
 /// Functions whose aliases are listed at a time.
 const FUNCTIONS_AT_ONCE: usize = 8;
@@ -36,7 +36,7 @@ const LIST_ALIASES: &str = "lambda:ListAliases";
 const LIST_MAPPINGS: &str = "lambda:ListEventSourceMappings";
 const GET_FUNCTION: &str = "lambda:GetFunction";
 
-/// Three quarters of 100 a second for `GetFunction`, and of 15 a second for all other control calls together.
+/// Three quarters of 100 calls per second for `GetFunction`, and of 15 per second for all other control calls together.
 /// See <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests>.
 pub(super) static SOURCE: Source = Source {
     id: "lambda",
@@ -48,18 +48,18 @@ pub(super) static SOURCE: Source = Source {
     read: |reader| read(reader).boxed_local(),
 };
 
-/// Lambda as one reading sees it.
+/// The state of one reading of Lambda.
 struct Lambda<'a> {
     reader: &'a Reader<'a>,
     client: Client,
 }
 
-/// Finds what the functions of the region run.
+/// Finds the images of the functions in the region.
 async fn read(reader: &Reader<'_>) -> Result<(), CallError> {
     let lambda = Lambda { reader, client: reader.client(paced_client!(aws_sdk_lambda)) };
     let codes = Codes::default();
     match reader.keep.lambda_versions {
-        // The listing goes by another quota than what is asked of its versions, so neither waits for the other.
+        // The listing and the calls for its versions have different quotas, so neither waits for the other.
         None => {
             let (found, versions) = mpsc::unbounded();
             let list = async {

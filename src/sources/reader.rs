@@ -1,5 +1,5 @@
-//! What a source is given to read one region of one account: calls at their pace, what was learned before, and a place
-//! for all that it finds.
+//! Everything that a source needs to read one region of one account: paced calls, known facts, and a place for its
+//! findings.
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap};
@@ -17,40 +17,40 @@ use super::Source;
 use crate::aws::{Caller, Pace};
 use crate::deadline::Deadline;
 
-/// The most readings of a source in which something fails each time, and each time something else.
+/// The most readings of a source in which different things fail each time.
 const READINGS: usize = 3;
 
-/// One region of one account: made once a run, and read as often as usage has to be known anew.
+/// One region of one account. Made once per run, and read whenever usage is needed again.
 #[derive(Debug)]
 pub struct PlaceReader {
-    /// Where it is.
+    /// The account and region.
     pub place: Place,
     config: SdkConfig,
     pace: Pace,
     clients: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
-    /// What never changes, by ARN. It is read once a run.
+    /// Facts that never change, by ARN. Each is read once per run.
     facts: Mutex<HashMap<Box<str>, Arc<Fact>>>,
 }
 
-/// What sources found in one place.
+/// The findings of sources in one place.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// What is in use.
+    /// The images in use.
     pub usage: UsageSnapshot,
-    /// What could not be read, by what people call it.
+    /// The parts that could not be read, by their names.
     pub failures: Vec<(&'static str, CallError)>,
-    /// Whether any call was answered. A place that answers none is closed to the function as a whole.
+    /// Whether any call was answered. If none is, the place is closed to the function.
     pub answered: bool,
-    /// How many there are of what a person may want to hear of.
+    /// Counts to show to the user.
     pub counts: BTreeMap<&'static str, usize>,
 }
 
-/// A source's way to everything that it needs, for one reading.
+/// Access to everything that a source needs, for one reading.
 #[derive(Debug)]
 pub struct Reader<'a> {
-    /// How much of what is not running counts all the same.
+    /// How many definitions and versions count as used although they are not running.
     pub keep: KeepUnused,
-    /// Its way to call AWS, which notes by itself that anything was answered.
+    /// Makes the calls to AWS, and notes that any was answered.
     pub calls: Caller<'a>,
     source: &'static Source,
     place: &'a PlaceReader,
@@ -58,20 +58,20 @@ pub struct Reader<'a> {
 }
 
 impl PlaceReader {
-    /// A region of an account, by that account's credentials.
+    /// A region of an account, with the credentials of that account.
     #[must_use]
     pub fn new(place: Place, config: SdkConfig, quotas: Pace) -> Self {
         Self { place, config, pace: quotas, clients: Mutex::default(), facts: Mutex::default() }
     }
 
-    /// How much was learned of what never changes.
+    /// The number of known facts.
     pub fn facts(&self) -> usize {
         lock(&self.facts).len()
     }
 
-    /// Reads one source to its end. What can't be read may have gone away in between, whatever the code that the call
-    /// answers with; then it is not listed any more. So what fails is listed and read once more, until what fails is what
-    /// failed before.
+    /// Reads one source to its end. A failed call, with any error code, may mean that the resource was deleted in the
+    /// meantime; then a new listing does not contain it. So failures are followed by another reading, until the same
+    /// failures repeat.
     pub async fn read(&self, source: &'static Source, keep: KeepUnused, deadline: Deadline) -> Findings {
         let mut found = self.read_once(source, keep, deadline).await;
         for _ in 1..READINGS {
@@ -100,7 +100,7 @@ impl PlaceReader {
         }
         let mut found = reader.found.into_inner().unwrap_or_else(PoisonError::into_inner);
         found.answered = answered.into_inner();
-        // Calls are answered in any order, and a report must not depend on it.
+        // Calls are answered in any order, and the report must not depend on it.
         let rank = |part: &str| source.parts.iter().position(|known| *known == part);
         found.failures.sort_by(|(a, failed), (b, other)| (rank(a), failed).cmp(&(rank(b), other)));
         found
@@ -108,12 +108,12 @@ impl PlaceReader {
 }
 
 impl Findings {
-    /// Whether time was up, or somebody has interrupted the run.
+    /// Whether the deadline was reached, or the run was interrupted.
     fn is_given_up(&self) -> bool {
         self.failures.iter().any(|(_, error)| error.is_deadline() || error.is_interruption())
     }
 
-    /// Adds what another source found in the same place.
+    /// Adds the findings of another source in the same place.
     pub fn merge(&mut self, other: Self) {
         let Self { usage, failures, answered, counts } = other;
         self.usage.merge(usage);
@@ -124,15 +124,15 @@ impl Findings {
 }
 
 impl Reader<'_> {
-    /// The client of a service, made once for the place.
+    /// The client of a service. Made once per place.
     pub fn client<C: Clone + Send + 'static>(&self, make: fn(&SdkConfig) -> C) -> C {
         let mut clients = lock(&self.place.clients);
         let client = clients.entry(TypeId::of::<C>()).or_insert_with(|| Box::new(make(&self.place.config)));
         client.downcast_ref::<C>().cloned().unwrap_or_else(|| make(&self.place.config))
     }
 
-    /// Reads each of these, so many at a time. What went away in between is nothing; what can't be read is noted as a
-    /// failure of `part`, and the others go on.
+    /// Reads each of these, up to `at_once` concurrently. A deleted item is skipped. A failure is noted as one of
+    /// `part`, and the others continue.
     pub async fn each<T, R>(
         &self,
         part: &'static str,
@@ -148,8 +148,8 @@ impl Reader<'_> {
         read
     }
 
-    /// Reads these so many a call. An answer that something went away does not say which, so that each is then asked for
-    /// by itself.
+    /// Reads these, up to `per_call` per call. If an answer may mean that an item was deleted, it doesn't say which
+    /// one, so each item is requested separately.
     pub async fn each_batch<R>(
         &self,
         part: &'static str,
@@ -169,17 +169,17 @@ impl Reader<'_> {
         self.each(part, arns.chunks(per_call), at_once, read).await.into_iter().flatten().collect()
     }
 
-    /// Asks about something. Where the answer may say that it went away, `is_named` asks whether its parent still names it:
-    /// if so it is asked about again, since it may be another by now.
+    /// Requests an item. If the answer may mean that it was deleted, `is_named` checks whether its parent still lists
+    /// it. If so it is requested again, because it may be a new item by now.
     ///
     /// # Errors
-    /// When it went away, or can't be read.
+    /// When it was deleted, or can't be read.
     pub async fn settled<T>(
         &self,
         ask: impl AsyncFn() -> Result<T, CallError>,
         is_named: impl AsyncFn() -> Result<bool, CallError>,
     ) -> Result<T, CallError> {
-        /// What is always named, and never to be had, is no doubt any more.
+        /// Repeats after which an item that is listed but can't be read is an error.
         const DOUBTS: usize = 3;
         for _ in 0..DOUBTS {
             match ask().await {
@@ -195,7 +195,7 @@ impl Reader<'_> {
         ask().await
     }
 
-    /// What was read; nothing where it went away in between, or can't be read, which is noted.
+    /// The item that was read; `None` if it was deleted in the meantime, or can't be read, which is noted as a failure.
     pub fn unless_gone<T>(&self, part: &'static str, answer: Result<T, CallError>) -> Option<T> {
         match answer {
             Ok(answer) => Some(answer),
@@ -207,41 +207,41 @@ impl Reader<'_> {
         }
     }
 
-    /// A workload names an image, or tells the digest that it was resolved to.
+    /// A workload uses an image, by its reference or by the digest to which it was resolved.
     pub fn uses(&self, holder: &Arc<Holder>, image: Option<&str>, image_digest: Option<&str>) {
         lock(&self.found).usage.add(image, image_digest, holder);
     }
 
-    /// A workload uses the images of what never changes.
+    /// A workload uses the images of a known fact.
     pub fn uses_all(&self, holder: &Arc<Holder>, fact: &Fact) {
         for image in &fact.images {
             self.uses(holder, image.image.as_deref(), image.image_digest.as_deref());
         }
     }
 
-    /// Something can't be read, so that usage is not known in full.
+    /// Notes a failure, so that usage is not known in full.
     pub fn fail(&self, part: &'static str, error: CallError) {
         debug_assert!(self.source.parts.contains(&part), "{part} is no part of {}", self.source.id);
         lock(&self.found).failures.push((part, error));
     }
 
-    /// There are so many of something that a person may want to hear of.
+    /// Notes a count to show to the user.
     pub fn count(&self, what: &'static str, number: usize) {
         lock(&self.found).counts.insert(what, number);
     }
 
-    /// What was learned of something that never changes.
+    /// The fact of this ARN, if it is known.
     pub fn fact(&self, arn: &str) -> Option<Arc<Fact>> {
         lock(&self.place.facts).get(arn).cloned()
     }
 
-    /// Keeps what was learned of something that never changes.
+    /// Keeps a fact that never changes.
     pub fn learn(&self, arn: &str, fact: &Arc<Fact>) {
         lock(&self.place.facts).insert(arn.into(), Arc::clone(fact));
     }
 }
 
-/// What is shared is left whole by every line of this file, so that a panic elsewhere spoils nothing of it.
+/// Every lock holder in this file leaves the shared data valid, so a panic elsewhere does no harm.
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! A log line: one JSON object, in which lists stay lists.
 //!
-//! The subscriber's own format writes a list as text with every quote escaped. A run may log a million images, and who
-//! looks for one in CloudWatch wants to name its fields.
+//! The subscriber's own format writes a list as text with every quote escaped. A run may log a million images, and a
+//! search in CloudWatch needs their fields.
 
 use std::fmt::{self, Debug, Write};
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes an event as a line. Spans are left out: every line names what it is about.
+/// Writes an event as a line without its spans. Every line has the fields that identify its subject.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JsonLines;
 
@@ -24,7 +24,7 @@ where
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = Line(String::from("{"));
-        // Not `Utc::now()`, which panics before 1970: a log line must not.
+        // Not `Utc::now()`, which panics before 1970. A log line must not panic.
         let now = DateTime::<Utc>::from(SystemTime::now());
         line.text("timestamp", &now.to_rfc3339_opts(SecondsFormat::Micros, true));
         line.text("level", event.metadata().level().as_str());
@@ -36,24 +36,24 @@ where
     }
 }
 
-/// The fields whose text is JSON of this program's making.
+/// The fields whose text is JSON written by this program.
 const STRUCTURES: [&str; 9] =
     ["archived", "cause", "deleted", "holders", "kept", "not_deleted", "stale", "totals", "usage"];
 
-/// A line that is being written, its last brace missing.
+/// An incomplete line, without its last brace.
 struct Line(String);
 
 impl Line {
-    /// One more field, whose value is JSON already.
+    /// Adds a field whose value is already JSON.
     fn json(&mut self, name: &str, value: &str) {
         if !self.0.ends_with('{') {
             self.0.push(',');
         }
-        // The names of fields are those of this program's code.
+        // Field names come from this program's code, so they need no escapes.
         _ = write!(self.0, "\"{name}\":{value}");
     }
 
-    /// One more field that is text.
+    /// Adds a text field.
     fn text(&mut self, name: &str, value: &str) {
         self.json(name, &serde_json::to_string(value).unwrap_or_default());
     }

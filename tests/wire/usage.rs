@@ -139,10 +139,10 @@ deletes_nothing! {
         ["account 123456789012, eu-west-1: ECS clusters: ecs:ListClusters: AccessDeniedException", "grant ecs:ListClusters", "set usageRegions to us-west-2"],
         |aws| ["ecs:*", "lambda:*"].into_iter().for_each(|all| aws.inject(Fault::denied(all).in_region("eu-west-1")));
     when_a_task_definition_does_not_tell_its_images:
-        ["us-west-2: ECS task definitions: ecs:DescribeTaskDefinition: UnexpectedResponse", "does not tell all its images"],
+        ["us-west-2: ECS task definitions: ecs:DescribeTaskDefinition: UnexpectedResponse", "doesn't list all its images"],
         |aws| _ = aws.place(ACCOUNT, REGION).register("secretive", &[]);
     when_a_daemon_does_not_tell_its_images:
-        ["us-west-2: ECS daemons: ecs:DescribeDaemonRevisions: UnexpectedResponse", "does not tell all its images"],
+        ["us-west-2: ECS daemons: ecs:DescribeDaemonRevisions: UnexpectedResponse", "doesn't list all its images"],
         |aws| _ = aws.place(ACCOUNT, REGION).daemon(&aws.cluster("prod"), &[]);
     when_a_list_is_left_out_altogether:
         ["us-west-2: ECS tasks: ecs:ListTasks: UnexpectedResponse", "no list"],
@@ -172,7 +172,7 @@ deletes_nothing! {
         ["enabled regions: account:ListRegions: AccessDeniedException", "set usageRegions"],
         |aws| aws.inject(Fault::denied("account:ListRegions"));
     when_an_answer_passes_over_a_task_that_was_asked_for:
-        ["ECS tasks: ecs:DescribeTasks: UnexpectedResponse", "the answer speaks of 1 of 2"],
+        ["ECS tasks: ecs:DescribeTasks: UnexpectedResponse", "the answer covers 1 of 2"],
         |aws| {
             let task = aws.cluster("prod").runs("nginx");
             aws.inject(Fault::leave_out("ecs:DescribeTasks", &task));

@@ -1,6 +1,6 @@
-//! Daemons: one task on every container instance of their capacity providers. What their current deployment goes to counts
-//! beside what is current, and while one is under way, the revisions it may roll back to. Where a region does not know the
-//! operation, there are none.
+//! Reads daemons, which run one task on every container instance of their capacity providers. Their current revisions
+//! count as used, and so do the target revision of the current deployment and the rollback targets of deployments under
+//! way. A region without these operations has no daemons.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ use ecr_cleanup_core::usage::Holder;
 
 use super::{DAEMON, DAEMONS, Ecs, PER_PAGE, arns_of, told};
 
-/// The most deployments or revisions asked for in one call; no limit is published, and services' have this one.
+/// The most deployments or revisions per call. AWS publishes no limit. This one is that for services.
 const PER_CALL: usize = 20;
 
 pub(super) const LIST_DAEMONS: &str = "ecs:ListDaemons";
@@ -65,12 +65,13 @@ async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallErro
     Ok(arns.into_iter().collect())
 }
 
-/// The revisions of a daemon that are current, and those that its deployments go to or may roll back to.
+/// The current revisions of a daemon, and the targets and rollback targets of its deployments.
 async fn revisions_of(ecs: &Ecs<'_>, daemon: &str) -> Result<BTreeSet<String>, CallError> {
     let request = ecs.client.describe_daemon().daemon_arn(daemon);
     let answer = ecs.reader.calls.read(DESCRIBE_DAEMON, || request.clone().send()).await?;
-    let described =
-        answer.daemon().ok_or_else(|| CallError::unexpected(DESCRIBE_DAEMON, &format!("no daemon {daemon}")))?;
+    let described = answer
+        .daemon()
+        .ok_or_else(|| CallError::unexpected(DESCRIBE_DAEMON, &format!("the answer omits the daemon {daemon}")))?;
     let current = described.current_revisions.as_ref().ok_or_else(|| CallError::no_list(DESCRIBE_DAEMON))?;
     let current = arns_of(DESCRIBE_DAEMON, daemon, current.iter().map(DaemonRevisionDetail::arn))?;
     let mut revisions: BTreeSet<String> = current.into_iter().collect();
@@ -81,14 +82,14 @@ async fn revisions_of(ecs: &Ecs<'_>, daemon: &str) -> Result<BTreeSet<String>, C
         revisions.extend(describe_deployments(ecs, arns).await?);
     }
     if revisions.is_empty() && described.status() != Some(&DaemonStatus::DeleteInProgress) {
-        return Err(CallError::unexpected(DESCRIBE_DAEMON, &format!("{daemon} names no revision")));
+        return Err(CallError::unexpected(DESCRIBE_DAEMON, &format!("{daemon} lists no revision")));
     }
     Ok(revisions)
 }
 
-/// The deployments of a daemon that are not done.
+/// The unfinished deployments of a daemon.
 async fn deployments_under_way(ecs: &Ecs<'_>, daemon: &str) -> Result<BTreeSet<String>, CallError> {
-    // Without a filter, since it would leave out a status that is not known here.
+    // Without a filter, because it would omit statuses that are unknown here.
     let page_at = |token| {
         let request = ecs.client.list_daemon_deployments().daemon_arn(daemon);
         request.max_results(PER_PAGE).set_next_token(token).send()
@@ -105,7 +106,7 @@ async fn deployments_under_way(ecs: &Ecs<'_>, daemon: &str) -> Result<BTreeSet<S
     Ok(arns_of(LIST_DAEMON_DEPLOYMENTS, daemon, arns)?.into_iter().collect())
 }
 
-/// The revisions that deployments go to or roll back to, and where they are not done those that they come from.
+/// The targets and rollback targets of deployments, and of unfinished ones the source revisions.
 async fn describe_deployments(ecs: &Ecs<'_>, arns: &[String]) -> Result<Vec<String>, CallError> {
     let request = ecs.client.describe_daemon_deployments().set_daemon_deployment_arns(Some(arns.to_vec()));
     let answer = ecs.reader.calls.read(DESCRIBE_DAEMON_DEPLOYMENTS, || request.clone().send()).await?;
@@ -122,7 +123,7 @@ async fn describe_deployments(ecs: &Ecs<'_>, arns: &[String]) -> Result<Vec<Stri
     Ok(revisions)
 }
 
-/// A status that is not known may well be one of a deployment under way.
+/// A deployment of unknown status counts as under way.
 fn is_done(status: Option<&DaemonDeploymentStatus>) -> bool {
     matches!(
         status,
@@ -135,7 +136,7 @@ fn is_done(status: Option<&DaemonDeploymentStatus>) -> bool {
     )
 }
 
-/// Describes revisions, and returns those of which the answer does not speak.
+/// Describes revisions, and returns those that the answer omits.
 async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<Vec<String>, CallError> {
     let request = ecs.client.describe_daemon_revisions().set_daemon_revision_arns(Some(arns.to_vec()));
     let answer = ecs.reader.calls.read(DESCRIBE_DAEMON_REVISIONS, || request.clone().send()).await?;
@@ -147,8 +148,7 @@ async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<Vec<String
         let tells =
             |container: &DaemonContainerImage| told(container.image()).or(told(container.image_digest())).is_some();
         if revision.container_images().is_empty() || !revision.container_images().iter().all(tells) {
-            let message =
-                format!("{} does not tell all its images", revision.daemon_revision_arn().unwrap_or_default());
+            let message = format!("{} doesn't list all its images", revision.daemon_revision_arn().unwrap_or_default());
             ecs.reader.fail(DAEMONS, CallError::unexpected(DESCRIBE_DAEMON_REVISIONS, &message));
         }
         for container in revision.container_images() {
@@ -158,8 +158,8 @@ async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<Vec<String
     Ok(missing.into_iter().collect())
 }
 
-/// A revision was named, and then there was no answer about it: that is an error, unless its daemon went away or names
-/// others by now, which are then described.
+/// Handles a revision that was listed but then omitted. That is an error, unless its daemon was deleted or now lists
+/// other revisions, which are then described.
 async fn still_named(ecs: &Ecs<'_>, revision: &str, daemon_of: &BTreeMap<String, String>) -> Result<(), CallError> {
     let Some(daemon) = daemon_of.get(revision) else {
         return Ok(());
@@ -167,7 +167,7 @@ async fn still_named(ecs: &Ecs<'_>, revision: &str, daemon_of: &BTreeMap<String,
     let named: Vec<String> = revisions_of(ecs, daemon).await?.into_iter().collect();
     for arns in named.chunks(PER_CALL) {
         if let Some(missing) = describe_revisions(ecs, arns).await?.first() {
-            let message = format!("nothing of {missing}, which {daemon} names");
+            let message = format!("the answer omits {missing}, which {daemon} lists");
             return Err(CallError::unexpected(DESCRIBE_DAEMON_REVISIONS, &message));
         }
     }

@@ -1,6 +1,6 @@
-//! Service revisions: the images of a deployment with the digests that ECS resolved their tags to. What the current
-//! deployment goes to counts whatever its status, since a service at zero may have no current revision; while one is under
-//! way, the revisions it may roll back to count as well.
+//! Reads service revisions, which contain the images of a deployment with the digests to which ECS resolved their tags.
+//! The target of the current deployment counts as used with any status, because a service at zero may have no current
+//! revision. While a deployment is under way, its rollback targets count too.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -34,14 +34,14 @@ const UNDER_WAY: [ServiceDeploymentStatus; 5] = [
     ServiceDeploymentStatus::RollbackInProgress,
 ];
 
-/// Reads the revisions of what services were deployed as, and of what deployments under way may roll back to.
+/// Reads the revisions of services, and the rollback targets of deployments under way.
 pub(super) async fn of_services(ecs: &Ecs<'_>, deployed: Deployed) {
     let Deployed { mut revisions, current_deployments: mut deployments, deploying } = deployed;
     let reader = ecs.reader;
     let list = async |service: &ServiceArn| {
         let ask = async || list_deployments(ecs, service).await;
         let arns = match reader.settled(ask, async || services::is_listed(ecs, service).await).await {
-            // Another controller than ECS deploys it.
+            // A controller other than ECS deploys it.
             Err(error) if error.is_unknown_operation() => Vec::new(),
             listed => listed?,
         };
@@ -54,7 +54,7 @@ pub(super) async fn of_services(ecs: &Ecs<'_>, deployed: Deployed) {
     let arns = deployments.keys().cloned();
     let targets = reader.each_batch(SERVICES, arns, PER_CALL, BATCHES_AT_ONCE, describe).await;
     revisions.extend(targets.into_iter().flatten());
-    // A revision with its digests never changes, so it is described once a run.
+    // A revision with digests never changes, so it is described once per run.
     revisions.retain(|arn, _| match reader.fact(arn) {
         Some(revision) => {
             add(ecs, arn, &revision);
@@ -69,7 +69,7 @@ pub(super) async fn of_services(ecs: &Ecs<'_>, deployed: Deployed) {
     reader.each_batch(SERVICES, arns, PER_CALL, BATCHES_AT_ONCE, describe).await;
 }
 
-/// Asks about these deployments or revisions. Of one alone it is known whether its service still names it.
+/// Requests these deployments or revisions. For a single one, its service shows whether it still exists.
 async fn settled_alone<T>(
     ecs: &Ecs<'_>,
     arns: &[String],
@@ -88,7 +88,8 @@ async fn settled_alone<T>(
     }
 }
 
-/// Whether a service still names this deployment or revision, itself or by a deployment that is current or under way.
+/// Whether a service still refers to this deployment or revision, directly or through a deployment that is current or
+/// under way.
 async fn is_named(ecs: &Ecs<'_>, arn: &str, service: &ServiceArn) -> Result<bool, CallError> {
     let Deployed { revisions, current_deployments: mut deployments, deploying } =
         services::deployed(ecs, service).await?;
@@ -116,7 +117,7 @@ fn fact_of(revision: &ServiceRevision) -> Fact {
     Fact { images: revision.container_images().iter().map(image).collect(), definition }
 }
 
-/// What a revision tells of its images counts, and what its definition names: there may be more containers.
+/// The images of a revision count, and so do those of its definition, which may have more containers.
 fn add(ecs: &Ecs<'_>, arn: &str, revision: &Fact) {
     let holder = Holder::of_arn(&SERVICE_REVISION, Some(arn));
     ecs.reader.uses_all(&holder, revision);
@@ -142,8 +143,7 @@ async fn list_deployments(ecs: &Ecs<'_>, service: &ServiceArn) -> Result<Vec<Str
     arns_of(LIST_SERVICE_DEPLOYMENTS, &service.arn, arns)
 }
 
-/// The revisions that deployments go to or roll back to, and where they are not done those that they come from; each with
-/// its service.
+/// The targets and rollback targets of deployments, and of unfinished ones the source revisions, each with its service.
 async fn describe_deployments(
     ecs: &Ecs<'_>,
     arns: &[String],
@@ -165,7 +165,7 @@ async fn describe_deployments(
 }
 
 fn revisions_of(deployment: &ServiceDeployment) -> Result<Vec<String>, CallError> {
-    // A status that is not known may well be one of a deployment under way.
+    // A deployment of unknown status counts as under way.
     let is_done = matches!(
         deployment.status(),
         Some(
@@ -185,7 +185,7 @@ fn revisions_of(deployment: &ServiceDeployment) -> Result<Vec<String>, CallError
 async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<(), CallError> {
     let request = ecs.client.describe_service_revisions().set_service_revision_arns(Some(arns.to_vec()));
     let answer = ecs.reader.calls.read(DESCRIBE_SERVICE_REVISIONS, || request.clone().send()).await?;
-    // MISSING: revisions from before 2024-10-25 don't exist; their services name the task definition.
+    // MISSING: there are no revisions from before 2024-10-25. Their services refer to the task definition.
     let described = answer.service_revisions().iter().map(ServiceRevision::service_revision_arn);
     ecs.check_answer(SERVICES, DESCRIBE_SERVICE_REVISIONS, arns.len(), described, answer.failures());
     for revision in answer.service_revisions() {
@@ -193,10 +193,10 @@ async fn describe_revisions(ecs: &Ecs<'_>, arns: &[String]) -> Result<(), CallEr
         let fact = Arc::new(fact_of(revision));
         add(ecs, arn, &fact);
         if fact.definition.is_none() {
-            let message = format!("{arn} does not tell its task definition");
+            let message = format!("{arn} has no task definition");
             ecs.reader.fail(SERVICES, CallError::unexpected(DESCRIBE_SERVICE_REVISIONS, &message));
         }
-        // Digests are resolved by the first task, so a revision without them is not final.
+        // The first task resolves the digests, so a revision without them is not final.
         if fact.definition.is_some()
             && !fact.images.is_empty()
             && fact.images.iter().all(|image| image.image_digest.is_some())

@@ -1,5 +1,6 @@
-//! Services, ACTIVE and DRAINING, at desired count 0 too: the task definitions they start tasks from, and the service
-//! revisions whose digests ECS pinned at deployment and scales out with even after the tag moved.
+//! Reads services, ACTIVE and DRAINING, even at desired count 0: the task definitions from which they start tasks, and
+//! their service revisions. ECS pins a revision's digests at deployment and scales out with them even after the tag
+//! moved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -13,7 +14,7 @@ use ecr_cleanup_core::usage::Holder;
 
 use super::{BATCHES_AT_ONCE, Ecs, Namer, PER_PAGE, SERVICE, SERVICES, arns_of, told};
 
-/// The most services that `DescribeServices` takes.
+/// The most services that `DescribeServices` accepts.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html>.
 const SERVICES_PER_CALL: usize = 10;
 /// The status of a service that was deleted.
@@ -22,12 +23,12 @@ const INACTIVE: &str = "INACTIVE";
 pub(super) const LIST_SERVICES: &str = "ecs:ListServices";
 pub(super) const DESCRIBE_SERVICES: &str = "ecs:DescribeServices";
 
-/// What services were deployed as.
+/// The revisions and deployments of services.
 #[derive(Debug, Default)]
 pub(super) struct Deployed {
     /// Service revisions that are current, each with its service.
     pub(super) revisions: BTreeMap<String, ServiceArn>,
-    /// Service deployments that are current, be they under way or done, each with its service.
+    /// Service deployments that are current, finished or not, each with its service.
     pub(super) current_deployments: BTreeMap<String, ServiceArn>,
     /// Services that may have further deployments under way.
     pub(super) deploying: Vec<ServiceArn>,
@@ -54,7 +55,7 @@ impl Deployed {
         Ok(())
     }
 
-    /// What all of these were deployed as.
+    /// The revisions and deployments of all of these.
     pub(super) fn all(each: Vec<Self>) -> Self {
         let mut all = Self::default();
         for Self { revisions, current_deployments, deploying } in each {
@@ -83,7 +84,7 @@ pub(super) async fn is_listed(ecs: &Ecs<'_>, ServiceArn { cluster, arn }: &Servi
     Ok(list(ecs, cluster).await?.contains(arn))
 }
 
-/// What a service is deployed as by now; nothing where it went away.
+/// The current revisions and deployments of a service; none if it was deleted.
 pub(super) async fn deployed(ecs: &Ecs<'_>, service: &ServiceArn) -> Result<Deployed, CallError> {
     let mut deployed = Deployed::default();
     for described in describe(ecs, &service.cluster, vec![service.arn.clone()]).await? {
@@ -103,7 +104,7 @@ async fn list(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallErro
     ecs.in_cluster(cluster, async || list_all(ecs, cluster).await).await
 }
 
-/// A page may tell one that an earlier page told, since they are sorted by what changes.
+/// A page may repeat services of an earlier one, because the order of the listing changes.
 async fn list_all(ecs: &Ecs<'_>, cluster: &str) -> Result<BTreeSet<String>, CallError> {
     let page_at =
         |token| ecs.client.list_services().cluster(cluster).max_results(PER_PAGE).set_next_token(token).send();
@@ -125,7 +126,7 @@ async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: Vec<String>) -> Result<Vec
     let answer = ecs.in_cluster(cluster, ask).await?;
     let described = answer.services().iter().map(Service::service_arn);
     ecs.check_answer(SERVICES, DESCRIBE_SERVICES, asked, described, answer.failures());
-    // What was deleted is described for a while.
+    // ECS still describes deleted services for a while.
     let is_there = |service: &Service| service.status() != Some(INACTIVE);
     Ok(answer.services.unwrap_or_default().into_iter().filter(is_there).collect())
 }
@@ -149,7 +150,8 @@ fn add(ecs: &Ecs<'_>, cluster: &str, service: &Service, deployed: &mut Deployed)
 }
 
 /// Whether a deployment may be under way, which may roll back to a revision that is not current any more. Only ECS's
-/// own controller has service deployments, and tells of each how far it is; what is not told may be under way.
+/// own controller has service deployments, and it shows the state of each. Without a state, a deployment may be under
+/// way.
 fn may_be_deploying(service: &Service) -> bool {
     let controller = service.deployment_controller().map(DeploymentController::r#type);
     let others = [DeploymentControllerType::CodeDeploy, DeploymentControllerType::External];

@@ -1,7 +1,7 @@
-//! Task definitions: those that services start tasks from, and the newest ACTIVE revisions of every family, from which
-//! schedules and one-off runs start theirs.
+//! Reads task definitions: those from which services start tasks, and the newest ACTIVE revisions of every family, from
+//! which schedules and one-off runs start tasks.
 //!
-//! `DescribeTaskDefinition` takes one ARN a call, so nothing is described whose images are known already.
+//! `DescribeTaskDefinition` accepts one ARN per call, so definitions whose images are known are not described.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -17,14 +17,14 @@ use futures::stream::{self, StreamExt};
 use super::services::ServiceArn;
 use super::{Ecs, Namer, Need, PER_PAGE, TASK_DEFINITIONS, services, tasks};
 
-/// Calls under way at a time; more would only wait for their turn.
+/// Concurrent calls. More would only wait for their turn.
 const AT_ONCE: usize = 8;
 
 pub(super) const LIST_FAMILIES: &str = "ecs:ListTaskDefinitionFamilies";
 pub(super) const LIST_TASK_DEFINITIONS: &str = "ecs:ListTaskDefinitions";
 pub(super) const DESCRIBE_TASK_DEFINITION: &str = "ecs:DescribeTaskDefinition";
 
-/// The ARNs of the newest ACTIVE revisions of every family, as many as count as used.
+/// The ARNs of the newest ACTIVE revisions of every family, up to the number that counts as used.
 pub(super) async fn newest(ecs: &Ecs<'_>) -> Result<BTreeSet<String>, CallError> {
     let keep = usize::try_from(ecs.reader.keep.task_definitions).unwrap_or(usize::MAX);
     if keep == 0 {
@@ -48,8 +48,8 @@ async fn newest_of_families(ecs: &Ecs<'_>, families: Vec<String>) -> Result<BTre
     Ok(newest)
 }
 
-/// Describes these task definitions, each for its holder. Where one of the newest of a family is gone, one before it is
-/// among the newest.
+/// Describes these task definitions, each for its holder. If one of the newest of a family was deleted, the revision
+/// before it becomes one of the newest.
 pub(super) async fn describe_all(ecs: &Ecs<'_>, mut definitions: BTreeMap<String, Need>) {
     let mut seen = BTreeSet::new();
     while !definitions.is_empty() {
@@ -76,7 +76,7 @@ pub(super) async fn describe_all(ecs: &Ecs<'_>, mut definitions: BTreeMap<String
     }
 }
 
-/// Whether any of these still names the definition. A deleted one is named by stopped tasks at most.
+/// Whether any of these still refers to the definition. Only stopped tasks may refer to a deleted one.
 async fn is_named(ecs: &Ecs<'_>, definition: &str, named_by: &BTreeSet<Namer>) -> Result<bool, CallError> {
     for namer in named_by {
         let is_named = match namer {
@@ -104,15 +104,15 @@ async fn is_listed(ecs: &Ecs<'_>, definition: &str) -> Result<bool, CallError> {
 async fn describe(ecs: &Ecs<'_>, arn: &str) -> Result<Arc<Fact>, CallError> {
     let request = ecs.client.describe_task_definition().task_definition(arn);
     let answer = ecs.reader.calls.read(DESCRIBE_TASK_DEFINITION, || request.clone().send()).await?;
-    let definition = answer
-        .task_definition()
-        .ok_or_else(|| CallError::unexpected(DESCRIBE_TASK_DEFINITION, &format!("no task definition {arn}")))?;
-    // Every definition has a container at least.
+    let definition = answer.task_definition().ok_or_else(|| {
+        CallError::unexpected(DESCRIBE_TASK_DEFINITION, &format!("the answer omits the task definition {arn}"))
+    })?;
+    // Every definition has at least one container.
     if definition.container_definitions().is_empty() {
-        let message = format!("{arn} does not tell all its images");
+        let message = format!("{arn} doesn't list all its images");
         return Err(CallError::unexpected(DESCRIBE_TASK_DEFINITION, &message));
     }
-    // One from before 2021 may have a container without an image, which can't be started.
+    // A definition from before 2021 may have a container without an image. It can't be started.
     let images = definition.container_definitions().iter().filter_map(|container| container.image.clone());
     // A revision never changes.
     let definition = Arc::new(Fact::named(images));
@@ -126,11 +126,11 @@ fn family_and_revision(arn: &str) -> (&str, &str) {
     name.rsplit_once(':').unwrap_or((name, ""))
 }
 
-/// What one listing of all revisions came to.
+/// The result of listing all revisions.
 enum Listed {
     /// All revisions.
     All(Families),
-    /// There are more pages of them than families, so these are asked one by one.
+    /// There are more pages of revisions than families, so each family is listed separately.
     CheaperByFamily(Vec<String>),
 }
 
@@ -141,7 +141,7 @@ struct Families(BTreeMap<String, Vec<(u64, String)>>);
 impl Families {
     fn add(&mut self, arn: String) {
         let (family, revision) = family_and_revision(&arn);
-        // A revision that is no number can't be ranked, so it counts as the newest.
+        // A revision without a number can't be ranked, so it counts as the newest.
         let revision = revision.parse().unwrap_or(u64::MAX);
         self.0.entry(family.to_owned()).or_default().push((revision, arn));
     }
@@ -157,10 +157,10 @@ impl Families {
     }
 }
 
-/// One listing of all revisions. Where it grows long, the families are counted, and it is given up once it has taken as
-/// many calls as they would.
+/// Lists all revisions. If the listing is long, the families are counted. The listing stops once it has used as many
+/// calls as listing each family would.
 async fn list_all(ecs: &Ecs<'_>) -> Result<Listed, CallError> {
-    /// So many pages are read before the families are counted.
+    /// The pages to read before the families are counted.
     const PAGES_BEFORE_DOUBT: usize = 10;
     let mut revisions = Families::default();
     let mut families: Option<Vec<String>> = None;

@@ -1,4 +1,4 @@
-//! Tasks: what runs, what is starting, and what stopped within about the last hour and may be replaced.
+//! Reads tasks that run, that start, or that stopped within about the last hour and may be replaced.
 //!
 //! `containers[].image` and `containers[].imageDigest` both count: a tag may have moved since the task started.
 
@@ -12,19 +12,19 @@ use ecr_cleanup_core::usage::Holder;
 
 use super::{BATCHES_AT_ONCE, Ecs, Namer, PER_PAGE, TASK, TASKS, names_a_tag, told};
 
-/// The most tasks that `DescribeTasks` takes.
+/// The most tasks that `DescribeTasks` accepts.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html>.
 const TASKS_PER_CALL: usize = 100;
-/// The status of a task all of whose containers are there.
+/// The status of a task whose containers all exist.
 const RUNNING: &str = "RUNNING";
-/// The status of a task that runs nothing any more.
+/// The status of a task that has stopped.
 const STOPPED: &str = "STOPPED";
 
 pub(super) const LIST_TASKS: &str = "ecs:ListTasks";
 pub(super) const DESCRIBE_TASKS: &str = "ecs:DescribeTasks";
 
-/// Running and stopped tasks are described together, so that no call is half empty. The stopped ones are listed once the
-/// running ones have been, so that a task that stops in between is in one list at least.
+/// Running and stopped tasks are described together, so that calls are full. Stopped tasks are listed after running
+/// ones, so that a task that stops meanwhile is in at least one list.
 pub(super) async fn of_cluster(ecs: &Ecs<'_>, cluster: &str) {
     let mut arns = BTreeSet::new();
     for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
@@ -65,7 +65,8 @@ async fn describe(ecs: &Ecs<'_>, cluster: &str, arns: Vec<String>) -> Result<Vec
     let request = ecs.client.describe_tasks().cluster(cluster).set_tasks(Some(arns));
     let ask = async || ecs.reader.calls.read(DESCRIBE_TASKS, || request.clone().send()).await;
     let answer = ecs.in_cluster(cluster, ask).await?;
-    // What is missing stopped more than an hour ago, or in between, and nothing replaces it from there.
+    // A missing task stopped more than an hour ago or in the meantime, and ECS does not replace it with the same
+    // images.
     ecs.check_answer(TASKS, DESCRIBE_TASKS, asked, answer.tasks().iter().map(Task::task_arn), answer.failures());
     Ok(answer.tasks.unwrap_or_default())
 }
@@ -76,7 +77,7 @@ fn add(ecs: &Ecs<'_>, cluster: &str, task: &Task) {
     for container in containers {
         ecs.reader.uses(&holder, container.image(), container.image_digest());
     }
-    // While a task is set up not all its containers may be listed yet, and then its definition tells what it will run.
+    // While a task starts, ECS may not list all its containers yet. Then its definition shows the images.
     let was_set_up = task.last_status() == Some(RUNNING) || task.started_at().is_some();
     let tells_all = was_set_up
         && !containers.is_empty()
@@ -84,10 +85,10 @@ fn add(ecs: &Ecs<'_>, cluster: &str, task: &Task) {
     let definition = match told(task.task_definition_arn()) {
         Some(definition) if tells_all => return ecs.knows_definition(definition),
         Some(definition) => definition,
-        // AWS names the definition of every task. Where it does not, each container has to tell its image.
+        // AWS returns the definition of every task. Without it, each container must have an image.
         None if !containers.is_empty() && containers.iter().all(|it| told(it.image()).is_some()) => return,
         None => {
-            let message = format!("{} tells neither its images nor its definition", holder.name);
+            let message = format!("{} has neither images nor a task definition", holder.name);
             return ecs.reader.fail(TASKS, CallError::unexpected(DESCRIBE_TASKS, &message));
         }
     };

@@ -1,5 +1,5 @@
-//! The images of versions. The listing tells the digest of each, and one version of each digest is asked for the
-//! repository, and for whether the listing is to be believed: where it is not, every version is asked.
+//! Reads the images of versions. The listing contains the digest of each. A call for one version of each digest returns
+//! the repository, and shows whether the listing's digests are correct. If they are not, every version is requested.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,14 +13,14 @@ use futures::stream::{self, Stream, StreamExt};
 use super::versions::{Version, digest_of};
 use super::{GET_FUNCTION, LAMBDA, Lambda, VERSION};
 
-/// Versions asked at a time: an answer takes longer than its share of the quota.
+/// Versions requested at a time. An answer takes longer than the interval of its quota.
 const VERSIONS_AT_ONCE: usize = 16;
 
-/// What is known of the versions so far.
+/// The known facts about the versions so far.
 #[derive(Default)]
 pub(super) struct Codes {
     by_digest: RefCell<BTreeMap<String, Group>>,
-    /// Those whose digest is not listed.
+    /// Versions without a listed digest.
     others: RefCell<BTreeSet<Version>>,
 }
 
@@ -32,20 +32,20 @@ struct Group {
     proof: Proof,
 }
 
-/// Whether the listed digest is the image's.
+/// Whether the listed digest is that of the image.
 #[derive(Clone, Debug, Default)]
 enum Proof {
-    /// No version of it could tell yet: it was deleted, or has new code.
+    /// No version has shown it yet: it was deleted, or has new code.
     #[default]
     Missing,
-    /// It is, and this is the image by repository and digest.
+    /// It is. This is the image with repository and digest.
     Given(Box<str>),
-    /// It is not, or that was not told.
+    /// It is not, or the answer has no digest.
     Refuted,
 }
 
 impl Codes {
-    /// Asks as many of these versions as have to be.
+    /// Requests as many of these versions as needed.
     pub(super) async fn read(&self, lambda: &Lambda<'_>, versions: impl Stream<Item = Version>) {
         let ask = async |version: Version| {
             if self.is_to_be_asked(&version) {
@@ -55,7 +55,7 @@ impl Codes {
         versions.for_each_concurrent(VERSIONS_AT_ONCE, ask).await;
     }
 
-    /// Asks those that could not do without, and holds the images of all.
+    /// Requests the remaining versions that need it, and notes the images of all.
     pub(super) async fn conclude(self, lambda: &Lambda<'_>) {
         while let Some(next) = self.next_to_ask() {
             let ask = async |version: Version| self.ask(lambda, &version).await;
@@ -72,7 +72,7 @@ impl Codes {
         }
     }
 
-    /// Whether this version has to be asked: the first of its digest, and every one without.
+    /// Whether this version has to be requested: the first of its digest, and every one without a digest.
     fn is_to_be_asked(&self, version: &Version) -> bool {
         let Some(digest) = &version.image_digest else {
             return self.others.borrow_mut().insert(version.clone());
@@ -88,7 +88,7 @@ impl Codes {
         false
     }
 
-    /// Another version of each digest that is not proven, or all once one is refuted; `None` when there is none left.
+    /// Another version of each unproven digest, or all versions once a digest is refuted; `None` if none is left.
     fn next_to_ask(&self) -> Option<Vec<Version>> {
         let mut groups = self.by_digest.borrow_mut();
         let none_is_believed = groups.values().any(|group| matches!(group.proof, Proof::Refuted));
@@ -127,7 +127,7 @@ impl Codes {
             (Ok(_), None) => {}
             (Err(error), group) => {
                 lambda.reader.fail(LAMBDA, error);
-                // Nothing is known in full any more, so the others of this digest need not be tried.
+                // Usage is incomplete from here on, so the others of this digest need no call.
                 if let Some(Group { asked, not_asked, .. }) = group {
                     asked.append(not_asked);
                 }
@@ -137,8 +137,7 @@ impl Codes {
 }
 
 impl Lambda<'_> {
-    /// Holds the image that a version was made from, as it was named and as it was resolved, and tells whether that is
-    /// what the listing says.
+    /// Notes the image of a version, as referenced and as resolved. Returns whether it agrees with the listing.
     async fn code(&self, version: &Version) -> Result<Proof, CallError> {
         let arn = version.arn();
         let key = version.image_digest.as_ref().map_or_else(|| arn.clone(), |digest| format!("{arn}@{digest}"));
@@ -153,14 +152,16 @@ impl Lambda<'_> {
     async fn get_code(&self, version: &Version, arn: &str, key: &str) -> Result<(Arc<Fact>, Proof), CallError> {
         let request = self.client.get_function().function_name(&version.function).qualifier(&version.qualifier);
         let answer = self.reader.calls.read(GET_FUNCTION, || request.clone().send()).await?;
-        let code = answer.code.ok_or_else(|| CallError::unexpected(GET_FUNCTION, &format!("no code of {arn}")))?;
+        let code = answer
+            .code
+            .ok_or_else(|| CallError::unexpected(GET_FUNCTION, &format!("the answer has no code for {arn}")))?;
         let code = Arc::new(Fact::named(code.image_uri.into_iter().chain(code.resolved_image_uri)));
         if code.images.is_empty() {
-            return Err(CallError::unexpected(GET_FUNCTION, &format!("no image of {arn}")));
+            return Err(CallError::unexpected(GET_FUNCTION, &format!("the answer has no image for {arn}")));
         }
         let sum = answer.configuration.as_ref().and_then(|configuration| configuration.code_sha256());
         if version.number().is_none() && sum.and_then(digest_of) != version.image_digest {
-            // It has new code since it was listed, so that this tells nothing of the old.
+            // It has had new code since the listing, so this says nothing about the old code.
             return Ok((code, Proof::Missing));
         }
         let proof = proof(&code, version.image_digest.as_deref());
@@ -171,7 +172,7 @@ impl Lambda<'_> {
     }
 }
 
-/// Whether the image that a version runs, the resolved one where it is told, has the listed digest.
+/// Whether the image of a version, the resolved one if there is one, has the listed digest.
 fn proof(code: &Fact, listed: Option<&str>) -> Proof {
     let Some(listed) = listed else {
         return Proof::Missing;

@@ -1,4 +1,4 @@
-//! Which versions there are, and which of them count.
+//! Lists versions, and selects those that count as used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use super::{FUNCTIONS_AT_ONCE, LAMBDA, LIST_ALIASES, LIST_FUNCTIONS, LIST_MAPPIN
 
 /// The version that is not published, and may change.
 const LATEST: &str = "$LATEST";
-/// What the instances of a capacity provider run, which may change too.
+/// The version that instances of a capacity provider run. It may change too.
 const LATEST_PUBLISHED: &str = "$LATEST.PUBLISHED";
 /// `arn:aws:lambda:REGION:ACCOUNT:function:NAME`, and then the qualifier.
 const PARTS_OF_AN_ARN: usize = 7;
@@ -25,7 +25,7 @@ pub(super) struct Version {
     pub(super) function: String,
     /// `$LATEST`, `$LATEST.PUBLISHED` or a number.
     pub(super) qualifier: String,
-    /// The digest that the listing tells of it, where that tells one.
+    /// The digest in the listing, if there is one.
     pub(super) image_digest: Option<String>,
 }
 
@@ -60,19 +60,20 @@ pub(super) fn digest_of(code_sha256: &str) -> Option<String> {
 }
 
 impl Lambda<'_> {
-    /// Every version of every function that runs an image. A page that comes twice tells them twice.
+    /// Passes every version of every function with an image to `found`. A version on a repeated page is passed twice.
     pub(super) async fn list_versions(&self, mut found: impl FnMut(Version)) -> Result<(), CallError> {
         let page_at = |marker| {
             let request = self.client.list_functions().function_version(FunctionVersion::All);
             request.max_items(PER_PAGE).set_marker(marker).send()
         };
         let mut nameless = false;
-        // Whether the listing has this version is not documented, so it is asked for where it has not and there may be one.
+        // AWS doesn't document whether the listing contains this version. Where it is absent and may exist, it is
+        // added.
         let (mut on_capacity_providers, mut published) = (BTreeSet::new(), BTreeSet::new());
         self.reader
             .calls
             .pages_by_token(LIST_FUNCTIONS, page_at, ListFunctionsOutput::next_marker, |page| {
-                // What is not told may be an image.
+                // A function without a package type may have an image.
                 let functions = page.functions?.into_iter();
                 for configuration in functions.filter(|listed| listed.package_type != Some(PackageType::Zip)) {
                     let Some(version) = Version::listed(&configuration) else {
@@ -93,11 +94,15 @@ impl Lambda<'_> {
         for function in on_capacity_providers.difference(&published) {
             found(Version::unlisted(function, LATEST_PUBLISHED));
         }
-        if nameless { Err(CallError::unexpected(LIST_FUNCTIONS, &"a function has no ARN")) } else { Ok(()) }
+        if nameless {
+            Err(CallError::unexpected(LIST_FUNCTIONS, &"the answer has a function without an ARN"))
+        } else {
+            Ok(())
+        }
     }
 
-    /// Of these versions the newest so many of each function, those that an alias routes to or an event source mapping
-    /// names, and those without a number.
+    /// Selects the newest versions of each function, those that an alias or an event source mapping uses, and those
+    /// without a number.
     pub(super) async fn counted(&self, listed: BTreeSet<Version>, newest: u32) -> Result<Vec<Version>, CallError> {
         let newest = usize::try_from(newest).unwrap_or(usize::MAX);
         let mut functions: BTreeMap<String, Vec<Version>> = BTreeMap::new();
@@ -109,7 +114,7 @@ impl Lambda<'_> {
         }
         let mapped = self.mapped_functions().await?;
         let count = async |(function, mut versions): (String, Vec<Version>)| {
-            // An alias that a mapping names is in the function's list of aliases with all that it routes to.
+            // The aliases of a function, with all versions to which they route, include the alias of a mapping.
             let qualified = format!("{function}:");
             let named = mapped.range(qualified.clone()..).map_while(|arn| arn.strip_prefix(&qualified));
             let mut named: BTreeSet<String> = named.filter(|name| is_number(name)).map(str::to_owned).collect();
@@ -121,14 +126,14 @@ impl Lambda<'_> {
                 let is_named = named.remove(&version.qualifier);
                 is_named || version.number().is_none_or(|number| numbers.contains(&number))
             });
-            // What was published since the listing.
+            // Versions published since the listing.
             versions.extend(named.iter().map(|qualifier| Version::unlisted(&function, qualifier)));
             Ok(versions)
         };
         Ok(self.reader.each(LAMBDA, functions, FUNCTIONS_AT_ONCE, count).await.concat())
     }
 
-    /// The ARNs, with their qualifiers, that event source mappings name.
+    /// The ARNs, with qualifiers, in event source mappings.
     async fn mapped_functions(&self) -> Result<BTreeSet<String>, CallError> {
         let page_at = |marker| self.client.list_event_source_mappings().max_items(PER_PAGE).set_marker(marker).send();
         let mut arns = BTreeSet::new();
@@ -143,7 +148,7 @@ impl Lambda<'_> {
         Ok(arns)
     }
 
-    /// The versions that aliases route to, by weight too.
+    /// The versions to which aliases route, even by weight.
     async fn routed_versions(&self, function: &str) -> Result<Vec<String>, CallError> {
         let page_at = |marker| {
             let request = self.client.list_aliases().function_name(function);
