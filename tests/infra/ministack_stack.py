@@ -1,10 +1,10 @@
-"""Deploys the stack to MiniStack as a newcomer does, lets its schedules fire the function, and destroys it.
+"""Deploys the stack to MiniStack as a new user does, lets its schedules invoke the function, and destroys it.
 
     ministack_stack.py BOOTSTRAP_ZIP SAM MINISTACK DEMO
 
-SAM deploys what `sam build` left in .aws-sam, which is what the zip holds, first with nothing but defaults, then live: by
-EventBridge Scheduler in one region, by an EventBridge rule in another. MiniStack runs the bootstrap, whose calls go to the
-demo's simulated account: that one deletes as ECR does.
+SAM deploys the result of `sam build` in .aws-sam, which is the same as in the zip. The first deployment has only default
+parameters. The others are live: with EventBridge Scheduler in one region, and with an EventBridge rule in another.
+MiniStack runs the bootstrap, which calls the demo's simulated account. That account deletes in the same way as ECR.
 """
 
 import json
@@ -24,7 +24,7 @@ from template import ROOT, Template
 
 REGION = "us-west-2"
 BY_SCHEDULER, BY_RULE = REGION, "eu-central-1"
-# A minute until it is due, ten seconds until MiniStack looks, and the run itself.
+# A minute until it is due, ten seconds until MiniStack checks, and the run itself.
 FIRED_WITHIN = 120
 
 
@@ -38,7 +38,7 @@ def clients(endpoint, access_key):
 
 
 def images(ecr):
-    """Every image there is, by repository and digest."""
+    """All images, by repository and digest."""
     repositories = ecr.get_paginator("describe_repositories").paginate()
     return {
         (repository["repositoryName"], image["imageDigest"])
@@ -50,7 +50,7 @@ def images(ecr):
 
 
 def running_images(aws, region):
-    """What the tasks of a region run, by repository and digest."""
+    """The images of the tasks in a region, by repository and digest."""
     ecr, ecs = aws("ecr", region), aws("ecs", region)
     names = set()
     for cluster in ecs.list_clusters()["clusterArns"]:
@@ -67,7 +67,7 @@ def running_images(aws, region):
 
 
 class Sam:
-    """The SAM CLI, in a folder of its own, for which MiniStack is AWS."""
+    """The SAM CLI in a separate folder, with MiniStack as AWS."""
 
     def __init__(self, sam, folder, endpoint):
         self.sam, self.folder = sam, folder
@@ -78,7 +78,7 @@ class Sam:
             "AWS_SECRET_ACCESS_KEY": "simulated",
             "SAM_CLI_TELEMETRY": "0",
             "PATH": "/usr/bin:/bin",
-            # Nobody's profiles.
+            # A home without profiles.
             "HOME": str(folder),
         }
 
@@ -97,9 +97,9 @@ class Sam:
 
 
 def deployable(folder, archive):
-    """What `sam build` left, without the one resource that MiniStack does not know."""
+    """The result of `sam build`, without the one resource type that MiniStack doesn't support."""
     built = (ROOT / ".aws-sam/build/Function/bootstrap").read_bytes()
-    assert zipfile.ZipFile(archive).read("bootstrap") == built, "SAM has built something else than make build"
+    assert zipfile.ZipFile(archive).read("bootstrap") == built, "SAM and make build have built different bootstraps"
     document = Template(ROOT / ".aws-sam/build/template.yaml").document
     del document["Resources"]["PullTimeExclusion"]
     document["Resources"]["Function"]["Properties"]["CodeUri"] = str(ROOT / ".aws-sam/build/Function")
@@ -109,8 +109,8 @@ def deployable(folder, archive):
 
 
 def check_defaults(sam, template, parameters, ministack):
-    """Enter at every question deploys a stack that runs at night, and can't delete."""
-    # The stack's name, the region and each parameter; then all that SAM asks on its own.
+    """Enter at every prompt deploys a stack that runs at night, and can't delete."""
+    # The stack's name, the region and each parameter; then SAM's own prompts.
     enters = "\n" * (2 + parameters)
     told = sam(
         "deploy", "--guided", "--template-file", template, "--stack-name", "ecr-cleanup",
@@ -141,7 +141,7 @@ def writes(ministack, role):
 
 
 def dry_run(ministack):
-    """What a dry run says is stale, by region."""
+    """The stale images in the report of a dry run, by region."""
     function, = ministack("lambda").list_functions()["Functions"]
     answer = ministack("lambda").invoke(FunctionName=function["FunctionName"], Payload=json.dumps({"dryRun": True}))
     report = json.loads(answer["Payload"].read())
@@ -178,8 +178,8 @@ def check_live(sam, template, ministack, aws):
     for region in left:
         remaining = len(left[region] & stale[region])
         assert left[region] == before[region] - stale[region], f"{region}: {remaining} stale images are left"
-        assert in_use[region] <= left[region], f"{region}: something that runs is gone"
-        print(f"{region}: deleted the {len(stale[region])} of {len(before[region])} images that the dry run named")
+        assert in_use[region] <= left[region], f"{region}: a running image was deleted"
+        print(f"{region}: deleted the {len(stale[region])} of {len(before[region])} images that the dry run listed")
     print(f"all of it within {time.monotonic() - deployed:.0f} s of the deployment")
 
 
@@ -202,7 +202,7 @@ def main():
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
             "TMPDIR": str(folder),
-            # Where the functions that it runs find AWS.
+            # The AWS endpoint of the functions that it runs.
             "AWS_ENDPOINT_URL": account,
         }
         running(stack, [program], environment, folder)

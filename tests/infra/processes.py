@@ -1,4 +1,4 @@
-"""Starts what a test needs beside itself, and ends it with the test."""
+"""Starts the processes that a test needs, and ends them with the test."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def wait_for(port):
 
 
 def running(stack, command, environment=None, folder=None, log=subprocess.DEVNULL):
-    """Runs until the stack is left, with everything that it starts itself."""
+    """Runs a command until the stack exits. Then ends it together with its child processes."""
     process = subprocess.Popen(
         [str(word) for word in command],
         env={**os.environ, **(environment or {})},
@@ -37,7 +37,7 @@ def running(stack, command, environment=None, folder=None, log=subprocess.DEVNUL
     )
 
     def end():
-        # A group of its own: nothing but this process and its children is in it.
+        # A separate group, which contains only this process and its children.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
@@ -46,7 +46,7 @@ def running(stack, command, environment=None, folder=None, log=subprocess.DEVNUL
 
 
 def simulated_account(stack, demo, world="company"):
-    """Puts up one of the demo's worlds; its endpoint."""
+    """Serves one of the demo's accounts, and returns its endpoint."""
     port = free_port()
     running(stack, [demo, "--serve", port, world])
     wait_for(port)

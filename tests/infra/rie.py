@@ -2,7 +2,7 @@
 
     rie.py BOOTSTRAP_ZIP EMULATOR DEMO
 
-The last is the demo's binary, which serves simulated accounts.
+DEMO is the demo's binary, which serves simulated accounts.
 """
 
 import json
@@ -23,13 +23,13 @@ LAMBDA_RESPONSE_BYTES = 6_000_000
 
 
 class Emulator:
-    """Runs a bootstrap as Lambda would."""
+    """Runs a bootstrap in the same way as Lambda."""
 
     def __init__(self, stack, emulator, bootstrap):
         self.stack, self.emulator, self.bootstrap = stack, emulator, bootstrap
 
     def function(self, endpoint, timeout, bootstrap=None, log=subprocess.DEVNULL):
-        """A cold function of this timeout in seconds; what invokes it."""
+        """Starts a cold function with this timeout in seconds. Returns a function that invokes it."""
         port, runtime_port = free_port(), free_port()
         environment = {
             "AWS_ENDPOINT_URL": endpoint,
@@ -74,22 +74,22 @@ def check_cold_start_and_errors(emulator, demo):
 
 
 def check_deadline(emulator, demo):
-    # Less than the margin that is kept for the report.
+    # Less than the margin for the report.
     hurried = emulator.function(simulated_account(emulator.stack, demo), 8)
     report, took = hurried({"dryRun": True, "region": "us-west-2"})
     assert report["outcome"] == "deadlineReached" and took < 8, (report["outcome"], took)
 
-    # An endpoint that takes every connection and never answers.
+    # An endpoint that accepts every connection and never answers.
     silent = emulator.stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
     stuck = emulator.function(f"http://127.0.0.1:{silent.getsockname()[1]}", 5)
     error, took = stuck({"dryRun": False})
     assert error.get("errorType") == "UsageIncomplete" and "more time" in error["errorMessage"], error
     assert took < 5, took
-    print(f"nothing answers, and {took:.1f} s into its 5 s the function does")
+    print(f"no call is answered, and the function returns after {took:.1f} s of its 5 s")
 
 
 def check_response(emulator, demo):
-    """More stale images than a response holds: its lists are cut, its totals are not."""
+    """More stale images than fit into a response: its lists are cut, and its totals are complete."""
     invoke = emulator.function(simulated_account(emulator.stack, demo, "large"), 900)
     report, took = invoke({"dryRun": True})
     listed = sum(len(repository["stale"]) for region in report["regions"] for repository in region["repositories"])
@@ -99,9 +99,9 @@ def check_response(emulator, demo):
 
 
 def check_panic(emulator, demo, folder):
-    """A panic fails the invocation with an error document, and the process lives on.
+    """A panic fails the invocation with an error document, and the process continues.
 
-    Nothing in the function panics when asked to, so its clock fails once, where the first look at it does.
+    The function has no way to trigger a panic, so its clock fails once, and reading that clock panics.
     """
     fails_at = folder / "clock-fails-at"
     library = folder / "clock.so"
@@ -122,7 +122,7 @@ def check_panic(emulator, demo, folder):
     assert not fails_at.exists()
     assert invoke({"dryRun": True})[0]["outcome"] == "planned", "it serves on after a panic"
     assert len(process_ids.read_text().split()) == 1, "and it is the same process"
-    print(f"a panic is told as {error}")
+    print(f"the function returns a panic as {error}")
 
 
 def main():

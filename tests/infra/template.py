@@ -1,4 +1,4 @@
-"""Reads a CloudFormation template, and works out what it comes to with given parameters."""
+"""Reads a CloudFormation template, and evaluates it for given parameters."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ Loader.add_multi_constructor("!", short_form)
 
 
 class Template:
-    """A template with parameters, which can be asked what it comes to."""
+    """A template with values for its parameters."""
 
     def __init__(self, name, **parameters):
         self.document = yaml.load((ROOT / "infra" / name).read_text(), Loader)
@@ -40,7 +40,7 @@ class Template:
         return self.value(self.document["Conditions"][name])
 
     def value(self, node):
-        """What an expression comes to; None for AWS::NoValue."""
+        """The value of an expression; None for AWS::NoValue."""
         if isinstance(node, list):
             return [value for value in map(self.value, node) if value is not None]
         if not isinstance(node, dict):
@@ -78,7 +78,7 @@ class Template:
         return str(self.value(names[name] if name in names else {"Ref": name}))
 
     def resources(self):
-        """The resources whose condition holds."""
+        """The resources whose condition is true."""
         for name, resource in self.document["Resources"].items():
             if "Condition" not in resource or self.condition(resource["Condition"]):
                 yield name, self.value({key: value for key, value in resource.items() if key != "Condition"})

@@ -1,4 +1,4 @@
-//! What the files of a crate import from each other, read off their text.
+//! The imports between the files of a crate, read from their text.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,21 +6,21 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// A `use`, and in code a path.
+/// A `use` declaration, and a path in code.
 static USE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?s)\buse ([^;]+);").unwrap());
 static PATH: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(?:crate|super|self)(?:::\w+)+").unwrap());
 
 /// A file of a crate.
 pub struct Module {
-    /// Its path below the crate's root: `["sources", "ecs", "tasks"]`.
+    /// Its path below the crate root: `["sources", "ecs", "tasks"]`.
     pub path: Vec<String>,
-    /// The modules that it names.
+    /// The modules that it imports.
     pub imports: BTreeSet<Vec<String>>,
     /// Its text, without its tests.
     pub text: String,
 }
 
-/// The files below a crate's root but the root itself, its tests, and another crate's.
+/// The files below a crate root, without the root file, its tests, and other crates.
 pub fn modules(root: &str) -> Vec<Module> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let files: Vec<PathBuf> = files_below(&root);
@@ -28,7 +28,7 @@ pub fn modules(root: &str) -> Vec<Module> {
     let read = |file: &PathBuf| {
         let path = path_of(&root, file);
         let text = std::fs::read_to_string(file).unwrap();
-        // Tests may look at whatever they like.
+        // Tests may import any module.
         let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
         let imports = named_in(&text, &path, &paths).into_iter().filter(|import| *import != path).collect();
         Module { path, imports, text }
@@ -61,7 +61,7 @@ fn path_of(root: &Path, file: &Path) -> Vec<String> {
     path.iter().map(|part| part.to_str().unwrap().to_owned()).collect()
 }
 
-/// The modules that a file names, by `use` or in a path.
+/// The modules that a file refers to, by `use` or in a path.
 fn named_in(text: &str, own: &[String], modules: &BTreeSet<Vec<String>>) -> BTreeSet<Vec<String>> {
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut named: Vec<String> = USE.captures_iter(&code).flat_map(|tree| leaves(&tree[1])).collect();
@@ -89,7 +89,7 @@ fn leaves(tree: &str) -> Vec<String> {
     items.flat_map(|item| leaves(&format!("{}{item}", prefix.replace(' ', "")))).collect()
 }
 
-/// The file that a path leads to: that of the longest part of it which is a module.
+/// The module of a path: its longest part that is a module.
 fn module_of(name: &str, own: &[String], modules: &BTreeSet<Vec<String>>) -> Option<Vec<String>> {
     let mut parts = name.split("::").peekable();
     let mut path: Vec<String> = match parts.peek().copied() {

@@ -1,8 +1,8 @@
-//! The rules of the house: no circle between files, and who may do what by where a file is.
+//! Architecture rules: no import cycle between files, and each module's role limits its imports.
 //!
-//! What the compiler can hold is a crate: the pure core. The rest is held here, read off the imports of the files.
+//! The compiler checks only the crate boundary of the pure core. These tests check the rest from the files' imports.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may panic")]
 
 mod imports;
 
@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use imports::{Module, modules};
 
-/// Of the modules side by side below each parent, which imports which. What is below a module counts as the module, and a
-/// module and those below it are one: a folder may use what the file of its name declares.
+/// The imports between sibling modules, below each parent. A module counts together with the modules below it, so a
+/// folder may use the file of its name.
 fn siblings(modules: &[Module]) -> BTreeMap<String, BTreeMap<String, BTreeSet<String>>> {
     let mut levels: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for module in modules {
@@ -26,7 +26,7 @@ fn siblings(modules: &[Module]) -> BTreeMap<String, BTreeMap<String, BTreeSet<St
     levels
 }
 
-/// A circle, if there is one.
+/// A cycle, if there is one.
 fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     fn visit(
         at: &str,
@@ -73,7 +73,7 @@ fn a_circle_is_found() {
     };
     let straight = [module("a", &["b"]), module("b::x", &["c", "b", "b::y"]), module("c", &[])];
     assert!(siblings(&straight).values().all(|edges| circle(edges).is_none()));
-    // By way of what is below another.
+    // Through a submodule.
     let round = [module("a", &["b::x"]), module("b::x", &["c"]), module("c", &["a"])];
     assert_eq!(siblings(&round).values().find_map(circle), Some(["a", "b", "c"].map(str::to_owned).to_vec()));
     let below = [module("b::x", &["b::y"]), module("b::y", &["b::x"])];
@@ -89,7 +89,7 @@ fn the_core_is_given_nothing_that_could_act() {
     let named: BTreeSet<&str> = named.filter(|name| !name.is_empty()).collect();
     let pure = ["chrono", "oci-spec", "regex", "serde", "serde_json", "sha2", "thiserror"];
     assert_eq!(named, pure.into(), "a new one must be as pure as these");
-    // With this feature it reads the clock.
+    // With this feature, chrono reads the clock.
     assert!(
         !manifest
             .lines()
@@ -102,7 +102,7 @@ fn the_core_is_given_nothing_that_could_act() {
     }
 }
 
-/// The modules of the shell in whose code something stands.
+/// The modules of the shell whose code contains this text.
 fn modules_with(text: &str) -> BTreeSet<String> {
     let modules = modules("src").into_iter();
     modules.filter(|module| module.text.contains(text)).map(|module| module.path[0].clone()).collect()

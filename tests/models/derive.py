@@ -1,12 +1,12 @@
-"""Derives from AWS's own service models what the operations that this project calls may be asked and may answer.
+"""Derives the requests and answers of the operations that this project calls from AWS's own service models.
 
     derive.py            writes operations.json
     derive.py --check    fails if operations.json is not what the models give
 
-The models are botocore's, in the version that tests/requirements.txt pins. Facts are carried over, no sentences. A
-structure has a table of its own and is named where it is used, so a structure that holds itself needs no end.
+The models are botocore's, in the version that tests/requirements.txt pins. The table contains facts, and no texts. Each
+structure has its own table, to which its uses refer, so that a structure can contain itself.
 
-An operation that the models don't have is told on stderr and is recorded as absent.
+The script reports an operation without a model on stderr, and records it as absent.
 """
 
 import json
@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 TABLE = HERE / "operations.json"
 PINNED = HERE.parent / "requirements.txt"
 
-# What the function calls, what the simulated account answers, and what tells of uses that the function does not ask for.
+# Operations that the function calls, that the simulated account answers, or that return uses the function doesn't read.
 OPERATIONS = {
     "account": ["ListRegions"],
     "ecr": [
@@ -47,7 +47,7 @@ TIMES = {"json": "unixTimestamp", "rest-json": "unixTimestamp", "query": "iso860
 
 
 class Service:
-    """One service's model, and the structures of it that were needed so far."""
+    """The model of a service, with those of its structures that were needed so far."""
 
     def __init__(self, loader, name):
         self.name, self.structures = name, {}
@@ -76,7 +76,7 @@ class Service:
         return facts
 
     def paging(self, operation, paginator):
-        """The members that pages go by, as they are named on the wire."""
+        """The members for paging, by their names on the wire."""
         sides = {"input_token": "input", "limit_key": "input", "output_token": "output", "result_key": "output"}
         wire_names = {}
         for key, side in sides.items():
@@ -86,13 +86,13 @@ class Service:
         return wire_names
 
     def error(self, name):
-        """The code on the wire, and the status. Where the model has no status, it is the caller's fault unless marked."""
+        """The code on the wire, and the status. Without a status in the model, it is a client error unless marked."""
         shape = self.shapes[name]
         error = shape.get("error", {})
         return error.get("code", name), error.get("httpStatusCode", 500 if shape.get("fault") else 400)
 
     def structure(self, name, side):
-        """Makes sure that a structure has its table, and names it."""
+        """Makes sure that a structure has its table, and returns its name."""
         full_name = f"{self.name}:{name}"
         if full_name not in self.structures:
             shape = self.shapes[name]
@@ -139,7 +139,7 @@ class Service:
 
 
 def derive():
-    # Nothing from the models that a user may have added to their home.
+    # Ignores models that users may have added to their home folder.
     loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
     table = {"botocore": botocore.__version__, "services": {}, "operations": {}, "structures": {}}
     for name, actions in OPERATIONS.items():
@@ -165,13 +165,13 @@ def compact(value):
 
 
 def lines(table, one_a_line=compact):
-    """An object with one entry a line."""
+    """An object with one entry per line."""
     entries = ",\n".join(f"{compact(key)}:{one_a_line(value)}" for key, value in sorted(table.items()))
     return f"{{\n{entries}\n}}" if table else "{}"
 
 
 def text(table):
-    """One service, one operation and one member a line: what changes in a model shows where it changes."""
+    """One service, one operation and one member per line, so that a diff shows exactly what changed in a model."""
     parts = {
         "botocore": compact(table["botocore"]),
         "services": lines(table["services"]),
@@ -188,7 +188,7 @@ def main():
     derived = text(derive())
     if sys.argv[1:] == ["--check"]:
         if not TABLE.exists() or TABLE.read_text() != derived:
-            sys.exit(f"{TABLE.name} is not what the models of botocore {pinned} give; derive.py writes it anew")
+            sys.exit(f"{TABLE.name} is outdated: it differs from the models of botocore {pinned}. Run tests/models/derive.py.")
     elif sys.argv[1:]:
         sys.exit(__doc__)
     else:

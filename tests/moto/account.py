@@ -1,7 +1,7 @@
 """A small account in moto, seeded in-process, where every field can be set.
 
-Prints one JSON line with the endpoint. Then prints what is left, a JSON line each time a line comes in, until the input
-ends.
+Prints one JSON line with the endpoint. Then prints the remaining images as a JSON line for each line of input, until the
+input ends.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ def run(region, image):
 
 
 def unknown_operation(_response):
-    """What AWS answers to an operation that a region doesn't know; moto would answer with a page of HTML."""
+    """AWS's answer to an operation that a region doesn't support. moto would answer with an HTML page."""
     raise JsonRESTError("UnknownOperationException", "unknown operation")
 
 

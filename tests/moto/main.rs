@@ -1,9 +1,9 @@
 //! A second opinion: the real binary against moto, an implementation of AWS's APIs that no one here wrote.
 //!
-//! What counts is the state that is left there. moto pages nothing, knows no filters, and its answer to a delete leaves
-//! out untagged images.
+//! The test compares the remaining images. moto doesn't page, ignores filters, and omits untagged images in its answer
+//! to a delete.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may panic")]
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
@@ -54,7 +54,7 @@ impl Drop for Moto {
 async fn what_is_stale_goes_and_what_is_used_stays() {
     let mut moto = Moto::start();
     let function = Function::start(Path::new(env!("CARGO_BIN_EXE_ecr-cleanup")), &moto.endpoint, &[]).await;
-    // moto does not know account:ListRegions.
+    // moto does not implement account:ListRegions.
     let event = |dry_run| json!({ "dryRun": dry_run, "imagesToKeep": 3, "usageRegions": ["us-west-2", "eu-west-1"] });
     let before = moto.left();
 
@@ -64,8 +64,8 @@ async fn what_is_stale_goes_and_what_is_used_stays() {
     assert_eq!(moto.left(), before, "a dry run deletes nothing");
 
     function.invoke(&event(false)).await.unwrap();
-    // v3 runs in one region, and its tag counts in every region of the registry.
-    // v2 is what one rolls back to. Of what no index names, only the oldest has gone.
+    // v3 runs in one region, and its tag is in use in every region of the registry.
+    // v2 is kept for rollback. Of the images without an index, only the oldest was deleted.
     let multi = json!(["<untagged>", "<untagged>", "stale", "<untagged>", "<untagged>", "used"]);
     let app = json!(["v2", "v3", "v10", "v11", "v12", "<untagged>", "old-and-latest", "latest", "pulled"]);
     let expected = json!({
@@ -81,7 +81,7 @@ async fn what_is_stale_goes_and_what_is_used_stays() {
     let app = json!(["v3", "<untagged>", "old-and-latest", "latest", "pulled"]);
     let expected = json!({
         "us-west-2": { "app": app, "by-digest": [], "idle": [], "multi": [] },
-        // The platform that runs holds its index, and with that the other platform.
+        // The running platform keeps its index, and so the other platform.
         "eu-west-1": { "app": app, "by-digest": ["moved-away"], "idle": [], "multi": ["<untagged>", "<untagged>", "used"] },
     });
     assert_eq!(moto.left(), expected);

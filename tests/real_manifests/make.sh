@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes images.json and the <name>.json manifests beside this script; README.md
-# says with which tools. Nothing here writes or edits a manifest by hand: what
-# the tests read must be what real tools push and what a real registry serves.
+# Makes images.json and the <name>.json manifests beside this script. README.md
+# lists the tools. This script never writes or edits a manifest itself: the
+# tests must read exactly the bytes that a real registry serves.
 set -euo pipefail
 
 out=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,16 +13,16 @@ cleanup() {
 }
 trap cleanup EXIT
 cd "$work"
-# Every tool looks for settings and credentials at home: none shall find any.
+# Every tool reads settings and credentials in HOME. This one has none.
 export HOME=$work
 # The registry is on loopback, where no proxy of the environment can reach it.
 export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
-# Fixed times and identities keep the digests of the images the same each time;
-# those of signatures and attestations change, for they are random or dated.
+# Fixed times and identities keep the digests of the images the same each time.
+# Digests of signatures and attestations change, because these are random or dated.
 created=2024-01-01T00:00:00Z
 export SOURCE_DATE_EPOCH=1704067200
 
-# --- the registry; port 0 lets the kernel choose, so the log tells which it is
+# --- the registry; with port 0 the kernel chooses a port, which the log shows
 cat >registry.yml <<YML
 version: 0.1
 log: {level: info}
@@ -88,7 +88,7 @@ keep_all multi 1.0
 multi=$(digest_of 1.0)
 amd64=$(jq -r 'select(.name == "multi-amd64").digest' entries)
 
-# cosign talks much, and warns of what is wanted here (no log, an SBOM as a tag).
+# cosign prints much, and warns about options that are intended here (no log, an SBOM as a tag).
 quietly() { "$@" >log 2>&1 || { cat log >&2; return 1; }; }
 
 # --- docker-multi: the same as a Docker manifest list, signed by skopeo, which
@@ -121,8 +121,8 @@ keep multi-sbom "${multi/:/-}.sbom"
 keep multi-amd64-att "${amd64/:/-}.att"
 
 # --- artifacts with a subject; the registry has no referrers API, so oras keeps
-# an index under the tag sha256-<hex>. The second one supersedes the first's,
-# which stays, untagged, for this registry (as many) does not permit deletion.
+# an index under the tag sha256-<hex>. The second index supersedes the first,
+# which remains untagged, because this registry (like many) permits no deletion.
 attach() {
     oras attach --plain-http --format json --artifact-type "application/vnd.example.$1" \
         --annotation "org.opencontainers.image.created=$created" "$repo@$2" predicate.json |
@@ -135,8 +135,8 @@ keep multi-referrers "${multi/:/-}"
 keep artifact-amd64 "$(attach signature "$amd64")"
 keep multi-amd64-referrers "${amd64/:/-}"
 
-# --- buildkit: an index that holds attestations; its daemon is dockerd's, with
-# nothing of the host's network touched and mounts that end with it
+# --- buildkit: an index with attestations. dockerd runs its daemon, without
+# changes to the host's network, and with mounts that end with it
 echo '{"features": {"containerd-snapshotter": true}}' >daemon.json
 export DOCKER_HOST=unix://$work/docker.sock
 unshare --mount dockerd --config-file daemon.json --host "$DOCKER_HOST" --pidfile "$work/docker.pid" \
@@ -155,13 +155,13 @@ docker buildx build --quiet --platform linux/amd64,linux/arm64 --provenance true
     --tag "$repo:1.0-buildkit" context >/dev/null
 keep_all buildkit 1.0-buildkit
 buildkit=$(digest_of 1.0-buildkit)
-# cosign's other way to sign: no .sig tag, but a subject and the referrers' index
+# cosign's other way to sign: a subject and an index of referrers instead of a .sig tag
 COSIGN_EXPERIMENTAL=1 quietly cosign sign "${key[@]}" --registry-referrers-mode oci-1-1 \
     --sign-container-identity "$identity:1.0-buildkit" "$repo@$buildkit"
 keep buildkit-referrers "${buildkit/:/-}"
 keep buildkit-sig "$(jq -r '.manifests[0].digest' new/buildkit-referrers.json)"
 
-# --- the tags, as the registry lists them; each must name an entry
+# --- the tags, as the registry lists them; each must belong to an entry
 curl -sSf "$api/tags/list" | jq -r '.tags | sort[]' | while read -r tag; do
     jq -n --arg tag "$tag" --arg digest "$(digest_of "$tag")" '{tag: $tag, digest: $digest}'
 done >tags
@@ -169,8 +169,8 @@ jq -s --slurpfile tags tags 'sort_by(.name)
     | map(.digest as $digest | .tags = [$tags[] | select(.digest == $digest).tag])
     | if (map(.tags[]) | length) == ($tags | length) then . else error("a tag of no entry") end' \
     entries >new/images.json
-# The storage knows each manifest there is, tagged or not: none may be missing
-# here, so that the set is a whole repository.
+# The storage lists every manifest, tagged or not. None may be missing here, so
+# that the set is a whole repository.
 diff <(jq -r '.[].digest' new/images.json | sort) \
     <(ls "storage/docker/registry/v2/repositories/sample/_manifests/revisions/sha256" | sed 's/^/sha256:/' | sort)
 jq -r '.[] | (.digest | ltrimstr("sha256:")) + "  " + .file' new/images.json |

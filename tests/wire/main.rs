@@ -1,7 +1,7 @@
 //! The function against the simulated account: the unchanged SDK in memory, and on the wire where a process of its own
 //! or the wire itself is what counts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may panic")]
 
 mod apply;
 mod archiving;

@@ -1,9 +1,9 @@
-//! The numbers that the function must reach, each beside its budget: `make bench`.
+//! The performance numbers of the function, each beside its budget: `make bench`.
 //!
-//! The real binary runs against a simulated account that pages, limits batches, throttles and answers after a set time.
-//! Machines differ, so what is compared is measured side by side in one run; `--only NAME` measures one part.
+//! The real binary runs against a simulated account that pages, limits batches, throttles, and answers after a fixed
+//! time. Machines differ, so compared numbers are measured in the same run. `--only NAME` measures one part.
 
-#![expect(clippy::expect_used, clippy::cast_precision_loss, reason = "a benchmark may fail where it stands")]
+#![expect(clippy::expect_used, clippy::cast_precision_loss, reason = "a failing benchmark may panic")]
 
 mod process;
 mod sdk;
@@ -25,7 +25,7 @@ const MILLION_IMAGES: &str = "244 MiB";
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        // This very program, as a client that does nothing but list images.
+        // This same program, as a client that only lists images.
         ["--list", url, repositories] => sdk::list(url, repositories.parse().expect("a number")).await,
         ["--only", name] => measure(&|part| part == name).await,
         [] => measure(&|_| true).await,
@@ -63,7 +63,7 @@ fn show(what: &str, measured: &str, budget: &str) {
     println!("{what:<58} {measured:>16}   {budget}");
 }
 
-/// What the function answered, and what that took.
+/// The function's report, with the time and resources that it took.
 struct Run {
     report: Value,
     took: Duration,
@@ -102,7 +102,7 @@ async fn start() {
     show("peak memory on a small account", &mebibytes(memory), "22.9 MiB");
 }
 
-/// A live run's calls, against the fewest with which it can be done.
+/// The calls of a live run, against the fewest possible calls.
 async fn calls() {
     let (aws, fewest) = worlds::live().await;
     let Run { report, .. } = run(&aws, &json!({ "dryRun": false, "imagesToKeep": 100 }), &[]).await;
@@ -177,7 +177,7 @@ async fn growth() {
     show("  peak memory", &mebibytes(used.peak_memory), MILLION_IMAGES);
 }
 
-/// A hundred indexes with manifests as large as ECR takes.
+/// A hundred indexes with manifests of the maximum size in ECR.
 async fn large_manifests() {
     let aws = worlds::large_manifests().await;
     let Run { report, used, took } = run(&aws, &json!({ "imagesToKeep": 10 }), &[]).await;
@@ -187,7 +187,7 @@ async fn large_manifests() {
     show("  peak memory", &mebibytes(used.peak_memory), "381 MiB");
 }
 
-/// The function's zip, where it was built.
+/// The function's zip, if it was built.
 fn size() {
     let zip = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/lambda/ecr-cleanup/bootstrap.zip");
     let size = std::fs::metadata(zip).map_or("make build first".to_owned(), |zip| format!("{} bytes", zip.len()));

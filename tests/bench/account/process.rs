@@ -1,4 +1,4 @@
-//! What a process used of the machine, as Linux tells it.
+//! Reads from Linux how much CPU time and memory a process used.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,19 +6,19 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-/// What a process used so far.
+/// The resources that a process has used so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
-    /// Time of all its threads.
+    /// CPU time of all its threads.
     pub cpu: Duration,
-    /// Bytes that were resident at once, at most.
+    /// The maximum resident memory, in bytes.
     pub peak_memory: u64,
 }
 
 /// Linux counts time in hundredths of a second.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What a process that still runs used.
+/// The resources that a running process has used.
 pub fn used(process_id: u32) -> Used {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/{process_id}/{name}")).expect("the process runs");
     let status = read("status");
@@ -31,7 +31,7 @@ pub fn used(process_id: u32) -> Used {
     Used { cpu: TICK * ticks, peak_memory: kibibytes * 1_024 }
 }
 
-/// What the SDK alone uses to list all images of these repositories, in a process of its own.
+/// The resources that the SDK alone uses to list all images of these repositories, in a separate process.
 pub async fn list_in_a_process(url: &str, repositories: u32) -> Used {
     let mut process = Command::new(std::env::current_exe().expect("this program"))
         .args(["--list", url, &repositories.to_string()])
@@ -39,7 +39,7 @@ pub async fn list_in_a_process(url: &str, repositories: u32) -> Used {
         .stdout(Stdio::piped())
         .spawn()
         .expect("it starts");
-    // It says when it is done, and ends when it is told to.
+    // It reports when it is done, and ends on request.
     let mut done = [0];
     process.stdout.take().expect("it is piped").read_exact(&mut done).await.expect("it is done");
     let used = used(process.id().expect("it runs"));

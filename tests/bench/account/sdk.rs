@@ -1,4 +1,4 @@
-//! Clients that the function is compared with: the SDK alone, and one that reads small pages one after the other.
+//! Clients for comparison with the function: the SDK alone, and one that reads small pages one after the other.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -28,11 +28,11 @@ pub async fn list(url: &str, repositories: u32) {
     read.await;
     let mut stdout = std::io::stdout();
     stdout.write_all(b".").and_then(|()| stdout.flush()).expect("somebody waits for it");
-    // What it used is read while it waits.
+    // The parent reads its resources while it waits.
     _ = std::io::stdin().read(&mut [0]);
 }
 
-/// Lists all images in pages of 100, one after the other, and takes so long for it.
+/// Lists all images in pages of 100, one after the other. Returns the time that this takes.
 pub async fn list_serially(url: &str, repositories: u32) -> Duration {
     let ecr = client(url).await;
     let begun = Instant::now();

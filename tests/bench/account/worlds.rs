@@ -1,4 +1,4 @@
-//! The accounts that are measured on.
+//! The accounts for the measurements.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub fn name(number: u32) -> String {
 async fn account() -> (SimulatedAws, Place) {
     let aws = SimulatedAws::start().await;
     let place = aws.place(ACCOUNT, REGION);
-    // A role that reads manifests and is taken for one that pulls would be warned of.
+    // Without this exclusion, reading manifests would count as pulls, and the report would warn.
     place.exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
     (aws, place)
 }
@@ -73,7 +73,7 @@ pub async fn large_manifests() -> SimulatedAws {
     aws
 }
 
-/// 40 repositories of 1,100 builds, of which 100 stay, with tasks and services; and the fewest calls of a live run.
+/// 40 repositories of 1,100 builds, of which 100 are kept, with tasks and services; and the fewest calls of a live run.
 pub async fn live() -> (SimulatedAws, usize) {
     const REPOSITORIES: u32 = 40;
     let (aws, place) = account().await;
@@ -88,13 +88,13 @@ pub async fn live() -> (SimulatedAws, usize) {
         cluster.create(Service::of(&definition));
     }
     let repositories = REPOSITORIES as usize;
-    // Who calls, which regions, which repositories; a policy of the registry, and of each repository with its lifecycle.
+    // The caller, the regions and the repositories; the registry policy, and the policies of each repository.
     let of_account = 2 + 1 + 1 + 2 * repositories;
     let of_images = repositories * 2;
     let deletes = repositories * 10;
     let looks = deletes;
-    // Clusters; in each running and stopped tasks, services and daemons, and what describes 200 tasks and 20 services;
-    // the definitions, each of which is described once; functions.
+    // Clusters; in each of them running and stopped tasks, services and daemons; the calls that describe 200 tasks and
+    // 20 services; each task definition once; functions.
     let of_usage = 1 + 2 * (2 + 1 + 1 + 2 + 2) + (1 + repositories) + 1;
     (aws, of_account + of_images + deletes + looks + of_usage)
 }
@@ -108,8 +108,8 @@ pub enum Workloads {
     OneCluster,
 }
 
-/// An account under ECS's published quotas, whose calls take a tenth of a second; and how long the function's share of
-/// them takes for what has to be asked.
+/// An account under ECS's published quotas, whose calls take a tenth of a second. Returns the time that the function's
+/// share of the quotas implies for the necessary calls.
 pub async fn busy(workloads: Workloads) -> (SimulatedAws, Duration) {
     let (aws, place) = account().await;
     let app = place.repository("app").daily_builds(5);
