@@ -1,4 +1,4 @@
-//! Deletion: by digest, in full batches, with every image's fate told.
+//! Deletion by digest, in full batches. The report contains the result of every image.
 
 use std::collections::BTreeMap;
 
@@ -109,7 +109,7 @@ async fn a_repository_that_vanishes_takes_its_images_along() {
 async fn an_index_goes_before_what_it_names() {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(1);
-    // Tagged, so that they are stale in their own right and only the order of the calls decides.
+    // Tagged, so that each is stale itself, and only the order of the calls decides.
     let children = ["amd64", "arm64"].map(|platform| Image::tagged(platform).days_old(9.0));
     let index = Image::index_of(&children).and_tag("v0").days_old(9.0);
     children.into_iter().chain([index]).for_each(|image| _ = app.push(image));

@@ -1,4 +1,4 @@
-//! Policies that move images to archive storage, and what becomes of them there.
+//! Policies that move images to archive storage, and the later handling of those images.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ async fn where_deletes_are_denied_nothing_that_was_not_tried_is_told_as_failed()
     aws.inject(Fault::denied("ecr:BatchDeleteImage"));
     let totals = run_on(&aws, merciless(&policies, false)).await.totals;
     assert_eq!((totals.images_failed, totals.images_not_allowed, totals.images_archived), (0, 1, 1));
-    // Where even looking is denied, one of those that can't be archived tells why.
+    // If describing is denied too, one of the images that can't be archived shows the cause.
     aws.heal();
     app.push(Image::tagged("v2").days_old(90.0));
     aws.inject(Fault::denied("ecr:DescribeImages").mentioning("imageIds"));
@@ -170,7 +170,7 @@ async fn multi_arch_images_are_archived_whole_also_beside_archived_ones() {
     assert_eq!((first.totals.images_archived, first.totals.images_to_archive), (4, 4));
     aws.place(ACCOUNT, REGION).cluster("prod").delete();
     aws.cluster("prod").runs(&app.uri("young"));
-    // What the archived index names can't be read any more, but what the second one names can.
+    // The children of the archived index can't be read any more, but those of the second index can.
     app.push(Image::untagged().days_old(66.0));
     let second = run_on(&aws, gallery("unpulled-archived", false)).await;
     assert_eq!((second.outcome, second.totals.images_archived), (Outcome::Completed, 3));
@@ -199,10 +199,10 @@ async fn what_an_archived_index_may_name_is_never_deleted_and_not_archived_while
     }
 }
 
-/// Long beside a listing, so that each call that archives comes after one.
+/// Longer than a listing, so that each archiving call comes after a listing.
 const SLOW: Duration = Duration::from_millis(50);
 
-/// Old images `v0`, `v1` and so on of which all are to be archived; something happens when one of them is.
+/// Old images `v0`, `v1` and so on, all of which are to be archived. Something happens when one of them is.
 fn many_to_archive(
     count: u32,
     at: usize,
@@ -243,14 +243,14 @@ async fn what_an_index_names_that_was_pushed_while_others_were_archived_stays() 
     assert!(!app.archived().contains(last.digest()));
     let skipped = report.plan.stale().find(|image| image.image_digest.to_string() == last.digest()).unwrap();
     assert_eq!(skipped.result, ImageResult::Skipped(SkipReason::NamedSince));
-    // Seven pages, and a listing every half minute of more than five.
+    // Seven pages, and a listing per half minute of more than five.
     let is_listing = |call: &&Call| call.request["imageIds"].is_null();
     let pages = aws.calls_of("ecr:DescribeImages").iter().filter(is_listing).count();
     assert!((70..=90).contains(&pages), "{pages}");
     assert_eq!(aws.calls_of("ecr:BatchGetImage").len(), 1, "an index is read once");
 }
 
-/// A listing is old at once here.
+/// Here a listing is too old at once.
 fn always_listed() -> Limits {
     let freshness = FreshnessLimits { listing_max_age: Duration::ZERO, ..FreshnessLimits::CONTRACT };
     Limits { freshness, ..Limits::until(Deadline::unknown()) }
@@ -259,7 +259,7 @@ fn always_listed() -> Limits {
 #[tokio::test(start_paused = true)]
 async fn what_a_new_index_names_over_several_steps_stays() {
     let (aws, app) = many_to_archive(6, 2, |app| {
-        // It names one that names the fifth.
+        // It lists an index that lists the fifth image.
         let fifth = app.image_of("v4");
         let inner = Image::index_of([&fifth]);
         app.push(inner.clone());
@@ -272,7 +272,7 @@ async fn what_a_new_index_names_over_several_steps_stays() {
     );
     assert!(!app.archived().contains(&app.digest_of("v4")));
 
-    // One that is archived with its platforms, and a new one names it when it is archived already.
+    // An image that is archived with its platforms. A new index lists it after it was archived.
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let platforms = [Image::untagged().days_old(90.0), Image::untagged().days_old(90.0)];
@@ -310,7 +310,7 @@ async fn where_new_indexes_may_not_be_read_nothing_more_is_archived_and_deletes_
     policies[0]["rules"].as_array_mut().unwrap().push(expires);
     for fault in [Fault::denied("ecr:BatchGetImage"), Fault::error("ecr:BatchGetImage", 400, "OddException")] {
         let (aws, app) = many_to_archive(150, 2, |app| _ = app.push(Image::index_of([]).and_tag("new")));
-        // It goes with the second batch.
+        // The second batch deletes it.
         let junk = app.push(Image::untagged().days_old(50.0));
         aws.inject(fault);
         let report = run_within(&aws, merciless(&policies, false), always_listed()).await.unwrap();
@@ -320,7 +320,7 @@ async fn where_new_indexes_may_not_be_read_nothing_more_is_archived_and_deletes_
         assert_eq!((totals.images_deleted, app.digests().contains(&junk)), (1, false));
         assert_eq!(aws.calls_of("ecr:BatchGetImage").len(), 1);
     }
-    // Where the repository can't be listed again, nothing of it goes on.
+    // If the repository can't be listed again, archiving there stops.
     let (aws, app) = many_to_archive(150, 2, |_| {});
     aws.inject(Fault::denied("ecr:DescribeImages").after(4));
     let report = run_within(&aws, archiving_all(), always_listed()).await.unwrap();
@@ -351,7 +351,7 @@ async fn images_are_archived_at_a_bounded_pace() {
     assert_eq!(report.totals.images_archived, 50);
     let calls = aws.calls_of("ecr:UpdateImageStorageClass");
     for (asked, call) in (1_u32..).zip(&calls) {
-        // A burst of 20, and 20 a second; one more, since timers count in milliseconds.
+        // A burst of 20, and 20 per second. One more call, because timers count in milliseconds.
         let seconds = call.at.duration_since(calls[0].at).as_secs_f64();
         assert!(f64::from(asked) <= 20.0 + 20.0 * seconds + 1.0, "{asked} in {seconds} s");
     }

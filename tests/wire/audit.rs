@@ -1,4 +1,4 @@
-//! What ECR's own lifecycle policies would take from under a workload.
+//! Warnings about images in use that an ECR lifecycle policy would expire.
 
 use ecr_cleanup_core::report::Outcome;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ async fn the_audit_does_not_cry_wolf_for_the_children_of_an_index() {
     for event in [json!({}), json!({ "imagesToKeep": 0, "keepTags": [] })] {
         assert_eq!(run_on(&aws, event.clone()).await.totals.images_at_risk, 0, "{event}");
     }
-    // With its index, it goes too.
+    // It is expired together with its index.
     app.set_lifecycle_policy(&json!({ "rules": one_rule(&any_count(0), &expire())[0]["rules"] }));
     let report = run_on(&aws, json!({ "imagesToKeep": 0, "keepTags": [] })).await;
     assert_eq!(repository_of(&report)["atRisk"].as_array().unwrap().len(), 1);

@@ -1,5 +1,4 @@
-//! The real binary behind the Lambda Runtime API: events in, reports and error documents out, logs and metrics on the
-//! way.
+//! The real binary behind the Lambda Runtime API: events in, reports and error documents out, and logs and metrics.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -216,7 +215,7 @@ async fn the_environment_sets_what_the_event_leaves_open() {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app").daily_builds(10);
     aws.cluster("prod").runs(&app.uri("v10"));
-    // The variables of the Python script, as its users set them.
+    // The environment variables of the Python script, as its users set them.
     let environment = [("REGION", "None"), ("DRYRUN", "False"), ("IMAGES_TO_KEEP", "5"), ("IGNORE_TAGS_REGEX", "^v2$")];
     let function = function(&aws, &environment).await;
     let report = function.invoke(&json!({ "dryRun": true })).await.unwrap();
@@ -302,7 +301,7 @@ async fn the_readme_shows_what_the_demo_prints() {
     }
 }
 
-/// The crates that the binary is made of, by their names.
+/// The crates in the binary, by their names.
 fn crates(features: &[&str]) -> BTreeSet<String> {
     let arguments = ["tree", "--offline", "--locked", "--package", "ecr-cleanup", "--prefix", "none"];
     let output = std::process::Command::new(env!("CARGO"))
@@ -324,7 +323,7 @@ fn the_function_has_none_of_the_terminals_dependencies() {
     for name in of_terminal {
         assert!(everywhere.contains(name) && !function.contains(name), "{name}");
     }
-    // Thus cargo lambda builds it, by itself and for SAM.
+    // cargo lambda builds it like this, directly and for SAM.
     let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     let (_, lambda) = manifest.split_once("[package.metadata.lambda.build]").expect("what cargo lambda goes by");
     assert!(lambda.split("\n[").next().unwrap().contains("\nno_default_features = true\n"));

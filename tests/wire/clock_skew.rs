@@ -1,4 +1,4 @@
-//! A clock that is wrong, held against the date that AWS answers with.
+//! A wrong clock, compared with the date in AWS's answers.
 
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,7 @@ use simulated_aws::{ACCOUNT, Image, REGION, SimulatedAws, access_key_of};
 
 use crate::support::{merciless, run_with};
 
-/// The machine's clock, set this far.
+/// The machine's clock with this offset.
 #[derive(Clone, Copy, Debug)]
 enum Clock {
     Ahead(Duration),
@@ -48,7 +48,7 @@ async fn clients(aws: &SimulatedAws, clock: Clock) -> Aws {
     Aws::new(config)
 }
 
-/// Untagged images of this night: stale by the defaults for whoever takes them for 15 days old.
+/// Untagged images of this night. The defaults make them stale for a clock that shows them 15 days old.
 async fn world() -> SimulatedAws {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("app");

@@ -1,4 +1,4 @@
-//! The function's deadline: what is not done by then is told.
+//! The function's deadline. The report contains everything that was not done by then.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn what_is_planned_and_not_begun_is_not_attempted_and_the_next_run_goes_on
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(350);
     aws.cluster("prod").runs(&app.uri("v350"));
-    // The first batch starts in time, and when it is answered there is no time for the second.
+    // The first batch starts in time. When it is answered, no time is left for the second.
     aws.inject(Fault::slow("ecr:BatchDeleteImage", Duration::from_millis(2_500)));
     let report = run_until(&aws, merciless(false), deadline_in(&aws, Duration::from_millis(12_400))).await.unwrap();
     assert_eq!(report.outcome, Outcome::DeadlineReached);
@@ -39,7 +39,7 @@ async fn what_is_planned_and_not_begun_is_not_attempted_and_the_next_run_goes_on
 
 #[tokio::test(start_paused = true)]
 async fn what_was_looked_at_too_late_to_be_deleted_is_not_attempted() {
-    // One look at plain images; several, of which the first is too late already, at a family of many.
+    // One call describes plain images. A large family takes several calls, and the first is already too late.
     for children in [0_u32, 150] {
         let aws = SimulatedAws::in_memory();
         let app = aws.repository("app").daily_builds(3);

@@ -1,12 +1,12 @@
-//! What a report decided, as text: a line for every repository and for every image that it speaks of, so that a case shows
-//! the whole decision and not the one field that somebody thought of.
+//! The decisions in a report as text, with a line for every repository and every listed image. A case then shows the
+//! whole decision, not only the field under test.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The decisions of a report's JSON. An image is told by its tags; digests, which nobody can read, are three dots, and the
-/// images of a repository are in the order of their lines, since that of their digests says nothing.
+/// The decisions in a report's JSON. The tags identify an image. Digests, which are unreadable, become three dots. The
+/// images of a repository are sorted by their lines, because the order of digests means nothing.
 pub fn decisions(report: &Value) -> String {
     let digest = regex::Regex::new("sha256([:-])[0-9a-f]{64}").unwrap();
     let mut lines = Vec::new();
@@ -15,7 +15,7 @@ pub fn decisions(report: &Value) -> String {
         lines.extend(error_of(region).map(|error| format!("{name}: {error}")));
         for repository in listed(region, "repositories") {
             lines.extend(of_repository(&name, repository));
-            // Images that nothing tells apart share a line.
+            // Images without any difference share a line.
             let mut images: BTreeMap<String, usize> = BTreeMap::new();
             for line in of_images(repository) {
                 *images.entry(digest.replace_all(&line, "sha256$1...").into_owned()).or_default() += 1;
@@ -86,7 +86,7 @@ fn listed<'a>(what: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
     what[list].as_array().into_iter().flatten()
 }
 
-/// A text, or nothing where there is none.
+/// A text, or an empty one if there is none.
 fn text(what: &Value, key: &str) -> String {
     what[key].as_str().unwrap_or_default().to_owned()
 }

@@ -1,4 +1,4 @@
-//! `exactSizes`: what deletion really frees, counted blob by blob, or nothing at all.
+//! `exactSizes`: the bytes that deletes really free, counted blob by blob, or no number at all.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ fn exact(dry_run: bool) -> Value {
     with(merciless(dry_run), &json!({ "exactSizes": true }))
 }
 
-/// An account whose reading of manifests leaves no trace.
+/// An account whose reads of manifests don't count as pulls.
 fn account() -> SimulatedAws {
     let aws = SimulatedAws::in_memory();
     aws.place(ACCOUNT, REGION).exclude_pull_times_of(ROLE);
     aws
 }
 
-/// Three builds on one base, the newest of which runs. `a-tool` is two layers that the second build has too.
+/// Three builds on one base. The newest is running. `a-tool` is two layers that the second build has too.
 fn push_builds(aws: &SimulatedAws, name: &str) -> Repository {
     let app = aws.repository(name);
     app.push(Image::of_layers(&[("base", 1_000), ("tool", 30), ("one", 1)]).and_tag("v1").days_old(9.0));
@@ -32,7 +32,7 @@ fn push_builds(aws: &SimulatedAws, name: &str) -> Repository {
     app
 }
 
-/// What deleting `v1` and `v2` frees: each layer once, but not the base, which `v3` needs.
+/// The layers that deleting `v1` and `v2` frees: each once, without the base, which `v3` needs.
 const FREED: u64 = 30 + 1 + 4 + 2 * CONFIG_SIZE;
 /// The sum of their sizes.
 const SUM: u64 = 2 * (1_000 + 30 + CONFIG_SIZE) + 1 + 4;

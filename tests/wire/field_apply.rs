@@ -1,4 +1,4 @@
-//! What becomes of deletes when AWS answers late, twice, not at all, or says no.
+//! Deletes when AWS answers late, twice, not at all, or with an error.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use simulated_aws::{Fault, Image, Repository, SimulatedAws};
 
 use crate::support::{deadline_in, json_of, merciless, push_multi_arch, run_on, run_until, set, with};
 
-/// How many images came to each result.
+/// The number of images with each result.
 fn results(report: &Report) -> BTreeMap<&'static str, usize> {
     let mut results = BTreeMap::new();
     report.plan.stale().for_each(|image| *results.entry(image.result.as_str()).or_default() += 1);
@@ -94,7 +94,7 @@ async fn archiving_that_the_role_may_not_do_is_told_and_fails_nothing() {
     assert!(report.plan.stale().all(|image| matches!(image.result, ImageResult::NotAllowed(_))));
 }
 
-/// An old index with two platforms and a cosign signature that only its tag tells of.
+/// An old index with two platforms, and a cosign signature that only its tag identifies.
 fn push_signed(app: &Repository) -> String {
     let [.., index] = push_multi_arch(app, "v1", 90.0);
     app.push(Image::tagged(&Image::tag_about(&index, ".sig")).days_old(90.0))
@@ -106,10 +106,10 @@ async fn a_signature_goes_with_its_index_where_time_is_up_between_the_two() {
     let app = aws.repository("app");
     let signature = push_signed(&app);
     let v2 = app.push(Image::tagged("v2").days_old(80.0));
-    // One that is about the signature, and known by its tag as well.
+    // An artifact attached to the signature, also identified by its tag.
     app.push(Image::tagged(&Image::tag_about(&signature, ".att")).days_old(90.0));
     aws.cluster("prod").runs("nginx");
-    // The index and v2 go while less than ten seconds are left.
+    // The index and v2 are deleted when less than ten seconds are left.
     let limits = deadline_in(&aws, Duration::from_secs(12));
     aws.inject(Fault::slow("ecr:BatchDeleteImage", Duration::from_secs(3)).mentioning(&v2));
     let report = run_until(&aws, merciless(false), limits).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_signature_whose_delete_fails_is_tried_again() {
         run_on(&aws, merciless(false)).await;
         assert!(!app.digests().contains(&signature));
     }
-    // One that ECR refuses to delete for good is told, after some time.
+    // After some attempts, the report shows an image that ECR always refuses to delete.
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let signature = push_signed(&app);

@@ -1,4 +1,4 @@
-//! What people give, as it comes from the field: contradictions, left-over variables, empty flags and lists that failed.
+//! Input from real use: contradictions, left-over variables, empty flags, and lists that failed.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::support::{push_multi_arch, set};
 use crate::terminal::{Ran, command, ecr_cleanup, file, finish};
 
-/// Ten daily builds of which a task runs the newest.
+/// Ten daily builds. A task runs the newest.
 async fn world() -> SimulatedAws {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("web/app").daily_builds(10);
@@ -263,7 +263,7 @@ async fn an_image_of_a_region_that_is_not_cleaned_is_not_touched() {
     }
 }
 
-/// What is written there is lost, as on a disk that is full.
+/// Every write there fails, as on a full disk.
 #[cfg(target_os = "linux")]
 fn full_disk() -> std::process::Stdio {
     std::fs::File::options().write(true).open("/dev/full").unwrap().into()
@@ -304,7 +304,7 @@ async fn a_plan_that_can_not_be_saved_leaves_the_one_before() {
     assert_eq!(ecr_cleanup(&aws, &["plan", "--images-to-keep", "4", "--quiet", "--out", &plan]).await.code, 0);
     let before = std::fs::read_to_string(&plan).unwrap();
     let mut command = Command::new("sh");
-    // A limit of the size of files, which the plan is over.
+    // A limit on file size, which the plan exceeds.
     let limited = "ulimit -f 1; trap '' XFSZ; exec \"$0\" \"$@\"";
     let aws_command = crate::terminal::command(&aws, &["plan", "--images-to-keep", "1", "--quiet", "--out", &plan]);
     let aws_command = aws_command.as_std();

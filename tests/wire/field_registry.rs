@@ -1,4 +1,4 @@
-//! Cases from the field: what a registry holds, and what is decided on it.
+//! Cases from real use: the contents of a registry, and the decisions on them.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::support::{Limits, json_of, merciless, run_on, run_within, set, with};
 const ELSEWHERE: &str = "eu-west-1";
 const OTHER: &str = "999999999999";
 
-/// A rule that carries deletes on to this registry.
+/// A rule that replicates deletes to this registry.
 fn deleting_in(account: &str, region: &str) -> Value {
     json!({ "destinations": [{ "region": region, "registryId": account }], "deleteReplication": { "enabled": true } })
 }
 
-/// An account whose `app` is replicated to another region with its deletes: two old images, and their copies.
+/// An account whose `app` is replicated to another region, including deletes: two old images, and their copies.
 fn replicated(rule: &Value) -> (SimulatedAws, Repository, Repository) {
     let aws = SimulatedAws::in_memory();
     let (app, copy) = (aws.repository("app"), aws.region(ELSEWHERE).repository("app"));
@@ -34,7 +34,7 @@ fn replicated(rule: &Value) -> (SimulatedAws, Repository, Repository) {
     (aws, app, copy)
 }
 
-/// Only the source's region is cleaned, mercilessly but for recorded pulls.
+/// Only the source region is cleaned. Only usage and recorded pulls keep images.
 fn here(more: &Value) -> Value {
     with(with(merciless(false), &json!({ "region": REGION, "keepPulledWithinDays": 30 })), more)
 }
@@ -113,7 +113,7 @@ async fn copies_count_only_where_deletes_are_carried_on_to_them() {
     ] {
         let (aws, app, copy) = replicated(&rule);
         _ = aws.region("us-east-1");
-        // Replication is not transitive: what is carried on to us-east-1 ends there.
+        // Replication is not transitive. Images replicated to us-east-1 are not replicated further.
         aws.place(ACCOUNT, "us-east-1").add_replication_rule(&deleting_in(ACCOUNT, ELSEWHERE));
         copy.pull(&copy.digest_of("v1"));
         run_on(&aws, here(&json!({}))).await;
@@ -200,7 +200,7 @@ async fn where_the_rules_can_not_be_read_nothing_goes() {
     }
 }
 
-/// Lets something happen to the copies after the plan and before the last look at them.
+/// Lets something happen to the copies after the plan and before their last check.
 fn happens_to_the_copies(aws: &SimulatedAws, copy: &Repository, change: impl Fn(&Repository) + Send + Sync + 'static) {
     let copy = copy.clone();
     let change = Fault::before("ecr:DescribeImages", Duration::ZERO, move || change(&copy));
@@ -269,13 +269,13 @@ async fn copies_that_can_not_be_looked_at_any_more_keep_their_sources() {
     assert_eq!((&report.outcome, report.totals.images_failed, app.tags()), (&Outcome::Partial, 2, set(["v1", "v2"])));
     let told = json_of(&report).to_string();
     assert!(told.contains("grant ecr:DescribeImages"), "{told}");
-    // One that ECR leaves out of its answer.
+    // An image that ECR's answer omits.
     let (aws, app, copy) = replicated(&deleting_in(ACCOUNT, ELSEWHERE));
     let left_out = Fault::leave_out("ecr:DescribeImages", &copy.digest_of("v1"));
     aws.inject(left_out.in_region(ELSEWHERE).mentioning("imageIds"));
     run_on(&aws, here(&json!({}))).await;
     assert_eq!(app.tags(), set(["v1"]));
-    // Another account's, which was accepted: nothing is asked there.
+    // A replica in another, accepted account. The run makes no calls there.
     let (aws, app, _) = replicated(&deleting_in(OTHER, REGION));
     let report = run_on(&aws, here(&json!({ "acceptUnseenAccounts": [OTHER] }))).await;
     assert_eq!((&report.outcome, app.tags()), (&Outcome::Completed, set([])));
@@ -298,7 +298,7 @@ async fn copies_are_looked_at_only_where_a_rule_carries_deletes_on() {
     let to = json!([{ "region": ELSEWHERE, "registryId": ACCOUNT }]);
     for (rule, expected) in [(json!({ "destinations": to }), 0), (deleting_in(ACCOUNT, ELSEWHERE), 1)] {
         let (aws, app, copy) = replicated(&rule);
-        // Most of what is stale was pushed before the rule came, and has no copy.
+        // Most stale images are older than the rule, and have no copy.
         app.push_all((0..50).map(|build| Image::tagged(&format!("old-{build}")).days_old(200.0)));
         copy.push(Image::tagged("of-its-own").days_old(1.0));
         run_on(&aws, here(&json!({}))).await;
@@ -429,7 +429,7 @@ async fn a_rule_that_selects_no_image_anywhere_is_told() {
     assert!(warnings[0].contains("rule 1 of policy 1 selects no image of any repository"), "{warnings:?}");
     assert!(warnings[0].contains("`prod*`, `release*`") && warnings[0].contains("no alternatives"), "{warnings:?}");
     assert!(warnings[1].contains("rule 3 of policy 1") && warnings[1].contains("`nightly-*`"), "{warnings:?}");
-    // What could not be read may be what a rule is for.
+    // The rule may apply to repositories that could not be read.
     aws.inject(Fault::denied("ecr:DescribeImages").for_repository("web"));
     assert_eq!(told(&run_on(&aws, event).await), [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! A service that is asked too fast, or fails for some resources, slows a run down or costs it these resources, and no more.
+//! A service that throttles or fails for some resources slows the run down, or affects only these resources.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,20 +11,21 @@ use simulated_aws::{ACCOUNT, Fault, REGION, SimulatedAws};
 
 use crate::support::{clients, merciless, run_on, run_with, set};
 
-/// Retries that need no patience.
+/// Retries without long pauses.
 const PATIENCE: Patience =
     Patience { first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(4), ..Patience::WITH_AWS };
 
 #[tokio::test(start_paused = true)]
 async fn what_little_others_leave_of_a_quota_makes_a_run_slower_and_no_less_complete() {
-    // As many times faster than AWS, and the function as many times as hasty, so that the test is short.
+    // Both are faster by the same factor, the quotas than AWS's and the function than its share, so that the test is
+    // short.
     const FASTER: u32 = 10;
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(150);
     for number in 1..=150 {
         aws.place(ACCOUNT, REGION).register(&format!("family-{number}"), &[&app.uri(&format!("v{number}"))]);
     }
-    // Three of twenty a second, and no burst.
+    // Three of twenty per second, and no burst.
     aws.set_quota(&["ecs:ListTaskDefinitions", "ecs:DescribeTaskDefinition"], 1, 3 * FASTER);
     let clients = clients(&aws).await.with_haste(Haste::times(NonZeroU32::new(FASTER).unwrap()));
     let limits = Limits::until(Deadline::unknown());
@@ -40,7 +41,7 @@ async fn a_quota_that_is_used_up_for_a_while_is_waited_for() {
         let aws = SimulatedAws::in_memory();
         let app = aws.repository("app").daily_builds(3);
         aws.cluster("prod").runs(&app.uri("v3"));
-        // Far more often than any other failure is tried again.
+        // Far more often than other failures are retried.
         for operation in ["ecs:ListClusters", "ecs:DescribeTasks", "lambda:ListFunctions"] {
             aws.inject(Fault::error(operation, if code.starts_with("Call") { 429 } else { 400 }, code).times(12));
         }

@@ -1,5 +1,5 @@
-//! What people have in their accounts and what AWS answers there, as it was found in the field: what is in use stays, and
-//! what is odd and concerns nobody stops nothing.
+//! Cases from real accounts and AWS's answers there. Images in use are kept, and odd data that doesn't matter stops
+//! nothing.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::support::{
     clients_in, keeps_what_is_used, merciless, region_of_its_own, run_on, run_with, run_within, set, survivors, with,
 };
 
-/// A digest that nothing here has.
+/// A digest that no image here has.
 const ELSEWHERE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The digest of the used image after its tag has moved to a newer one that goes.
+/// The digest of the image in use, after its tag has moved to a newer image that is deleted.
 fn move_tag(app: &Repository) -> String {
     let digest = app.digest_of("used");
     app.retag("used", "still-here");
@@ -26,7 +26,7 @@ fn move_tag(app: &Repository) -> String {
     digest
 }
 
-/// A function that runs an image of nobody here.
+/// A function with an image outside of this account.
 fn function(aws: &SimulatedAws) -> LambdaFunction {
     let nginx = format!("nginx@{ELSEWHERE}");
     aws.place(ACCOUNT, REGION).function("resize", "nginx", Some(&nginx))
@@ -50,7 +50,7 @@ keeps_what_is_used! {
         let function = function(aws);
         let used = function.publish(&app.uri("gone"), Some(&app.uri_by_digest(&app.digest_of("used"))));
         let other = function.publish("nginx", Some(&format!("nginx@{ELSEWHERE}")));
-        // The first version that is asked agrees with the listing, the other of the same sum does not.
+        // The first requested version agrees with the listing. The other version with the same sum does not.
         for version in [used, other] {
             function.set_code_sha256(&version, &"ab".repeat(32));
         }
@@ -135,7 +135,7 @@ keeps_what_is_used! {
     };
 }
 
-/// A cluster, and what is in it, that goes away just before a call is answered.
+/// A cluster that is deleted, with its contents, just before a call is answered.
 #[tokio::test(start_paused = true)]
 async fn whatever_goes_away_with_its_cluster_stops_nothing_whichever_call_says_so() {
     for operation in [
@@ -167,7 +167,7 @@ async fn whatever_goes_away_with_its_cluster_stops_nothing_whichever_call_says_s
                     cluster.create(service.deployment(&definition, "IN_PROGRESS"));
                     place.daemon(&cluster, &[("nginx", None)]).deploy("IN_PROGRESS", &[("nginx", None)]);
                 }
-                // Of a batch that speaks of both the answer is the same.
+                // A batch with both gets the same answer.
                 let gone = Fault::error(operation, 400, code);
                 let names = match operation {
                     "ecs:DescribeServiceDeployments" | "ecs:DescribeServiceRevisions" => "/00000000\"",
@@ -273,7 +273,7 @@ async fn usage_is_as_old_as_its_first_call() {
     let cluster = aws.cluster("prod");
     cluster.runs(&app.uri("v3"));
     let image = app.uri("v1");
-    // The task starts when tasks have been listed, and something else takes long to answer.
+    // The task starts after tasks have been listed, while another answer takes long.
     let starts = Fault::before("lambda:ListFunctions", Duration::from_millis(1_500), move || _ = cluster.runs(&image));
     aws.inject(starts.times(1));
     let freshness = FreshnessLimits {
@@ -286,7 +286,7 @@ async fn usage_is_as_old_as_its_first_call() {
     assert_eq!((report.outcome, app.tags()), (Outcome::Completed, set(["v1", "v3"])));
 }
 
-/// An account of so many functions, each with versions of one image of its own.
+/// An account with this number of functions, each with versions of its own image.
 fn functions(aws: &SimulatedAws, number: usize) {
     let place = aws.place(ACCOUNT, REGION);
     for number in 0..number {
@@ -296,8 +296,8 @@ fn functions(aws: &SimulatedAws, number: usize) {
     }
 }
 
-/// Which image each version of 1,900 functions was made from, at the quotas that AWS publishes and at answers that take a
-/// tenth of a second.
+/// The images of all versions of 1,900 functions, at AWS's published quotas, with answers that take a tenth of a
+/// second.
 async fn nineteen_hundred_functions_are_read_in_time(images: u32, image_of: fn(u32, u32) -> u32) {
     const VERSIONS: u32 = 4;
     let aws = SimulatedAws::in_memory();
@@ -331,7 +331,8 @@ async fn nineteen_hundred_functions_are_read_in_time(images: u32, image_of: fn(u
 
 #[tokio::test(start_paused = true)]
 async fn nineteen_hundred_functions_that_share_images_are_read_in_less_than_thirty_seconds() {
-    // Each version of a function was made from an image that others were made from, and no function's versions are alike.
+    // Each version of a function has an image that other functions' versions have too, and no two functions have the
+    // same versions.
     nineteen_hundred_functions_are_read_in_time(400, |function, version| (function * 7 + version * 100) % 400).await;
 }
 

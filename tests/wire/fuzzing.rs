@@ -1,6 +1,6 @@
-//! A short run of what `make fuzz` does for long: the parsers of foreign text, on what was real and then was mangled.
+//! A short version of `make fuzz`: the parsers of external input, on real texts and mutations of them.
 //!
-//! Nothing goes over the wire here. `FUZZ_SEED` repeats a run, and a failure prints it.
+//! This makes no network calls. `FUZZ_SEED` repeats a run, and a failure prints it.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use fastrand::Rng;
 #[path = "../fuzz/parsers.rs"]
 mod parsers;
 
-/// Texts for each parser: a few seconds of them.
+/// The number of texts for each parser, for a few seconds.
 const TEXTS: u32 = 20_000;
 
 #[test]
@@ -43,7 +43,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The texts of all files in these folders whose names end so, in the order of their names.
+/// The texts of all files in these folders with this ending, in the order of their names.
 fn files(folders: &[&str], end: &str) -> Vec<String> {
     let mut paths: Vec<_> = folders
         .iter()
@@ -56,11 +56,11 @@ fn files(folders: &[&str], end: &str) -> Vec<String> {
     paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
 }
 
-/// Gives the parser real texts, and such that were real.
+/// Runs the parser on real texts and on mutations of them.
 fn mangle(real: &[String], parse: fn(&str)) {
     let seed = std::env::var("FUZZ_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| fastrand::u64(..));
-    // Shown where a parser panics.
+    // Shown if a parser panics.
     println!("repeat with: FUZZ_SEED={seed} cargo test --test wire fuzzing");
     let mut rng = Rng::with_seed(seed);
     for text in real {

@@ -1,4 +1,4 @@
-//! Registries are graphs: indexes and their children, subjects and what is about them.
+//! Registries are graphs: indexes and their children, and subjects and their attached artifacts.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use simulated_aws::{Fault, Image, SimulatedAws, Task};
 
 use crate::support::{decided, merciless, push_multi_arch, run_on, set, stale_digests, with};
 
-/// A live run without mercy that meets no failure and no refusal.
+/// A live run with the strictest settings, without failures and refusals.
 async fn clean(aws: &SimulatedAws) -> Report {
     let report = run_on(aws, merciless(false)).await;
     assert_eq!(report.outcome, Outcome::Completed);
@@ -184,7 +184,7 @@ async fn one_manifest_that_ecr_withholds_does_not_hide_the_others() {
         aws.inject(Fault::withheld_manifest(&withheld[2], code));
         let report = run_on(&aws, merciless(false)).await;
         assert_eq!(report.outcome, outcome, "{code}");
-        // The children of the other are untagged, so that this one may name them too.
+        // The children of the other index are untagged, so that this one may list them too.
         assert_eq!(stale_digests(&report), [read[2].clone()].into(), "{code}");
         assert!(report.warnings.iter().any(|warning| warning.to_string().contains(code)), "{:?}", report.warnings);
     }
@@ -222,7 +222,8 @@ async fn what_is_about_an_image_follows_it_both_ways() {
         for end in [".sig", ".att", ".sbom"] {
             app.push(Image::tagged(&Image::tag_about(&index, end)).days_old(1.0));
         }
-        // An attestation of a platform, a signature of the SBOM, and a fallback index that lists what is about the index.
+        // An attestation of a platform, a signature of the SBOM, and a fallback index that lists the artifacts attached
+        // to the index.
         app.push(Image::untagged().about(&amd64).days_old(1.0));
         let sbom = Image::untagged().about(&index).days_old(1.0);
         let signature = Image::untagged().about(sbom.digest()).days_old(1.0);
@@ -347,7 +348,7 @@ async fn manifests_are_read_only_where_the_decision_needs_them() {
 async fn a_copied_signature_is_about_what_its_tag_names_too() {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
-    // Its manifest names the image that it was copied with: one that goes, and one that is not here.
+    // Its manifest lists the image with which it was copied, which is deleted, and one that does not exist here.
     for (subject, used) in [(app.digest_of("v1"), "v2"), (Image::untagged().digest().to_owned(), "v2")] {
         let tag = Image::tag_about(&app.digest_of(used), ".sig");
         let signature = app.push(Image::tagged(&tag).about(&subject).days_old(90.0));
@@ -380,12 +381,12 @@ async fn only_what_a_use_alone_holds_is_told_so() {
         let index = Image::index_of([&platform]).and_tag(tag).days_old(days);
         let digests = [platform.digest(), index.digest()].map(str::to_owned);
         app.push_all([platform, index]);
-        // Agents tell the digest of the platform that they pulled.
+        // ECS agents report the digest of the platform that they pulled.
         aws.cluster("prod").start(Task::pulled(&app.uri(tag), &digests[0]));
         digests
     });
     let one = with(merciless(true), &json!({ "imagesToKeep": 1, "untaggedOlderThanDays": 15 }));
-    // No manifest has to be read for it, so that the platform's index is not known.
+    // The run reads no manifests for it, so the index of the platform is unknown.
     assert_eq!(held(&run_on(&aws, one.clone()).await), [old[1].clone()].into());
     assert!(aws.calls_of("ecr:BatchGetImage").is_empty());
     app.push(Image::untagged().days_old(90.0));

@@ -1,4 +1,4 @@
-//! Manifests may have 4 MiB each: answers that would hold too much are asked for in parts.
+//! Manifests may have 4 MiB each. The run requests answers that would be too large in parts.
 
 use ecr_cleanup_core::report::Outcome;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::support::{merciless, run_on, with};
 
 const MEBIBYTE: usize = 1 << 20;
 
-/// Old indexes, each with a manifest of so many bytes and one platform.
+/// Old indexes, each with one platform and a manifest of this size in bytes.
 fn push_indexes(app: &Repository, name: &str, count: usize, bytes: usize) {
     for build in 0..count {
         let platform = Image::untagged().days_old(90.0);
@@ -29,7 +29,7 @@ fn account() -> (SimulatedAws, Repository) {
     (aws, app)
 }
 
-/// How many images each call asked for.
+/// The number of images that each call requested.
 fn asked(aws: &SimulatedAws) -> Vec<usize> {
     let calls = aws.calls_of("ecr:BatchGetImage");
     calls.iter().map(|call| call.request["imageIds"].as_array().unwrap().len()).collect()

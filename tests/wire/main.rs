@@ -1,5 +1,5 @@
-//! The function against the simulated account: the unchanged SDK in memory, and on the wire where a process of its own
-//! or the wire itself is what counts.
+//! The function against the simulated account. The SDK is unchanged, in memory or, for tests of the process or of the
+//! wire itself, on a socket.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may panic")]
 

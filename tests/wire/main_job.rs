@@ -1,4 +1,4 @@
-//! The main job: what is stale is listed, deleted, and then gone.
+//! The main job: stale images are listed, and then deleted.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ async fn reads_full_pages_to_the_last_one() {
     assert_eq!(aws.calls_of("ecs:DescribeTasks").len(), 1);
     assert_eq!(aws.calls_of("sts:GetCallerIdentity").len(), 1);
     assert_eq!(aws.calls_of("account:ListRegions").len(), 1);
-    // Something is stale and something used in one repository, whose policies are asked for; each other source has nothing.
+    // One repository has stale images and images in use, so its policies are read. The other sources are empty.
     let others = [
         "ecr:GetRepositoryPolicy",
         "ecr:GetRegistryPolicy",
@@ -120,7 +120,7 @@ async fn reads_repositories_and_regions_at_once_within_bounds() {
     }
     aws.set_latency(Duration::from_millis(20));
     run_on(&aws, json!({})).await;
-    // The peak is taken per region, so that it is not reached by both together.
+    // The peak is per region, so that both regions together don't reach it.
     assert_eq!(aws.peak_concurrency("ecr:DescribeImages"), 8);
     let regions: Vec<String> = aws.calls_of("ecr:DescribeImages").into_iter().map(|call| call.region).collect();
     let first_region_ends = regions.iter().rposition(|region| *region == regions[0]).unwrap();
@@ -215,7 +215,7 @@ async fn a_delayed_retry_is_no_more_eager_than_the_run_it_repeats() {
     let event = json!({ "detail-type": "Scheduled Event", "source": "aws.scheduler", "time": sent_at,
                         "detail": with(merciless(false), &json!({ "imagesToKeep": 2 })) });
     let report = run_on(&aws, event).await;
-    // v7 to v10 were pushed since; of the others v5 and v6 are the newest.
+    // v7 to v10 were pushed since. Of the others, v5 and v6 are the newest.
     assert_eq!(app.tags(), set(["v5", "v6", "v7", "v8", "v9", "v10"]));
     assert!(
         report.warnings.iter().any(|warning| warning.to_string().contains("over a day ago")),

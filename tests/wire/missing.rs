@@ -1,4 +1,4 @@
-//! What workloads use and nobody can pull: told before the next start fails.
+//! Images in use that don't exist. The report warns before the next start fails.
 
 use ecr_cleanup_core::report::{Outcome, Report, metrics};
 use ecr_cleanup_core::warning::WarningCode;
@@ -8,7 +8,7 @@ use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws};
 use crate::policies::repository_of;
 use crate::support::{json_of, merciless, push_multi_arch, run_on, with};
 
-/// What a report tells of its warnings of this kind.
+/// The warnings of this kind in a report.
 fn warned(report: &Report, code: WarningCode) -> Vec<String> {
     let warnings = report.warnings.iter().filter(|warning| warning.code == code);
     warnings.map(|warning| warning.message.clone()).collect()
@@ -50,9 +50,9 @@ async fn what_is_there_is_not_missing_however_it_is_named() {
     for used in [
         app.uri("v2"),
         app.uri_by_digest(&digest),
-        // By tag and digest it is pulled by its digest.
+        // A reference with tag and digest is pulled by its digest.
         format!("{}@{digest}", app.uri("gone")),
-        // Of another region, of another account, and from elsewhere.
+        // From another region, from another account, and from outside of ECR.
         europe.uri("v1"),
         "999999999999.dkr.ecr.us-west-2.amazonaws.com/app:v9".to_owned(),
         format!("nginx:1@sha256:{}", "0".repeat(64)),
@@ -142,7 +142,7 @@ async fn a_kept_index_that_lacks_a_child_is_told() {
         json!([{ "imageDigest": amd64, "because": "childNotFound", "index": index, "usedBy": format!("ECS task {task}") }])
     );
     assert!(crate::support::stale_digests(&report).contains(&stale));
-    // Where no manifest had to be read it is not known.
+    // It is unknown if no manifest had to be read.
     let report = run_on(&aws, json!({ "untaggedOlderThanDays": null })).await;
     assert_eq!(report.totals.images_missing, 0);
 }

@@ -1,5 +1,5 @@
-//! A few cases on the wire: the unchanged SDK with its own HTTP client, on a socket. All the others of the library are in
-//! memory, where nothing is waited for; what they rest on is compared here with what happens on the wire.
+//! A few cases on the wire: the unchanged SDK with its own HTTP client, on a socket. All other cases of the library run
+//! in memory, without waiting. These cases compare both.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -17,9 +17,9 @@ use crate::support::{
     Limits, RunError, clients_in, forget, json_of, merciless, region_of_its_own, run_on, run_with, set,
 };
 
-/// With silence, a test has little time. A busy machine that takes longer is asked again, ten times.
+/// For calls without an answer, a test has little time. A slow machine repeats the case, up to ten times.
 const LITTLE_PATIENCE: Patience = Patience { attempt: Duration::from_secs(2), ..PATIENCE };
-/// With everything else.
+/// For all other cases.
 const PATIENCE: Patience =
     Patience { first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(4), ..Patience::WITH_AWS };
 
@@ -49,16 +49,16 @@ async fn usage_and_images_are_read_to_their_last_page() {
     assert_eq!(app.tags(), set(["v1", "v2", "v3"]));
 }
 
-/// What a run came to, told without what differs from one account to another.
+/// The result of a run, without the values that differ between accounts.
 #[derive(Debug, PartialEq)]
 struct End {
     left: BTreeSet<String>,
     told: Result<Value, String>,
 }
 
-/// A run in an account where one image is used, and where this fault befalls it.
+/// A run with this fault in an account with one image in use.
 async fn run_under(aws: SimulatedAws, fault: Fault, patience: Patience) -> End {
-    // The SDK counts the failures of all clients of a region together.
+    // The SDK counts failures over all clients in a region.
     let region = region_of_its_own("sim-wire");
     aws.disable_region(REGION);
     let place = aws.region(&region);
@@ -74,7 +74,7 @@ async fn run_under(aws: SimulatedAws, fault: Fault, patience: Patience) -> End {
     let report = run_with(&clients, merciless(false), Limits::until(Deadline::unknown())).await;
     let told = report.map_err(|error: RunError| error.to_string().replace(&region, REGION)).map(|report| {
         let mut told: Value = serde_json::from_str(&json_of(&report).to_string().replace(&region, REGION)).unwrap();
-        // Of the messages, the codes tell.
+        // The codes stand for the messages.
         forget(&mut told, &["startedAt", "finishedAt", "imagePushedAt", "message", "failureReason", "warnings"]);
         told
     });
@@ -92,7 +92,7 @@ fn what_goes_wrong_with_a_connection_looks_alike_on_the_wire_and_in_memory() {
         ("silence", Fault::no_answer, LITTLE_PATIENCE),
     ] {
         for operation in ["ecr:DescribeImages", "ecr:BatchDeleteImage", "ecs:ListTasks"] {
-            // Silence that lasts is a matter of timeouts, which are the SDK's own in memory too.
+            // Permanent silence depends on timeouts, which are the SDK's own in memory too.
             let lasting = (name != "silence").then(|| ("for good", fault(operation)));
             for (lasts, fault) in [("once", fault(operation).times(1))].into_iter().chain(lasting) {
                 let on_the_wire =
@@ -100,10 +100,10 @@ fn what_goes_wrong_with_a_connection_looks_alike_on_the_wire_and_in_memory() {
                 let in_memory = alone(async { run_under(SimulatedAws::in_memory(), fault, patience).await });
                 assert_eq!(on_the_wire, in_memory, "{name} at {operation}, {lasts}");
                 let told = on_the_wire.told.unwrap();
-                // A delete whose answer never comes was carried out, which a look at what is left shows.
+                // A delete without an answer was carried out, as the next description shows.
                 let is_carried_out = matches!(name, "a lost answer" | "a truncated answer");
                 let is_shown = is_carried_out && operation == "ecr:BatchDeleteImage";
-                // What can't be read of usage is listed and read once more.
+                // Usage that can't be read is listed and read once more.
                 let is_read_again = name != "garbage" || operation.starts_with("ecs:");
                 let is_fine = is_shown || (lasts == "once" && is_read_again);
                 assert_eq!(told["outcome"] == "completed", is_fine, "{name} at {operation}, {lasts}: {told}");

@@ -1,5 +1,5 @@
-//! A plan that has become old before its turn came: the repository is read and planned again, and only what both plans
-//! hold goes.
+//! A plan that became too old before its turn. The repository is read and planned again, and only images in both plans
+//! are deleted.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, SimulatedAws};
 
 use crate::support::{Limits, json_of, merciless, push_multi_arch, run_on, run_within, set, with};
 
-/// A plan is old after half a second here.
+/// Here a plan is too old after half a second.
 fn soon_old() -> Limits {
     let freshness = FreshnessLimits { plan_max_age: Duration::from_millis(500), ..FreshnessLimits::CONTRACT };
     Limits { freshness, ..Limits::until(Deadline::unknown()) }
 }
 
-/// Ten builds, of which `app` keeps two; planning another repository takes until that plan is old, and something happens
-/// in the meantime.
+/// Ten builds, of which `app` keeps two. Planning another repository takes until that plan is too old, and meanwhile
+/// something happens.
 fn ten_builds(change: impl Fn(&Repository) + Send + Sync + 'static) -> (SimulatedAws, Repository) {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(10);
@@ -49,7 +49,7 @@ fn skipped(report: &Report, because: SkipReason) -> usize {
     report.plan.stale().filter(|image| image.result == ImageResult::Skipped(because)).count()
 }
 
-/// Every result of a live run is one of these, so they add up to what is stale.
+/// Every result of a live run is one of these, so their sum is the number of stale images.
 fn adds_up(report: &Report) {
     let totals = &json_of(report)["totals"];
     let of = |name: &str| totals[name].as_u64().unwrap();
@@ -104,7 +104,7 @@ async fn whatever_changes_what_a_plan_would_hold_counts() {
         let report = run_within(&aws, with(keeping_two(), &more), soon_old()).await.unwrap();
         assert_eq!(report.outcome, Outcome::Completed, "{behaviour}");
         let mut tags = app.tags();
-        // Where one stays for its tag, its other tag stays too.
+        // An image that is kept for one tag keeps its other tag too.
         tags.retain(|tag| tag != "v3" || expected.contains(&"v3"));
         assert_eq!(tags, set(expected.into_iter().filter(|tag| !tag.is_empty())), "{behaviour}");
         adds_up(&report);
@@ -126,7 +126,7 @@ async fn a_policy_counts_again() {
 
 #[tokio::test(start_paused = true)]
 async fn what_only_the_second_plan_holds_stays() {
-    // Its protecting tag is gone by the second plan.
+    // Its protecting tag no longer exists in the second plan.
     let (aws, app) = ten_builds(|app| app.untag("prod"));
     app.retag("v3", "prod");
     let report = run_within(&aws, with(keeping_two(), &json!({ "keepTags": ["prod"] })), soon_old()).await.unwrap();
@@ -189,7 +189,7 @@ async fn only_what_is_old_at_its_first_batch_is_read_again() {
         let calls = aws.calls_of("ecr:DescribeImages").into_iter();
         calls.filter(|call| call.request["repositoryName"] == name && call.request["imageIds"].is_null()).count()
     };
-    // The slow one was read late, and of the third nothing goes.
+    // The slow one was read late, and no image of the third is deleted.
     assert_eq!(["app", "slow", "kept"].map(|name| listings(&aws, name)), [2, 1, 1]);
     assert_eq!((app.digests().len(), kept.digests().len()), (2, 2));
 
@@ -228,7 +228,7 @@ async fn a_child_pushed_since_goes_after_its_index_and_a_use_of_it_holds_that() 
     let by_digest = app.uri_by_digest(second.digest());
     let late = second.clone();
     takes_its_time(&aws, &app, move |app| _ = app.push(late.clone()));
-    // A task that runs the late platform is found before the batch.
+    // The run finds a task with the late platform before the batch.
     let cluster = aws.cluster("prod");
     let starts =
         Fault::before("ecr:GetRepositoryPolicy", Duration::from_millis(1), move || _ = cluster.runs(&by_digest));

@@ -1,4 +1,4 @@
-//! The three parts of a run exchange values that can be written down: in one process, or in several that pass files on.
+//! The three parts of a run exchange serializable values, in one process or in several that pass files on.
 
 use ecr_cleanup::discovery::{Reading, identify};
 use ecr_cleanup::run::{Cleaned, Limits, ListedRegistry, Request, Stage, clean, discover, list, sum_up};
@@ -13,14 +13,14 @@ use simulated_aws::{ACCOUNT, Fault, Image, REGION, Service, SimulatedAws};
 use crate::support::{clients, json_of, merciless, push_multi_arch, run_on, set, with};
 use ecr_cleanup::deadline::Deadline;
 
-/// A value as whoever it is passed on to reads it.
+/// A value after writing and reading it, as the next part gets it.
 fn passed_on<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) -> T {
     let read = serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap();
     assert_eq!(read, *value);
     read
 }
 
-/// A run whose parts know of each other only what was written down.
+/// A run whose parts exchange only serialized values.
 async fn run_in_parts(aws: &SimulatedAws, event: Value) -> Report {
     let clients = clients(aws).await;
     let request = Request::parse(event, &Environment::new(), Limits::until(Deadline::unknown())).unwrap();
@@ -34,7 +34,7 @@ async fn run_in_parts(aws: &SimulatedAws, event: Value) -> Report {
     sum_up(stage, passed_on::<Cleaned>(&cleaned))
 }
 
-/// Something of everything that a part may have to tell another.
+/// An example of everything that parts exchange.
 fn found() -> SimulatedAws {
     let aws = SimulatedAws::in_memory();
     let place = aws.place(ACCOUNT, REGION);
@@ -55,7 +55,7 @@ fn found() -> SimulatedAws {
     let revision =
         place.service_revision(&definition, &[(&app.uri("v2"), Some(&app.digest_of("v1"))), ("nginx", None)]);
     aws.cluster("prod").create(Service::of(&definition).revision(&revision));
-    // A reference that can't be read, repositories that can't be read or are shared, and a region that is empty.
+    // An unreadable reference, repositories that are unreadable or shared, and an empty region.
     aws.cluster("prod").runs(&format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/odd:${{TAG}}"));
     aws.repository("odd").push(Image::tagged("v1").days_old(9.0));
     aws.repository("locked").push(Image::tagged("v1").days_old(9.0));

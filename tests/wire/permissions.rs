@@ -1,4 +1,4 @@
-//! The roles in `infra/` may do what the function does, and nothing else.
+//! The roles in `infra/` allow exactly the calls of the function.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,12 +21,12 @@ fn actions_in(template: &str, role: &str) -> BTreeSet<String> {
     action.find_iter(policies).map(|action| action.as_str().to_owned()).collect()
 }
 
-/// A live run that meets every source, so that it makes every call there is.
+/// A live run with data in every source, so that it makes every call.
 async fn calls_of_a_full_run() -> BTreeSet<(String, String)> {
     let other = "999999999999";
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
-    // What an index names has to be read.
+    // The run has to read the children of an index.
     app.push(Image::index_of([&Image::untagged()]).and_tag("multi").days_old(9.0));
     let role = aws.role(other);
     for account in [ACCOUNT, other] {
@@ -43,7 +43,7 @@ async fn calls_of_a_full_run() -> BTreeSet<(String, String)> {
         place.daemon(&cluster, &[("nginx", None)]).deploy("IN_PROGRESS", &[("nginx", None)]);
         place.function("resize", "nginx", None).publish("nginx", None);
     }
-    // Where not every version of a function counts, what names one is asked for too.
+    // If not every version of a function counts, the run also reads the aliases and mappings of versions.
     let settings = json!({ "usageRoleArns": [role], "lambdaVersionsToKeep": 1 });
     run_on(&aws, with(merciless(false), &settings)).await;
     app.push(Image::tagged("unpulled").days_old(90.0));
@@ -76,7 +76,7 @@ async fn the_roles_may_do_exactly_what_the_function_does() {
     assert_eq!(actions_in("usage-role.yaml", "UsageRole"), of_account("999999999999"));
 }
 
-/// The operations that the code calls on the SDK's clients, as IAM writes them but for the service.
+/// The operations that the code calls on the SDK's clients, as IAM actions without the service.
 fn operations_in_the_code(folder: &Path) -> BTreeSet<String> {
     let call = regex::Regex::new(
         r"\.((?:assume|batch|create|delete|describe|get|list|put|register|start|update)(?:_[a-z]+)+)\(\)",

@@ -1,4 +1,4 @@
-//! ECR lifecycle policies, carried out by one who knows what is running.
+//! ECR lifecycle policies, applied with knowledge of the running images.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use simulated_aws::{Image, Repository, SimulatedAws};
 
 use crate::support::{before_now, decided, json_of, push_multi_arch, run_on, set, with};
 
-/// A policy of the gallery in `events/policies`, as it is there. What came before what is in use is kept elsewhere.
+/// A policy in `events/policies`, as it is. Other tests cover images pushed before one in use.
 pub(crate) fn gallery(name: &str, dry_run: bool) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("events/policies").join(name).with_extension("json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -22,7 +22,7 @@ pub(crate) fn merciless(policies: &Value, dry_run: bool) -> Value {
     json!({ "dryRun": dry_run, "policies": policies, "keepTags": [], "keepBeforeInUse": 0, "keepPulledWithinDays": 0 })
 }
 
-/// One policy of one rule for all repositories.
+/// One policy with one rule for all repositories.
 pub(crate) fn one_rule(selection: &Value, action: &Value) -> Value {
     json!([{ "repositories": ["*"], "rules": [{ "rulePriority": 1, "selection": selection, "action": action }] }])
 }

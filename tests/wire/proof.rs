@@ -1,8 +1,7 @@
-//! Nothing in use is ever deleted, whatever fails, whatever moves, and whenever the time is up.
+//! No image in use is ever deleted, with any fault, during any change, and at any deadline.
 //!
-//! Each case is a run over a world that is the same every time, but for the one thing that goes wrong. What a failure
-//! prints names the case, and the command that repeats it alone. `make test` looks at a share of the cases, `make prove`
-//! at all of them.
+//! Each case is a run in the same world, with exactly one thing that goes wrong. A failure prints the case and the
+//! command that repeats it alone. `make test` runs a share of the cases, and `make prove` all of them.
 
 pub mod cases;
 mod clocks;

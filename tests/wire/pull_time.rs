@@ -9,7 +9,7 @@ use crate::support::{merciless, run_on, set, stale_digests, with};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/tools/ecr-cleanup";
 
-/// An index with one child for each tag, pulled so long ago.
+/// An index with one child for each tag, pulled this long ago.
 fn push_index(app: &Repository, tag: &str, index_pulled: f64, child_pulled: f64) {
     let child = Image::untagged().days_old(90.0).pulled_days_ago(child_pulled);
     let index = Image::index_of([&child]).and_tag(tag).days_old(90.0).pulled_days_ago(index_pulled);
@@ -85,7 +85,7 @@ async fn a_pull_of_an_index_counts_whoever_it_was() {
     for excluded in [None, Some(ROLE), Some("arn:aws:iam::123456789012:role/other")] {
         let aws = SimulatedAws::in_memory();
         let app = aws.repository("app");
-        // A node that has the layers pulls the index alone.
+        // A node that already has the layers pulls only the index.
         push_index(&app, "pulled", 0.2, 40.0);
         app.push(Image::tagged("junk").days_old(90.0));
         if let Some(arn) = excluded {
@@ -178,7 +178,7 @@ async fn the_exclusion_is_found_on_any_page_and_looked_up_once_a_region() {
     assert_eq!(aws.calls_of("ecr:ListPullTimeUpdateExclusions").len(), 2);
 }
 
-/// What is told where images that would go were pulled, each so many days ago, and ten more are stale.
+/// The warning when images to be deleted were pulled, each this number of days ago, and ten more are stale.
 async fn told_of_pulls(pulled_days_ago: impl Iterator<Item = f64>) -> Option<String> {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");

@@ -1,4 +1,4 @@
-//! Images that no one here wrote by hand: every manifest of a repository that real tools pushed to a real registry.
+//! Images from outside of this project: every manifest of a repository that real tools pushed to a real registry.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +9,7 @@ use simulated_aws::{Image, Repository, SimulatedAws};
 
 use crate::support::{merciless, run_on, set, with};
 
-/// The images as the registry told them.
+/// The images as the registry returned them.
 pub fn images() -> Vec<Value> {
     serde_json::from_str(&read("images.json")).unwrap()
 }
@@ -19,7 +19,7 @@ pub fn read(file: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real_manifests").join(file)).unwrap()
 }
 
-/// Pushes them all, each so many days ago.
+/// Pushes all of them, each this number of days ago.
 pub fn push_all(repository: &Repository) {
     for image in images() {
         let media_type = image["mediaType"].as_str().unwrap().to_owned().leak();
@@ -30,7 +30,7 @@ pub fn push_all(repository: &Repository) {
     }
 }
 
-/// The names of what is left.
+/// The names of the remaining images.
 fn left_in(repository: &Repository) -> BTreeSet<String> {
     let digests = repository.digests();
     let images = images().into_iter().filter(|image| digests.contains(image["digest"].as_str().unwrap()));
@@ -54,7 +54,7 @@ const MULTI: [&str; 12] = [
     "artifact-sbom",
     "multi-amd64-referrers",
     "artifact-amd64",
-    // What oras replaced and left behind, untagged. It names the signature that its successor names too.
+    // The index that oras replaced and left untagged. It lists the signature that its successor lists too.
     "multi-referrers-superseded",
 ];
 const DOCKER: [&str; 6] = [
@@ -101,7 +101,7 @@ async fn none_of_what_hangs_on_an_image_takes_its_place() {
     let sample = aws.repository("sample");
     push_all(&sample);
     aws.cluster("prod").runs("nginx");
-    // Three of these images are releases; the other tags name what hangs on them.
+    // Three of these images are releases. The other tags belong to their attached artifacts.
     let keeps = |count: u32| with(merciless(true), &json!({ "imagesToKeep": count, "untaggedOlderThanDays": null }));
     assert_eq!(run_on(&aws, keeps(3)).await.totals.images_stale, 0);
     let report = run_on(&aws, keeps(0)).await;

@@ -1,4 +1,4 @@
-//! The last look: what changed between plan and delete is not what was planned to go.
+//! The last check: an image that changed between plan and delete is kept.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use simulated_aws::{ACCOUNT, Call, Fault, Image, REGION, Repository, SimulatedAw
 
 use crate::support::{Limits, decided, merciless, run_on, run_within, set};
 
-/// Three images v1 to v3 of which none is used; something happens to them after the plan.
+/// Three unused images v1 to v3. Something happens to them after the plan.
 async fn changed_in_between(change: impl Fn(&Repository) + Send + Sync + 'static) -> (Repository, Report) {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
@@ -20,7 +20,7 @@ async fn changed_in_between(change: impl Fn(&Repository) + Send + Sync + 'static
     (app, report)
 }
 
-/// Lets something happen between the plan and the last look.
+/// Lets something happen between the plan and the last check.
 fn happens_after_the_plan(aws: &SimulatedAws, app: &Repository, change: impl Fn(&Repository) + Send + Sync + 'static) {
     let app = app.clone();
     let change = Fault::before("ecr:DescribeImages", Duration::ZERO, move || change(&app));
@@ -98,7 +98,7 @@ async fn a_batch_of_which_most_is_gone_comes_to_an_end() {
     happens_after_the_plan(&aws, &app, |app| {
         (1..=60).for_each(|build| app.delete(&app.digest_of(&format!("v{build}"))));
     });
-    // Each call tells of one that is gone, so the first are long known when the last is found.
+    // Each call returns one missing image, so the first are known long before the last.
     aws.inject(Fault::slow("ecr:DescribeImages", Duration::from_millis(5)).mentioning("imageIds"));
     let freshness = FreshnessLimits { image_max_age: Duration::from_millis(50), ..FreshnessLimits::CONTRACT };
     let limits = Limits { freshness, ..Limits::until(Deadline::unknown()) };
@@ -150,7 +150,7 @@ async fn a_repository_that_can_not_be_described_again_stays_and_stops_no_other()
     assert!(report.plan.stale().all(|image| image.result == ImageResult::Gone));
 }
 
-/// An index v1 with two untagged children, a signature of it, and a lonely v2; the digests of the first three.
+/// An index v1 with two untagged children and a signature, and a separate v2. Returns the digests of the first three.
 fn push_family(app: &Repository) -> [String; 3] {
     let platforms = [Image::untagged().days_old(90.0), Image::untagged().days_old(90.0)];
     let index = Image::index_of(&platforms).and_tag("v1").days_old(90.0);
@@ -176,7 +176,7 @@ async fn an_index_whose_child_was_pulled_or_used_in_between_stays_whole() {
     assert_eq!(report.plan.stale().filter(|it| it.result == ImageResult::Skipped(SkipReason::OwnerKept)).count(), 3);
     assert_eq!((app.tags(), app.digests().len()), (set(["v1"]), 4));
 
-    // Usage that is read again before the batch shows a task that runs the child.
+    // Usage is read again before the batch, and shows a task that runs the child.
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let [_, arm64, index] = push_family(&app);
@@ -280,7 +280,7 @@ async fn what_was_described_too_long_ago_is_described_again() {
     let app = aws.repository("app");
     let [amd64, arm64, index] = push_family(&app);
     aws.cluster("prod").runs("nginx");
-    // While the index goes, slowly, somebody tags a child.
+    // While ECR slowly deletes the index, a user tags a child.
     let tagged = (app.clone(), arm64.clone());
     let slow =
         Fault::before("ecr:BatchDeleteImage", Duration::from_millis(300), move || tagged.0.tag(&tagged.1, "hotfix"));

@@ -1,4 +1,4 @@
-//! A report is shown alike, whether it comes from the run itself or from the JSON that the run returned.
+//! A report looks the same from the run itself and from the JSON that the run returned.
 
 use ecr_cleanup::show::html::html;
 use ecr_cleanup::show::markdown::{markdown, markdown_of};
@@ -11,7 +11,8 @@ use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws};
 use crate::schema::violation;
 use crate::support::{json_of, merciless, push_multi_arch, run_on, with};
 
-/// Something of everything: multi-arch images, what a policy archives, what fails, what is at risk, and what can't be read.
+/// An example of everything: multi-arch images, images to archive, failures, images at risk, and unreadable
+/// repositories.
 async fn eventful(dry_run: bool) -> Report {
     let aws = SimulatedAws::in_memory();
     aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
@@ -65,7 +66,7 @@ async fn from_a_run_and_from_its_json_a_report_is_seen_alike() {
         let look = Look { width: Some(140), colours: Colours::None, details: Details::Images };
         assert_eq!(table(&report, &look), table_of(&of_json, &look));
         assert_eq!(markdown(&report), markdown_of(&of_json));
-        // What Lambda returns lacks some of the images in use, of which neither speaks.
+        // The report from Lambda omits some images in use, which neither output mentions.
         let returned: View = serde_json::from_str(&report.to_json_within(usize::MAX).unwrap()).unwrap();
         assert_eq!(returned, of_json);
     }
@@ -97,7 +98,7 @@ async fn in_use_counts_what_an_index_names() {
     let app = aws.repository("app").daily_builds(2);
     push_multi_arch(&app, "multi", 9.0);
     aws.cluster("prod").runs(&app.uri("multi"));
-    // With something stale the index is read; without, its size stands for its largest platform.
+    // With stale images, the index is read. Without, its size is that of its largest platform.
     for (event, images) in
         [(merciless(true), 2), (with(merciless(true), &json!({ "imagesToKeep": 9, "untaggedOlderThanDays": null })), 1)]
     {

@@ -1,8 +1,8 @@
-//! Reports held against their published schema, `events/report.schema.json`.
+//! Validates reports against their published schema, `events/report.schema.json`.
 //!
-//! It uses few of JSON Schema's keywords, so they are checked here: a crate that knows them all would take longer to build
-//! than all that is tested. A keyword that is not known here fails. That the schema is one, Python's `jsonschema` says in
-//! `tests/infra/check.py`.
+//! The schema uses few of JSON Schema's keywords, so this test implements them. A crate for all of them would take
+//! longer to build than everything under test. An unknown keyword fails. `tests/infra/check.py` checks the schema
+//! itself with Python's `jsonschema`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 });
 
-/// The report, which is as its schema says.
+/// Returns the report if it conforms to its schema.
 pub fn checked(report: Value) -> Value {
     if let Some(violation) = violation(&report) {
         panic!("{violation}");
@@ -25,7 +25,7 @@ pub fn checked(report: Value) -> Value {
     report
 }
 
-/// What is not as the schema says, if anything is.
+/// The first difference from the schema, if there is one.
 pub fn violation(report: &Value) -> Option<String> {
     violation_of(&SCHEMA, report, "report")
 }
@@ -41,7 +41,7 @@ fn violation_of(schema: &Value, value: &Value, at: &str) -> Option<String> {
 fn violation_of_keyword(schema: &Value, keyword: &str, rule: &Value, value: &Value, at: &str) -> Option<String> {
     let unless = |holds: bool| (!holds).then(|| format!("{at} is {value}, against {keyword} {rule}"));
     match keyword {
-        // The two that follow belong to `if`, and `properties` to what else there may be.
+        // The next two belong to `if`, and `properties` to `additionalProperties`.
         "$schema" | "$defs" | "title" | "description" | "then" | "else" => None,
         "$ref" => violation_of(SCHEMA.pointer(rule.as_str().unwrap().strip_prefix('#').unwrap()).unwrap(), value, at),
         "type" => {

@@ -1,4 +1,4 @@
-//! Bad input makes no call.
+//! After invalid input, the function makes no call.
 
 use ecr_cleanup_core::settings::KEYS;
 use serde_json::json;
@@ -72,7 +72,7 @@ fn the_readme_has_a_row_for_every_setting_and_names_every_spelling() {
         let (_, rest) = readme.split_once(&row).unwrap_or_else(|| panic!("{row}"));
         let default = rest.split('|').next().unwrap();
         match key.default.map(|default| default.split(';').next().unwrap()) {
-            // In words, which README has in words of its own.
+            // A sentence, which README writes differently.
             Some(words) if words.contains(' ') => assert!(default.contains("all enabled regions"), "{row}{default}"),
             Some(value) => assert!(default.contains(value), "{row}{default}"),
             None => assert!([" none ", " `[]` ", " `true` "].contains(&default), "{row}{default}"),

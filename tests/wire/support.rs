@@ -1,4 +1,4 @@
-//! What the cases share: the engine on a simulated account, and ways to read its report.
+//! Shared by the cases: the engine on a simulated account, and ways to read its report.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -25,7 +25,7 @@ pub async fn clients(aws: &SimulatedAws) -> Aws {
     clients_in(aws, REGION).await
 }
 
-/// The same in another region: over the wire where the account has one, and otherwise without it and in its time.
+/// The same in another region: on the wire if the account has one, and otherwise in memory and in its time.
 pub async fn clients_in(aws: &SimulatedAws, region: &str) -> Aws {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .endpoint_url(aws.url())
@@ -36,11 +36,11 @@ pub async fn clients_in(aws: &SimulatedAws, region: &str) -> Aws {
     } else {
         config.http_client(aws.http_client()).time_source(aws.time_source()).sleep_impl(TokioSleep::new())
     };
-    // The pace has tests of its own; the others need not wait.
+    // The pace has its own tests, and the others need not wait.
     Aws::new(config.load().await).with_haste(Haste::times(NonZeroU32::new(1_000).unwrap()))
 }
 
-/// A region that no other world has: the SDK counts the failures of all clients of a region together.
+/// A region that no other world uses, because the SDK counts failures over all clients in a region.
 pub fn region_of_its_own(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
@@ -53,13 +53,13 @@ pub async fn run_with(clients: &Aws, event: Value, limits: Limits) -> Result<Rep
     Ok(report)
 }
 
-/// The deadline that Lambda would send now.
+/// The deadline that Lambda would send.
 pub fn deadline_in(aws: &SimulatedAws, left: Duration) -> Deadline {
     let at = aws.now().duration_since(UNIX_EPOCH).unwrap() + left;
     Deadline::from_lambda(u64::try_from(at.as_millis()).unwrap(), aws.now())
 }
 
-/// When that was, as events tell times.
+/// This time, in the format of events.
 pub fn before_now(aws: &SimulatedAws, ago: Duration) -> String {
     chrono::DateTime::<chrono::Utc>::from(aws.now() - ago).to_rfc3339()
 }
@@ -79,17 +79,17 @@ pub async fn run_within(aws: &SimulatedAws, event: Value, limits: Limits) -> Res
     run_with(&clients(aws).await, event, limits).await
 }
 
-/// One run that starts.
+/// A run that starts successfully.
 pub async fn run_on(aws: &SimulatedAws, event: Value) -> Report {
     try_run(aws, event).await.unwrap_or_else(|error| panic!("it does not start: {error}"))
 }
 
-/// Settings under which nothing but usage keeps a tagged image: the strictest test of what is known to be in use.
+/// Settings with which only usage keeps tagged images: the strictest test of usage.
 pub fn merciless(dry_run: bool) -> Value {
     json!({ "dryRun": dry_run, "imagesToKeep": 0, "keepTags": [], "keepBeforeInUse": 0, "untaggedOlderThanDays": 0, "keepPulledWithinDays": 0 })
 }
 
-/// The settings of `base` with these on top.
+/// The settings of `base`, with these added.
 pub fn with(mut base: Value, more: &Value) -> Value {
     for (key, value) in more.as_object().unwrap() {
         base[key] = value.clone();
@@ -112,17 +112,17 @@ pub fn set<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     texts.into_iter().map(str::to_owned).collect()
 }
 
-/// The report as a caller gets it.
+/// The report that a caller gets.
 pub fn json_of(report: &Report) -> Value {
     checked(serde_json::from_str(&report.to_json().unwrap()).unwrap())
 }
 
-/// What a run decided, as [`decisions`] tells it.
+/// The decisions of a run, in the format of [`decisions`].
 pub fn decided(report: &Report) -> String {
     decisions(&json_of(report))
 }
 
-/// Takes these keys out of a report, wherever they stand.
+/// Removes these keys from a report, at any depth.
 pub fn forget(told: &mut Value, keys: &[&str]) {
     match told {
         Value::Object(fields) => {
@@ -134,7 +134,7 @@ pub fn forget(told: &mut Value, keys: &[&str]) {
     }
 }
 
-/// An index with two untagged children; the digests, its own last.
+/// An index with two untagged children. Returns the digests, that of the index last.
 pub fn push_multi_arch(repository: &Repository, tag: &str, days: f64) -> [String; 3] {
     let platforms = [Image::untagged().days_old(days), Image::untagged().days_old(days)];
     let index = Image::index_of(&platforms).and_tag(tag).days_old(days);
@@ -142,7 +142,7 @@ pub fn push_multi_arch(repository: &Repository, tag: &str, days: f64) -> [String
     [amd64, arm64, index].map(|image| repository.push(image))
 }
 
-/// An account in which one old image is used in exactly one way and the rest is junk.
+/// An account with one old image that is used in exactly one way, and unused images.
 pub async fn survivors(hold: impl AsyncFnOnce(&SimulatedAws, &Repository)) -> (BTreeSet<String>, Report) {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");

@@ -1,4 +1,4 @@
-//! The real binary as a command: what each subcommand prints, and what it leaves alone.
+//! The real binary as a command: the output of each subcommand, and the data that it doesn't change.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::schema::checked;
 use crate::support::{json_of, push_multi_arch, run_on, set};
 
-/// What a command did.
+/// The result of a command.
 pub struct Ran {
     pub code: i32,
     pub stdout: String,
@@ -20,22 +20,22 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// The answer, where it is JSON.
+    /// The output, if it is JSON.
     pub fn json(&self) -> Value {
         let json: Value = serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr));
-        // What is explained, and what is in use, is no report.
+        // The output of `explain` and `usage` is not a report.
         if json.get("outcome").is_some() { checked(json) } else { json }
     }
 
-    /// Everything, as a snapshot shows it.
+    /// All output, for a snapshot.
     pub fn shown(&self) -> String {
         let Self { code, stdout, stderr } = self;
         format!("{stdout}--- stderr\n{stderr}--- exit {code}")
     }
 }
 
-/// The command with these arguments on a simulated account, and nothing of this machine's own configuration.
+/// The command with these arguments on a simulated account, without this machine's configuration.
 pub fn command(aws: &SimulatedAws, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ecr-cleanup"));
     command
@@ -73,8 +73,7 @@ pub async fn ecr_cleanup(aws: &SimulatedAws, arguments: &[&str]) -> Ran {
     finish(command(aws, arguments)).await
 }
 
-/// A file in a folder of this test's own, which goes with the thread that the test runs on: neither another test nor
-/// another run of the same one meets it.
+/// A file in a separate folder, which is deleted with the thread of the test. No other test and no other run uses it.
 pub fn file(name: &str) -> String {
     thread_local! {
         static FOLDER: TempDir = tempfile::Builder::new().prefix("test-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -82,7 +81,7 @@ pub fn file(name: &str) -> String {
     FOLDER.with(|folder| folder.path().join(name).to_str().unwrap().to_owned())
 }
 
-/// Compares with a snapshot, in which what differs from run to run has a name.
+/// Compares with a snapshot, which has names for the values that differ between runs.
 macro_rules! assert_shown {
     ($shown:expr) => {
         let shown = $shown;
@@ -97,7 +96,7 @@ macro_rules! assert_shown {
 }
 pub(crate) use assert_shown;
 
-/// Ten daily builds of which a task runs the oldest.
+/// Ten daily builds. A task runs the oldest.
 async fn world() -> SimulatedAws {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("web/app").daily_builds(10);
@@ -181,7 +180,7 @@ async fn explain_tells_of_an_image_in_use() {
     let aws = world().await;
     let ran = ecr_cleanup(&aws, &["explain", "web/app:v1", "--images-to-keep", "7"]).await;
     assert_shown!(ran.shown());
-    // Named in any way, it is the same image.
+    // All spellings refer to the same image.
     let app = aws.repository("web/app");
     let digest = app.digest_of("v1");
     for named in [app.uri("v1"), app.uri_by_digest(&digest), format!("web/app@{digest}")] {
@@ -206,7 +205,7 @@ async fn explain_tells_what_an_image_hangs_together_with() {
     assert_eq!(child["parents"], json!([{ "imageDigest": index, "imageTags": ["multi"], "decision": "goes" }]));
     assert_eq!(child["decision"], "goes");
     assert_eq!(child["staleBecause"], format!("named by the stale index {index}"));
-    // A rule of a policy that shields an image is told too.
+    // The output also shows the policy rule that shields an image.
     let settings = file("explain-policies.json");
     let rule = |priority: u32, pattern: &str, keep: u32| {
         json!({
@@ -283,7 +282,7 @@ async fn bash_completes_commands_flags_and_values() {
     let aws = SimulatedAws::start().await;
     let script = file("completions.bash");
     std::fs::write(&script, ecr_cleanup(&aws, &["completions", "bash"]).await.stdout).unwrap();
-    // Asked as bash asks: by the function that is registered for the command.
+    // Requested as in bash, through the function that is registered for the command.
     let ask = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
         registered=$(complete -p ecr-cleanup); registered=${registered#*-F }
         "${registered%% *}" ecr-cleanup "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"; echo "${COMPREPLY[*]}""#;
@@ -370,7 +369,7 @@ async fn the_readme_shows_what_the_command_prints() {
             printed = ran.stdout + &ran.stderr;
             commands += 1;
         } else {
-            // What differs from run to run is left out.
+            // Without the values that differ between runs.
             let is_shown = |printed: &str| match line.strip_suffix('…') {
                 Some(begin) => printed.starts_with(begin),
                 None => printed == line,

@@ -1,4 +1,4 @@
-//! `delete` on a terminal: it shows the plan, asks, and does what was agreed to.
+//! `delete` in a terminal: it shows the plan, prompts for confirmation, and does what the user confirmed.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,7 +19,7 @@ async fn world() -> (SimulatedAws, Repository) {
     (aws, app)
 }
 
-/// Runs the command with a terminal for stdin and stderr, on which somebody has typed this.
+/// Runs the command with a terminal for stdin and stderr, on which a user has typed this.
 async fn on_a_terminal(aws: &SimulatedAws, arguments: &[&str], typed: &str) -> Ran {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
@@ -33,7 +33,7 @@ async fn on_a_terminal(aws: &SimulatedAws, arguments: &[&str], typed: &str) -> R
     drop(command);
     let screen = tokio::task::spawn_blocking(move || {
         let (mut screen, mut text) = (File::from(master), Vec::new());
-        // Once the last program has closed the terminal, reading fails.
+        // Reading fails after the last program has closed the terminal.
         _ = screen.read_to_end(&mut text);
         String::from_utf8_lossy(&text).into_owned()
     });
@@ -113,7 +113,7 @@ async fn what_comes_into_use_while_somebody_thinks_stays() {
     let (aws, app) = world().await;
     let (aws, moved) = (Arc::new(aws), app.clone());
     let cluster = aws.cluster("prod");
-    // The second run begins once the question is answered.
+    // The second run begins after the prompt is answered.
     let happens = move || {
         cluster.runs(&moved.uri("v2"));
         moved.push(Image::tagged("v6"));

@@ -1,4 +1,4 @@
-//! Errors as people need them: what failed, where, and what to grant, set or renew.
+//! Errors show what failed, where, and what to grant, set or renew.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::terminal::{Ran, assert_shown, command, ecr_cleanup, file, finish};
 
-/// A port on loopback that no test listens on.
+/// A loopback port on which no test listens.
 const NOTHING_ANSWERS: &str = "http://127.0.0.1:1";
 
 async fn world() -> SimulatedAws {
@@ -33,7 +33,7 @@ async fn without_a_region_it_says_where_one_can_be_set_and_one_that_is_cleaned_w
         "error: no region is known: set AWS_REGION, give --region, or set a region in the profile\n"
     );
     assert!(aws.calls().is_empty());
-    // The instance metadata is asked for a region too, and what the SDK logs of that is nobody's question.
+    // The SDK also reads a region from the instance metadata. Its log of that is not part of the output.
     let mut metadata = command(&aws, &["plan", "--quiet"]);
     metadata.env_remove("AWS_REGION").env_remove("AWS_EC2_METADATA_DISABLED");
     metadata.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", NOTHING_ANSWERS);
@@ -92,10 +92,10 @@ async fn an_endpoint_that_does_not_answer_is_named_and_soon() {
     assert!(ran.code == 1 && ran.stderr.contains(told), "{}", ran.stderr);
 }
 
-/// A configuration with a profile whose login has expired, and one with keys and a region.
+/// A configuration with a profile with an expired login, and a profile with keys and a region.
 fn profiles(name: &str, command: &mut Command) {
     let home = file(&format!("home-{name}"));
-    // The name of the cached token is the SHA-1 of the session's name, as the AWS CLI has it.
+    // The file name of the cached token is the SHA-1 of the session's name, as in the AWS CLI.
     let cache = format!("{home}/.aws/sso/cache");
     std::fs::create_dir_all(&cache).unwrap();
     std::fs::write(

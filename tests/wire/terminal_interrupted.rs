@@ -1,4 +1,4 @@
-//! A signal in the middle of a `delete`: what is under way is finished, and what was done is told.
+//! A signal during a `delete`: the command finishes the work under way, and reports its results.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::terminal::command;
 
-/// Three batches of images, and a delete of them that says yes by itself.
+/// Three batches of images, and a delete of them with --yes.
 async fn world() -> (SimulatedAws, Repository) {
     let aws = SimulatedAws::start().await;
     let app = aws.repository("web/app").daily_builds(251);
@@ -23,7 +23,7 @@ async fn world() -> (SimulatedAws, Repository) {
 
 const DELETE: [&str; 7] = ["delete", "--yes", "--images-to-keep", "1", "--quiet", "--format", "json"];
 
-/// A process that can be sent signals from within the simulated account.
+/// A process to which the simulated account can send signals.
 #[derive(Clone, Default)]
 struct Running(Arc<OnceLock<Pid>>);
 
@@ -32,7 +32,7 @@ impl Running {
         kill_process(*self.0.get().expect("it calls, so it runs"), signal).unwrap();
     }
 
-    /// Starts the command, and passes on what it says on stderr, line by line.
+    /// Starts the command, and passes on its stderr line by line.
     fn start(&self, command: Command, said: std::sync::mpsc::Sender<String>) -> Child {
         let mut child = command.into_std().spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -42,7 +42,7 @@ impl Running {
     }
 }
 
-/// The delete, started by a program that settles what signals do before it becomes the command.
+/// The delete, started by a program that sets signal handlers before it becomes the command.
 fn delete_by(aws: &SimulatedAws, program: &str, arguments: &[&str]) -> Command {
     let own = command(aws, &[]).into_std();
     let environment = own.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
@@ -52,13 +52,13 @@ fn delete_by(aws: &SimulatedAws, program: &str, arguments: &[&str]) -> Command {
     Command::from(started)
 }
 
-/// The delete with signals that do what they do by default. Whoever runs the tests in the background lets them ignore
-/// some, and what is ignored stays so.
+/// The delete with default signal handlers. Tests that run in the background ignore some signals, and child processes
+/// inherit that.
 fn delete(aws: &SimulatedAws) -> Command {
     delete_by(aws, "/usr/bin/env", &["--default-signal=INT,TERM,HUP"])
 }
 
-/// Waits until it has said that it was interrupted: from then on it knows.
+/// Waits for the message about the interruption, which shows that the command has noticed it.
 fn hear(lines: &Mutex<Receiver<String>>) {
     let line = lines.lock().unwrap().recv().unwrap();
     assert!(line.starts_with("interrupted: nothing more is begun"), "{line}");
@@ -131,7 +131,7 @@ async fn a_signal_that_is_to_be_ignored_stays_ignored() {
     let ((said, _lines), running) = (channel(), Running::default());
     let sender = running.clone();
     aws.inject(Fault::before("ecr:BatchDeleteImage", Duration::ZERO, move || sender.send(Signal::HUP)));
-    // As `nohup` does.
+    // Like `nohup`.
     let ignoring = delete_by(&aws, "/bin/sh", &["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
     let (code, _) = end(running.start(ignoring, said)).await;
     assert_eq!((code, app.tags().len()), (Some(0), 1));

@@ -1,4 +1,4 @@
-//! A plan that is saved, reviewed, and carried out as far as it still holds.
+//! A plan that is saved, reviewed, and then carried out for the images that are still stale.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn world() -> (SimulatedAws, Repository) {
     (aws, app)
 }
 
-/// Saves a plan that leaves the newest two images.
+/// Saves a plan that keeps the newest two images.
 async fn saved(aws: &SimulatedAws, name: &str, arguments: &[&str]) -> String {
     let plan = file(name);
     let common = ["plan", "--images-to-keep", "2", "--quiet", "--out", &plan];
@@ -37,7 +37,7 @@ async fn a_plan_is_carried_out_as_it_was_reviewed() {
     let plan = saved(&aws, "as-reviewed.json", &[]).await;
     assert_shown!(std::fs::read_to_string(&plan).unwrap().replace(&app.digest_of("v1"), "the digest of v1"));
     assert_eq!(app.tags().len(), 10);
-    // Whoever reviews it may take images out.
+    // The reviewer may remove images from the plan.
     changed(&plan, |plan| {
         let images = plan["regions"][0]["repositories"][0]["images"].as_array_mut().unwrap();
         images.retain(|image| image["imageTags"] != json!(["v5"]));
@@ -61,7 +61,7 @@ async fn what_became_used_moved_or_new_since_the_review_stays() {
     gone.delete_repository();
     let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--format", "json"]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    // v5 is among the newest again, so v9 and v10 are stale now, and nobody has reviewed that.
+    // v5 is among the newest again, so v9 and v10 are stale now, but they are not in the reviewed plan.
     assert_eq!(app.tags(), set(["hotfix", "latest", "stable", "v1", "v2", "v3", "v5", "v9", "v10"]));
     let report = ran.json();
     assert_eq!((&report["outcome"], &report["totals"]["imagesDeleted"]), (&json!("completed"), &json!(3)));
@@ -92,7 +92,7 @@ async fn what_became_used_moved_or_new_since_the_review_stays() {
 #[tokio::test]
 async fn what_hangs_on_an_image_that_was_not_reviewed_stays_with_it() {
     let (aws, app) = world().await;
-    // Two platforms of an index that is long gone.
+    // Two platforms of an index that was deleted long ago.
     let platforms = [Image::untagged().days_old(60.0), Image::untagged().days_old(60.0)];
     app.push_all(platforms.clone());
     let plan = saved(&aws, "hanging.json", &["--untagged-older-than-days", "20"]).await;
@@ -128,7 +128,7 @@ async fn what_is_to_be_archived_is_archived_and_not_deleted() {
     let plan = file("archiving.json");
     let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--policies", &policies, "--out", &plan]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    // The rules stand in the plan: what becomes of their file does not matter.
+    // The plan contains the rules, so later changes to their file don't matter.
     std::fs::write(&policies, rule(&json!({ "type": "expire" })).to_string()).unwrap();
     let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await;
     assert_eq!((ran.code, app.archived().len(), app.tags().len()), (0, 3, 10), "{}", ran.stderr);
@@ -285,7 +285,7 @@ async fn what_only_takes_away_from_a_plan_counts_in_the_environment_too() {
         assert!(refused.code == 2 && refused.stderr.contains(told), "{}", refused.stderr);
     }
     assert!(aws.calls().is_empty());
-    // Seven images: the limit of the environment holds by itself, and where it is the lowest of all.
+    // Seven images. The limit in the environment applies alone, and also as the lowest of all.
     let limit = |number: u32| changed(&plan, |plan| plan["settings"]["maxDeletions"] = json!(number));
     for (arguments, in_plan, in_environment, holds) in [
         (&[][..], None, "6", 6),

@@ -1,4 +1,4 @@
-//! What flags, settings files and the environment make of a command.
+//! The effect of flags, settings files and the environment on a command.
 
 use serde_json::json;
 use simulated_aws::SimulatedAws;

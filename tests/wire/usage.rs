@@ -1,4 +1,4 @@
-//! What runs stays, and when that is not known in full nothing goes.
+//! Running images are kept. If usage is not known in full, nothing is deleted.
 
 use ecr_cleanup_core::plan::Refusal;
 use ecr_cleanup_core::report::{Outcome, Report};
@@ -98,7 +98,7 @@ async fn many_tasks_are_described_a_hundred_at_a_time_running_and_stopped_togeth
     assert_eq!(aws.calls_of("ecs:ListTasks").len(), 4);
 }
 
-/// In each of these a live run deletes nothing anywhere, and a dry run says why in the same words.
+/// In each of these cases a live run deletes nothing anywhere, and a dry run shows the same cause.
 macro_rules! deletes_nothing {
     ($($behaviour:ident: $told:expr, $spoil:expr;)*) => {$(
         #[tokio::test(start_paused = true)]

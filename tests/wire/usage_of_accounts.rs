@@ -1,4 +1,4 @@
-//! Other accounts: their workloads are read through roles, and repositories they may pull from are kept when not.
+//! Other accounts: their workloads are read through roles. Repositories that unread accounts can pull from are kept.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ async fn what_fails_in_another_account_alone_stops_all_deletes() {
 #[tokio::test(start_paused = true)]
 async fn a_roles_credentials_are_renewed_on_the_way() {
     let (aws, app) = account_with_builds();
-    // Within its last seconds a credential counts as expired already, so each call asks for new ones.
+    // In its last seconds a credential already counts as expired, so each call requests a new one.
     let role = aws.role_for(OTHER, Duration::from_secs(2));
     aws.place(OTHER, "us-west-2").cluster("prod").runs(&app.uri("v1"));
     run_on(&aws, with_role(false, &role)).await;

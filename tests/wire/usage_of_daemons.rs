@@ -1,4 +1,4 @@
-//! What ECS daemons hold: what they run, what they are deployed as, and what they may roll back to.
+//! The images that ECS daemons use: running ones, deployed ones, and rollback targets.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn daemon(aws: &SimulatedAws, image: &str, digest: Option<&str>) -> Daemon {
     aws.place(ACCOUNT, REGION).daemon(&aws.cluster("prod"), &[("nginx", None), (image, digest)])
 }
 
-/// A daemon that runs the used image, and is deployed to another that takes its place by now.
+/// A daemon that runs the image in use, and is being deployed to another, which has replaced it by now.
 fn replaced(aws: &SimulatedAws, app: &Repository, status: &'static str) -> (Daemon, usize) {
     let daemon = daemon(aws, &app.uri("gone"), Some(&app.digest_of("used")));
     let deployment = daemon.deploy(status, &[("nginx", None)]);

@@ -1,4 +1,4 @@
-//! What Lambda functions hold, and what the settings name.
+//! The images in use by Lambda functions and by settings.
 
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Image, REGION, SimulatedAws};
@@ -106,7 +106,7 @@ async fn what_the_settings_name_is_in_use() {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     app.push(Image::tagged("v0").days_old(9.0));
-    // Reports name images without their registry, and people copy from them.
+    // Reports show images without their registry, and users copy them from there.
     let named = [app.uri("v1"), app.uri_by_digest(&app.digest_of("v2")), "app:v0".to_owned(), "nginx:1.27".to_owned()];
     let report = run_on(&aws, with(merciless(false), &json!({ "inUseImages": named }))).await;
     assert_eq!(app.tags(), set(["v0", "v1", "v2"]));

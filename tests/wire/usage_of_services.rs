@@ -1,11 +1,11 @@
-//! What services, task definitions and daemons hold, also where no task runs.
+//! The images in use by services, task definitions and daemons, even without a running task.
 
 use serde_json::json;
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, Service, SimulatedAws, Task};
 
 use crate::support::{keeps_what_is_used, merciless, run_on, set, survivors, with};
 
-/// A revision of a family whose newest revision is another, so that only what names it holds its image.
+/// A revision of a family with a newer revision, so that only references to it keep its image.
 fn old_revision(aws: &SimulatedAws, family: &str, image: &str) -> String {
     let place = aws.place(ACCOUNT, REGION);
     let old = place.register(family, &["nginx", image]);
@@ -13,7 +13,7 @@ fn old_revision(aws: &SimulatedAws, family: &str, image: &str) -> String {
     old
 }
 
-/// The digest of the used image after its tag has moved to a newer one that goes.
+/// The digest of the image in use, after its tag has moved to a newer image that is deleted.
 fn move_tag(app: &Repository) -> String {
     let digest = app.digest_of("used");
     app.retag("used", "still-here");
@@ -79,7 +79,7 @@ keeps_what_is_used! {
         for number in 0..100 {
             aws.place(ACCOUNT, REGION).register(&format!("family-{number:03}"), &["nginx"]);
         }
-        // Listings run backwards, so this one comes last.
+        // Listings are in reverse order, so this one comes last.
         aws.place(ACCOUNT, REGION).register("a-family", &[&app.uri("used")]);
     };
     by_one_of_few_families_with_very_many_revisions: async |aws, app| {
@@ -229,7 +229,7 @@ async fn no_task_definition_is_described_in_vain_and_none_twice() {
     let mut described: Vec<String> =
         described.map(|call| call.request["taskDefinition"].as_str().unwrap().to_owned()).collect();
     described.sort_unstable();
-    // A task that runs tells all its containers, which a service's revision need not.
+    // A running task lists all its containers, which a service revision need not do.
     assert_eq!(described, [of_revisions, unknown]);
     assert_eq!(aws.calls_of("ecs:ListTaskDefinitions").len(), 1);
     assert_eq!(aws.calls_of("ecs:DescribeServices").len(), 1);

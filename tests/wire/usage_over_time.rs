@@ -1,4 +1,4 @@
-//! Usage does not stand still while a run goes on, and is asked for politely.
+//! Usage changes during a run, and the run reads it within the quotas.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use simulated_aws::{ACCOUNT, Call, Fault, Image, REGION, Service, SimulatedAws, 
 
 use crate::support::{Limits, clients, decided, json_of, merciless, run_on, run_with, run_within, set};
 
-/// Usage that is always too old, so that it is discovered again before every batch.
+/// Usage is always too old, so that it is discovered again before every batch.
 fn always_stale() -> Limits {
     let freshness = FreshnessLimits { max_age: Duration::ZERO, ..FreshnessLimits::CONTRACT };
     Limits { freshness, ..Limits::until(Deadline::unknown()) }
@@ -82,7 +82,7 @@ async fn a_task_that_stops_while_tasks_are_listed_is_not_missed() {
     let app = aws.repository("app").daily_builds(3);
     let cluster = aws.cluster("prod");
     let task = cluster.start(Task::of(&app.uri("v1")));
-    // It runs when the listings begin, and has stopped when the running tasks are told.
+    // It runs when the listings begin, and has stopped when the running tasks are listed.
     let stops = Fault::before("ecs:ListTasks", Duration::from_millis(100), move || cluster.stop(&task));
     aws.inject(stops.mentioning("RUNNING").times(1));
     run_on(&aws, merciless(false)).await;
@@ -94,7 +94,7 @@ async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(250);
     aws.cluster("prod").runs(&app.uri("v250"));
-    // Denied from the third time on: the first plans, the second lets the first batch go.
+    // Denied from the third time on. The first call is for the plan, and the second for the first batch.
     aws.inject(Fault::denied("ecs:ListClusters").after(2));
     let report = run_within(&aws, merciless(false), always_stale()).await.unwrap();
     let Outcome::Refused(refusal @ Refusal::UsageIncomplete { images_done: 100, .. }) = &report.outcome else {
@@ -109,7 +109,7 @@ async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
     assert!(listed.contains("\"notAttemptedBecause\":\"what is in use was not known in full any more\""));
 }
 
-/// An account whose tasks take long to list: 100 of them a quarter of a minute. `app` has a stale image.
+/// An account whose tasks take long to list: a quarter of a minute per 100 tasks. `app` has a stale image.
 fn slow_to_read(tasks: u32) -> SimulatedAws {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
@@ -118,7 +118,7 @@ fn slow_to_read(tasks: u32) -> SimulatedAws {
     aws
 }
 
-/// How old usage may be, as the report tells it; and twice as long as the last reading took.
+/// The age limit of usage in the report, and twice the time of the last reading.
 fn limit_and_twice_the_last_reading(aws: &SimulatedAws, report: &Report) -> (u64, u64) {
     let of_usage = |call: &&Call| ["ecs:", "lambda:"].iter().any(|service| call.operation.starts_with(service));
     let calls = aws.calls();
@@ -225,7 +225,7 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
     let clients = clients(&aws).await.with_haste(Haste::NONE);
     run_with(&clients, json!({ "lambdaVersionsToKeep": 1 }), Limits::until(Deadline::unknown())).await.unwrap();
 
-    // The operations of each bucket by what stands in their names, its burst and its refill a second.
+    // The operations of each bucket by parts of their names, its burst and its refill per second.
     for (operations, burst, refill) in [
         (&["TaskDefinition"][..], 25.0, 15.0),
         (&["ListTasks", "DescribeTasks", "ListServices", "DescribeServices", "Daemon"], 50.0, 15.0),
@@ -247,7 +247,7 @@ async fn each_quota_is_asked_at_no_more_than_its_share() {
 
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_families_are_discovered_twice_within_a_run() {
-    // A tenth of them; the calls grow in proportion.
+    // A tenth of them. The number of calls is proportional.
     const SCALE: f64 = 10.0;
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(2);
@@ -263,7 +263,7 @@ async fn ten_thousand_families_are_discovered_twice_within_a_run() {
     let report = run_within(&aws, merciless(false), always_stale()).await.unwrap();
     assert_eq!((report.outcome, report.totals.images_deleted), (Outcome::Completed, 1));
     let calls = aws.calls().iter().filter(|call| call.operation.contains("TaskDefinition")).count();
-    // After ten pages the families are counted, since asking one by one could be cheaper.
+    // After ten pages the families are counted, because listing each family could take fewer calls.
     let listings = usize::div_ceil(revisions, 100) + usize::div_ceil(1_000, 100);
     assert_eq!(calls, 1_000 + 2 * listings, "one description a family, and two listings");
     let seconds = (f64::from(u32::try_from(calls).unwrap()) * SCALE - 25.0) / 15.0;

@@ -1,7 +1,7 @@
-//! The cases of a proof: which of them a test run looks at, and each of them in a world and a time of its own.
+//! The cases of a proof: which of them a test run selects. Each case has its own world and its own time.
 //!
-//! `PROOF=whole` looks at all. Without it a share of them is chosen by a seed, which is printed; `PROOF_SEED` chooses the
-//! same again. `PROOF_CASE` is the number of one case, which then runs alone.
+//! `PROOF=whole` selects all cases. Without it, a random seed selects a share of them and is printed. `PROOF_SEED`
+//! selects the same share again. `PROOF_CASE` is the number of one case, which then runs alone.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
@@ -10,10 +10,10 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use fastrand::Rng;
 
-/// Cases at a time: as many as there are cores where this is tested.
+/// Concurrent cases: the number of cores of the usual test machine.
 const THREADS: usize = 2;
 
-/// A case by its number, and what repeats it alone.
+/// A case by its number, and the command that repeats it alone.
 #[derive(Clone, Debug)]
 pub struct Case<T> {
     pub number: usize,
@@ -21,8 +21,8 @@ pub struct Case<T> {
     pub repeat_with: String,
 }
 
-/// The cases of one test that this run looks at: all of them, or one from every so many in a row. `test` is the path of its
-/// function below `proof`.
+/// The cases of one test that this run selects: all of them, or one from every `one_of` in a row. `test` is the path of
+/// its function below `proof`.
 pub fn chosen<T>(test: &str, cases: impl IntoIterator<Item = T>, one_of: usize) -> Vec<Case<T>> {
     let case = |(number, of)| {
         let repeat_with =
@@ -44,22 +44,22 @@ pub fn chosen<T>(test: &str, cases: impl IntoIterator<Item = T>, one_of: usize) 
     cases
 }
 
-/// Whether everything is looked at that there is.
+/// Whether all cases are selected.
 pub fn is_whole() -> bool {
     std::env::var("PROOF").is_ok_and(|extent| extent == "whole")
 }
 
-/// A number that the environment gives.
+/// A number from the environment.
 pub fn number_in(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
-/// What chooses the share of this run.
+/// The seed that selects the share of this run.
 fn seed() -> u64 {
     static SEED: OnceLock<u64> = OnceLock::new();
     *SEED.get_or_init(|| {
         let seed = number_in("PROOF_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
-        // Not `println!`, which is shown only where a test fails.
+        // Not `println!`, whose output appears only if a test fails.
         _ = writeln!(
             std::io::stderr(),
             "the share of the proof is chosen by PROOF_SEED={seed}; `make prove` has all of it"
@@ -68,10 +68,10 @@ fn seed() -> u64 {
     })
 }
 
-/// Runs each case, and returns what they came to in their order.
+/// Runs each case, and returns the results in their order.
 ///
-/// Time goes on only when everybody waits. Where many worlds share a runtime, that depends on what the others do; so each
-/// has its own, and with it the same chance every time: what the SDK draws lots for is drawn from the case's number.
+/// Time advances only when all tasks wait. With a shared runtime, that would depend on other worlds. So each world has
+/// its own runtime, and always the same random numbers: the SDK draws them from the case's number.
 pub fn each<C: Sync, T: Send>(cases: &[Case<C>], run: impl AsyncFn(&Case<C>) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let ends = Mutex::new(Vec::new());
@@ -93,7 +93,7 @@ pub fn each<C: Sync, T: Send>(cases: &[Case<C>], run: impl AsyncFn(&Case<C>) -> 
     ends.into_iter().map(|(_, end)| end).collect()
 }
 
-/// Runs this in a time of its own.
+/// Runs this in its own time.
 pub fn alone<T>(run: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(run)

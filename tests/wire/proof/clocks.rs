@@ -1,4 +1,4 @@
-//! The clock of the run is ahead of AWS's, or behind, by seconds up to years; and AWS may not tell its time at all.
+//! The run's clock is ahead of AWS's, or behind, by seconds up to years. AWS's answers may also have no date.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ use super::cases::{chosen, each};
 use super::world::World;
 use crate::support::{Limits, run_with};
 
-/// The clocks by which a run may go, in seconds ahead of AWS's.
+/// Clocks with which a run may delete, in seconds ahead of AWS's.
 const AHEAD: [i64; 17] = [
     0,
     1,
@@ -36,10 +36,10 @@ const AHEAD: [i64; 17] = [
     -86_400,
     -3_650 * 86_400,
 ];
-/// What is near enough.
+/// The tolerated difference.
 const TOLERANCE: i64 = 300;
 
-/// AWS's clock, and so much more.
+/// AWS's clock plus an offset.
 #[derive(Debug)]
 struct Wrong {
     aws: SharedTimeSource,
@@ -82,7 +82,7 @@ fn a_run_by_a_wrong_clock_deletes_nothing_and_by_a_right_one_all_that_is_stale()
                 );
                 assert!(tells_time, "{because}");
             }
-            // AWS takes no signature of another time, and the SDK can't correct what it isn't told.
+            // AWS rejects signatures of another time, and without a date the SDK can't correct them.
             Err(error) => {
                 assert!(!tells_time && error.to_string().contains("Signature"), "{error}: {because}");
             }

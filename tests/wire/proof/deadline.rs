@@ -1,4 +1,5 @@
-//! Time is up at every possible moment: what was begun is told, nothing new is begun, and the next run goes on.
+//! The deadline comes at every possible moment. The report contains all work that was begun, nothing new begins, and
+//! the next run continues.
 
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use super::sweep::lie;
 use super::world::World;
 use crate::support::deadline_in;
 
-/// More than the calls of a run, those of its last look and deletes included.
+/// More than the number of calls in a run, including its last checks and deletes.
 const MOMENTS: usize = 125;
-/// An everyday test run looks at one of so many.
+/// Without `PROOF=whole`, one of this many cases runs.
 const SHARE: usize = 4;
 
 #[test]
@@ -25,7 +26,7 @@ fn a_run_that_is_out_of_time_at_any_moment_tells_what_it_did_and_the_next_goes_o
         let (moment, repeat_with) = (moment.of, &moment.repeat_with);
         let world = World::found();
         let before = world.images();
-        // The call at that moment takes so long that what comes after it is in the last ten seconds.
+        // The call at that moment takes long enough that later work is in the last ten seconds.
         world.aws.inject(Fault::slow("*", Duration::from_millis(1_200)).after(moment).times(1));
         let report = world.run_until(deadline_in(&world.aws, Duration::from_secs(11))).await;
         let left = world.images();

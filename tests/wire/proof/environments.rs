@@ -1,5 +1,5 @@
-//! An estate of 200 environments that are made for a branch and deleted with it: at every second call some of them, or
-//! parts of them, come or go. A run goes on all the same, and whatever is in use when a delete is sent stays.
+//! An estate of 200 environments, which are created for a branch and deleted with it. At every second call some of
+//! them, or parts of them, are created or deleted. A run continues, and every image in use at a delete is kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -15,17 +15,17 @@ use super::cases::{chosen, each, number_in};
 use super::moving::{digests_of, lot_of};
 use crate::support::{Limits, clients_in, deadline_in, merciless, region_of_its_own, run_with, with};
 
-/// Estates that there are, unless `ESTATES` says otherwise.
+/// The number of estates, unless `ESTATES` sets it.
 const ESTATES: u64 = 8;
-/// An everyday test run looks at one of so many.
+/// Without `PROOF=whole`, one of this many estates runs.
 const SHARE: usize = 8;
 const ENVIRONMENTS: usize = 200;
-/// Those of them that come and go; the others stay as they are.
+/// The number of environments that change. The others never do.
 const PASSING: usize = ENVIRONMENTS / 10;
 /// Images that nothing ever uses.
 const STALE: usize = 220;
 
-/// What a service starts tasks from.
+/// The task definition from which a service starts tasks.
 #[derive(Clone)]
 struct Deployed {
     image: String,
@@ -33,20 +33,20 @@ struct Deployed {
     revision: String,
 }
 
-/// An environment while it is there.
+/// An existing environment.
 struct Environment {
     name: String,
     cluster: Cluster,
     service: Option<String>,
     current: Deployed,
-    /// While a deployment is under way: it, and what it may roll back to.
+    /// During a deployment: the deployment and its rollback target.
     deploying: Option<(String, Deployed)>,
-    /// Tasks that nothing but itself holds, each with its image.
+    /// Tasks outside of services, each with its image.
     jobs: BTreeMap<String, String>,
     stopped: Vec<String>,
 }
 
-/// The estate, and what the test knows of it.
+/// The estate, and the test's knowledge of it.
 struct Estate {
     place: Place,
     app: Repository,
@@ -59,9 +59,9 @@ struct Estate {
     made: HashMap<String, u32>,
     staying: Vec<Environment>,
     passing: Vec<Environment>,
-    /// The names of those that are gone, which come again.
+    /// The names of deleted environments, which are created again.
     gone: Vec<String>,
-    /// What idle families hold.
+    /// The images of idle families.
     idle: BTreeSet<String>,
     deleted: BTreeSet<String>,
     broken: Vec<String>,
@@ -111,7 +111,7 @@ impl Estate {
         digest
     }
 
-    /// Registers an image of its own for an environment, by tag or by digest.
+    /// Registers a separate image for an environment, by tag or by digest.
     fn deployed(&mut self, rng: &mut Rng, name: &str, days: f64) -> Deployed {
         let image = self.push(days);
         let uri = if rng.bool() { self.app.uri(&format!("t{}", self.pushed)) } else { self.app.uri_by_digest(&image) };
@@ -121,7 +121,7 @@ impl Estate {
         Deployed { image, definition, revision }
     }
 
-    /// An environment that is there from now on.
+    /// Creates an environment.
     fn come(&mut self, rng: &mut Rng, days: f64) -> Environment {
         let name = match self.gone.pop() {
             Some(name) if rng.bool() => name,
@@ -156,7 +156,7 @@ impl Estate {
         environment
     }
 
-    /// Runs a task of an image of its own, which may still be set up.
+    /// Runs a task with its own image. The task may still be starting.
     fn run_job(&mut self, rng: &mut Rng, environment: &mut Environment, days: f64) {
         let image = self.push(days);
         let uri = self.app.uri_by_digest(&image);
@@ -182,7 +182,7 @@ impl Estate {
         environment.deploying = Some((deployment, old));
     }
 
-    /// Ends a deployment: it is done, or it goes back.
+    /// Ends a deployment, by completion or rollback.
     fn settle(&self, rng: &mut Rng, environment: &mut Environment) {
         let (Some(service), Some((deployment, old))) = (&environment.service, environment.deploying.take()) else {
             return;
@@ -195,7 +195,7 @@ impl Estate {
         self.leave(rng, &left.definition);
     }
 
-    /// Deregisters a definition that nothing starts tasks from any more, and may delete it.
+    /// Deregisters a definition from which no workload starts tasks any more, and may delete it.
     fn leave(&self, rng: &mut Rng, definition: &str) {
         self.place.deregister(definition);
         if rng.bool() {
@@ -212,7 +212,7 @@ impl Estate {
         }
     }
 
-    /// Something happens to an environment that passes: it goes, or a part of it comes or goes.
+    /// Changes one of the changing environments: deletes it, or creates or deletes a part of it.
     fn change(&mut self, rng: &mut Rng) {
         if self.passing.is_empty() || (self.passing.len() < PASSING && rng.bool()) {
             let environment = self.come(rng, 0.0);
@@ -250,7 +250,7 @@ impl Estate {
         of_environments.chain(&self.idle).collect()
     }
 
-    /// What happens before this call is answered.
+    /// Makes the changes before this call is answered.
     fn happen(&mut self, call: &Call) {
         self.calls += 1;
         let made = self.made.entry(format!("{} {}", call.operation, call.request)).or_default();
@@ -286,7 +286,7 @@ async fn run_in(seed: u64) -> Result<usize, String> {
         _ => FreshnessLimits { max_age: Duration::ZERO, ..FreshnessLimits::CONTRACT },
     };
     let limits = Limits { freshness, ..Limits::until(deadline_in(&aws, Duration::from_mins(15))) };
-    // What was pushed since usage was read may be in use by now.
+    // Images pushed since usage was read may be in use by now.
     let settings = with(merciless(false), &json!({ "keepPushedWithinDays": 1 }));
     let report = run_with(&clients, settings, limits).await.map_err(|error| format!("it does not start: {error}"))?;
     let estate = estate.lock().unwrap();

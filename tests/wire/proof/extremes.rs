@@ -1,4 +1,4 @@
-//! The largest and the busiest that the published quotas allow, at a scale that a test has time for. `make bench` has
+//! The largest and busiest account that the published quotas allow, reduced so that a test is fast. `make bench` covers
 //! the rest: a million images, and 100,000 in one repository.
 
 use ecr_cleanup::aws::Haste;
@@ -14,7 +14,7 @@ async fn images_with_a_thousand_long_tags_are_judged_by_every_tag_and_fit_into_t
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     let tag = |image: u32, number: u32| format!("{image:02}-{number:04}-{}", "x".repeat(128 - 8));
-    // More than the response holds: 60 images of 128,000 bytes of tags.
+    // More than fits into the response: 60 images with 128,000 bytes of tags.
     for image in 0..60 {
         let tags = (0..1_000).map(|number| tag(image, number));
         app.push(tags.fold(Image::untagged(), |image, tag| image.and_tag(&tag)).days_old(9.0));
@@ -46,8 +46,8 @@ async fn a_thousand_clusters_are_all_read() {
     assert_eq!(aws.calls_of("ecs:ListClusters").len(), 10);
 }
 
-/// Three quarters of the rates and half the bursts are the function's share, so where other clients leave it four fifths
-/// and three fifths it is hardly ever throttled.
+/// The function's share is three quarters of the rates and half the bursts. If other clients leave it four fifths and
+/// three fifths, it is hardly ever throttled.
 #[tokio::test(start_paused = true)]
 async fn what_others_leave_of_the_quotas_is_enough() {
     let aws = SimulatedAws::in_memory();

@@ -1,8 +1,8 @@
-//! Every answer of a run, and every member of it that its model lets AWS leave out, empty, or fill with a word that is newer
-//! than the model: everywhere in the answer, and at one place alone.
+//! Varies every member of every answer in a run that its model lets AWS omit, leave empty, or set to a word that is
+//! newer than the model: everywhere in the answer, and at a single place.
 //!
-//! What becomes of the run is told in `members.txt`, one kind of member a line. So a change in what is taken for
-//! "not told" shows there, and is seen by whoever reads it.
+//! `members.txt` contains the results, with one kind of member per line. So a change in the handling of absent members
+//! appears there, and in reviews.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -15,9 +15,9 @@ use super::cases::{alone, chosen, each, is_whole};
 use super::sweep::{End, end_of, is_told_alike, lie, tells_more};
 use super::world::{Location, World};
 
-/// An everyday test run looks at one of so many.
+/// Without `PROOF=whole`, one of this many cases runs.
 const SHARE: usize = 16;
-/// What leaves nothing untold where it is left out, and says something else.
+/// Members whose absence has a defined meaning.
 const SAYS_SOMETHING_ELSE: [(&str, &str, &str); 4] = [
     (
         "ecs:DescribeServiceRevisions",
@@ -40,23 +40,23 @@ const SAYS_SOMETHING_ELSE: [(&str, &str, &str); 4] = [
         "a container from before 2021 may have none, and can't be started",
     ),
 ];
-/// What becomes of each kind.
+/// The result of each kind.
 const EXPECTED: &str = include_str!("members.txt");
 
-/// A member of an operation's answers, and what is done to it.
+/// A member of an operation's answers, with its variation.
 type Kind = String;
 
 fn kind(call: &Call, variation: &Variation) -> Kind {
     format!("{} {} {:?}", call.operation, variation.path, variation.change)
 }
 
-/// Every call of a run in which nothing varies, with the variations of its answer.
+/// Every call of a run without variations, with the possible variations of its answer.
 async fn variations_of_a_run() -> (World, Vec<(Call, Variation)>, End, BTreeSet<Location>) {
     let world = World::found();
     world.aws.note_variations();
     let before = world.images();
     let end = end_of(&world).await;
-    // A call that is made again is answered alike.
+    // A repeated call gets the same answer.
     let calls: BTreeMap<String, Call> = world
         .aws
         .calls()
@@ -118,7 +118,7 @@ fn what_is_not_told_is_not_known() {
     }
 }
 
-/// What became of a run, or the promise that it broke.
+/// The result of a run, or the promise that it broke.
 fn became(world: &World, end: &End, undisturbed: &End, before: &BTreeSet<Location>) -> Result<&'static str, String> {
     if let Some(lost) = world.stays.difference(&end.left).next() {
         return Err(format!("{lost:?} is used or protected, and gone"));

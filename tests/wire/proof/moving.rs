@@ -1,8 +1,8 @@
-//! The world moves between any two calls of a run: people push, retag, deploy, scale out, stop and delete.
+//! The world changes between any two calls of a run: users push, retag, deploy, scale out, stop and delete.
 //!
-//! What is promised is stated against what was in use when each delete was sent: whatever was used when usage was last
-//! read, and still is, stays. What only began to be used since then can be lost. That window can't be closed, since AWS
-//! has no way to delete on a condition; it is at most as long as usage may be old, and here it is counted.
+//! The promise refers to the images in use when each delete was sent: every image that was in use at the last reading
+//! of usage, and still is, is kept. An image that came into use since then can be lost. AWS has no conditional delete,
+//! so that window can't be closed. It is at most as long as the age limit of usage, and this test counts such images.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
@@ -20,12 +20,12 @@ use simulated_aws::{Call, Image, Place, Repository, Service, SimulatedAws, Task}
 use super::cases::{chosen, each, number_in};
 use crate::support::{Limits, clients_in, deadline_in, region_of_its_own, run_with};
 
-/// Worlds that there are, unless `WORLDS` says otherwise.
+/// The number of worlds, unless `WORLDS` sets it.
 const WORLDS: u64 = 1_000;
-/// An everyday test run looks at one of so many.
+/// Without `PROOF=whole`, one of this many worlds runs.
 const SHARE: usize = 8;
 
-/// What a workload names.
+/// The reference of a workload.
 #[derive(Clone, Debug)]
 enum Named {
     Tag(String),
@@ -39,10 +39,10 @@ struct Use {
     since: usize,
 }
 
-/// What an image names, and what it is about.
+/// The children of an image, and its subject.
 type Relations = (Vec<String>, Option<String>);
 
-/// Adds what follows from a set until nothing more does.
+/// Extends a set by its consequences until nothing is added.
 fn grow(set: &mut BTreeSet<String>, more: impl Fn(&BTreeSet<String>) -> Vec<String>) {
     let mut before = usize::MAX;
     while set.len() != before {
@@ -52,21 +52,21 @@ fn grow(set: &mut BTreeSet<String>, more: impl Fn(&BTreeSet<String>) -> Vec<Stri
     }
 }
 
-/// What the test knows of the world, which the run must not know better.
+/// The test's knowledge of the world, which is more than the run's.
 #[derive(Default)]
 struct Ledger {
     /// Calls so far.
     calls: usize,
-    /// How often each request was made, so that what happens at it does not depend on the order in which others come.
+    /// The number of each request so far, so that events at a request don't depend on the order of others.
     made: HashMap<String, u32>,
     /// The call with which the last reading of usage began.
     usage_read_at: usize,
-    /// When each image was described by its digest last.
+    /// When each image was last described by its digest.
     looked_at: HashMap<String, usize>,
     uses: BTreeMap<usize, Use>,
-    /// Where each tag is, and since when.
+    /// The image of each tag, and since when.
     tags: BTreeMap<String, (String, usize)>,
-    /// The images, with what it names and what it is about.
+    /// The images, with their children and their subject.
     relations: BTreeMap<String, Relations>,
     running: Vec<(String, usize)>,
     deleted: BTreeSet<String>,
@@ -97,8 +97,8 @@ impl Ledger {
         number
     }
 
-    /// What must stay with what is used and with what a tag keeps: the indexes above what is used, all that an index names
-    /// that stays, and what is about an image that stays.
+    /// The images that must be kept with images in use and with tags to keep: their parent indexes, all children of
+    /// kept indexes, and the artifacts attached to kept images.
     fn held(&self, used: Vec<String>, kept: Option<String>) -> BTreeSet<String> {
         let exists = |digest: &String| self.relations.contains_key(digest);
         let mut held: BTreeSet<String> = used.into_iter().filter(exists).collect();
@@ -121,7 +121,7 @@ impl Ledger {
         held
     }
 
-    /// Judges a delete that is about to be carried out.
+    /// Checks a delete just before it is carried out.
     fn judge(&mut self, digests: &[String]) {
         let held = |ledger: &Self, is_known: bool| {
             let is_here = |tag: &&(String, usize)| !is_known || ledger.is_seen(tag);
@@ -144,13 +144,13 @@ impl Ledger {
         self.deleted.extend(digests.iter().cloned());
     }
 
-    /// Whether the run could see this tag where it is: at its last look at that image.
+    /// Whether the run could see the current image of this tag at its last check of that image.
     fn is_seen(&self, (digest, since): &(String, usize)) -> bool {
         self.looked_at.get(digest).is_some_and(|looked_at| since <= looked_at)
     }
 }
 
-/// One world: a repository, a cluster, and who changes them.
+/// One world: a repository, a cluster, and their users.
 struct Moving {
     place: Place,
     app: Repository,
@@ -158,7 +158,7 @@ struct Moving {
 }
 
 impl Moving {
-    /// Builds of all kinds, some of them used.
+    /// Builds of all kinds, some of them in use.
     fn found(&self, ledger: &mut Ledger) {
         let mut rng = Rng::with_seed(self.seed);
         let builds = rng.u32(4..14);
@@ -228,7 +228,7 @@ impl Moving {
         }
     }
 
-    /// What somebody does before this call is answered.
+    /// A user's change before this call is answered.
     fn happen(&self, ledger: &mut Ledger, call: &Call) {
         ledger.calls += 1;
         let text = format!("{} {}", call.operation, call.request);
@@ -287,7 +287,7 @@ impl Moving {
                 ledger.looked_at.extend(digests.into_iter().map(|digest| (digest, calls)));
             }
             ("ecr:BatchDeleteImage", digests) => {
-                // An index that is gone holds nothing any more.
+                // A deleted index keeps nothing any more.
                 let images = self.app.digests();
                 ledger.relations.retain(|digest, _| images.contains(digest));
                 ledger.judge(&digests);
@@ -297,11 +297,11 @@ impl Moving {
     }
 }
 
-/// The lot of a call that is made for this time in this world. It does not depend on the order in which others come.
+/// The random number for the Nth repeat of a call in this world. It does not depend on the order of other calls.
 pub(super) fn lot_of(seed: u64, made: u32, call: &Call) -> u64 {
     let mut hasher = DefaultHasher::new();
     (seed, made).hash(&mut hasher);
-    // Regions are numbered by the process, and a seed is to mean the same in every one.
+    // The process numbers regions, and a seed must mean the same in every process.
     format!("{} {}", call.operation, call.request).replace(&call.region, "").hash(&mut hasher);
     hasher.finish()
 }
@@ -319,8 +319,8 @@ fn settings(seed: u64) -> Value {
     })
 }
 
-/// What a run in a world that moves came to: the images that were deleted, and those lost in the window. Otherwise, what
-/// was broken.
+/// The result of a run in a changing world: the deleted images, and those lost in the window. Otherwise the broken
+/// promise.
 type End = Result<(usize, usize), String>;
 
 async fn run_in(seed: u64) -> End {
@@ -331,7 +331,7 @@ async fn run_in(seed: u64) -> End {
     let world = Moving { app: place.repository("app"), place, seed };
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     world.found(&mut ledger.lock().unwrap());
-    // Answers overtake each other, in each world differently.
+    // Answers arrive in different orders in each world.
     aws.set_latency_of(move |call| Duration::from_millis(1 + lot_of(seed, 0, call) % 20));
     let moved = Arc::clone(&ledger);
     aws.before_every_call(move |call| world.happen(&mut moved.lock().unwrap(), call));
@@ -353,7 +353,7 @@ async fn run_in(seed: u64) -> End {
     }
 }
 
-/// What the report does not tell as it was.
+/// The first error in the report.
 fn untold(report: &Report, ledger: &Ledger) -> Option<String> {
     if report.outcome != Outcome::Completed {
         return Some(format!("{:?}: {:?}", report.outcome, report.plan.errors().next()));
@@ -362,7 +362,7 @@ fn untold(report: &Report, ledger: &Ledger) -> Option<String> {
         |result: &ImageResult| matches!(result, ImageResult::Deleted | ImageResult::Kept | ImageResult::Failed(_));
     let told: BTreeSet<String> =
         report.plan.stale().filter(|image| sent(&image.result)).map(|image| image.image_digest.to_string()).collect();
-    // What was gone by then may have been sent or not.
+    // The run may or may not have sent deletes for images that were already gone.
     let gone = |image: &&ecr_cleanup_core::plan::StaleImage| image.result == ImageResult::Gone;
     let gone: BTreeSet<String> = report.plan.stale().filter(gone).map(|image| image.image_digest.to_string()).collect();
     let unsent =

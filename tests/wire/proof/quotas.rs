@@ -1,5 +1,5 @@
-//! Each bucket of AWS's quotas at a tenth of its published rate, as other clients may leave it: the run takes longer, and
-//! comes to the same.
+//! Each bucket of AWS's quotas at a tenth of its published rate, as other clients may leave it. The run takes longer
+//! and has the same result.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::cases::{alone, chosen, each};
 use crate::support::{Limits, clients_in, deadline_in, merciless, region_of_its_own, run_with, with};
 
-/// Operations that share a bucket, and a tenth of its burst and of what it refills in a second. ECS and Lambda publish
-/// theirs; of ECR, only that of `BatchGetImage` is known, and the others stand for whatever AWS may do.
+/// Operations that share a bucket, with a tenth of its burst and of its refill per second. ECS and Lambda publish their
+/// quotas. ECR publishes only that of `BatchGetImage`. The others are examples.
 /// See <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html>.
 const TENTHS: [(&str, &[&str], u32, u32); 12] = [
     ("clusters", &["ecs:ListClusters", "ecs:DescribeClusters"], 5, 2),
@@ -42,7 +42,7 @@ const TENTHS: [(&str, &[&str], u32, u32); 12] = [
     ("roles", &["sts:AssumeRole", "sts:GetCallerIdentity", "account:ListRegions"], 1, 1),
 ];
 
-/// Enough of everything that each bucket runs dry.
+/// Enough of everything to empty each bucket.
 const OF_EACH: u32 = 40;
 
 /// A region of an account with much to read, and with images to delete.
@@ -112,7 +112,7 @@ fn a_run_is_complete_at_a_tenth_of_any_quota_or_of_all() {
         assert_eq!(estate.tags(), IN_USE.map(str::to_owned).into(), "{}", because());
         let throttled =
             estate.aws.calls().iter().filter(|call| call.error.as_deref() == Some("ThrottlingException")).count();
-        // Of these even a tenth is more than is asked for here.
+        // Even a tenth of these is more than this test needs.
         let is_plenty = case.of.iter().all(|(name, ..)| ["clusters", "function lists", "manifests"].contains(name));
         assert_eq!(throttled == 0, is_plenty, "{throttled} calls were throttled; {}", because());
         assert!(took >= in_full, "{took:?} is less than {in_full:?}; {}", because());

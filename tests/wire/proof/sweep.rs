@@ -1,4 +1,4 @@
-//! Every call, and everything that can go wrong with it, once and for good.
+//! Every call with every possible fault, once and permanently.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,17 +12,17 @@ use super::cases::{alone, chosen, each};
 use super::world::{Location, World};
 use crate::support::{RunError, forget, json_of};
 
-/// An everyday test run looks at one of so many cases.
+/// Without `PROOF=whole`, one of this many cases runs.
 const SHARE: usize = 8;
 
-/// What a fault may change.
+/// The allowed effect of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
-    /// Nothing, once or for good.
+    /// Nothing, for a single and a permanent fault.
     Nothing,
-    /// Nothing, if it passes.
+    /// Nothing, for a single fault.
     NothingOnce,
-    /// Something, and then that is told.
+    /// A change that the report shows.
     Told,
 }
 
@@ -33,11 +33,11 @@ enum Lasts {
     ForGood,
 }
 
-/// What a run came to.
+/// The result of a run.
 pub struct End {
     pub left: BTreeSet<Location>,
     pub report: Result<Report, RunError>,
-    /// The report without its times, as a run in any other world tells it.
+    /// The report without its times, as in a run in any other world.
     told: Option<Value>,
 }
 
@@ -46,14 +46,14 @@ pub async fn end_of(world: &World) -> End {
     let told = report.as_ref().ok().map(|report| {
         let text = world.neutral(&json_of(report).to_string());
         let mut told: Value = serde_json::from_str(&text).unwrap();
-        // Worlds are founded one after the other, and their images are so many days old by then.
+        // Worlds are created one after the other, and the ages of their images are counted from then.
         forget(&mut told, &["startedAt", "finishedAt", "imagePushedAt"]);
         told
     });
     End { left: world.images(), report, told }
 }
 
-/// Every call of a run in which nothing goes wrong, each once.
+/// Every call of a run without faults, each once.
 pub async fn calls_of_a_run() -> (World, Vec<Call>, End, BTreeSet<Location>) {
     let world = World::found();
     let before = world.images();
@@ -81,18 +81,18 @@ async fn the_world_of_the_sweep_has_something_of_everything() {
     assert!(operations.len() >= 24, "{operations:?}");
 }
 
-/// What services answer where there is nothing.
+/// The answers of services if the resource does not exist.
 fn is_fine(code: &str) -> bool {
     code.ends_with("PolicyNotFoundException") || code == "UnknownOperationException"
 }
 
-/// The calls that a fault can befall.
+/// The calls with which a fault is possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     Every,
-    /// Of a listing.
+    /// Calls of a listing.
     Page,
-    /// Of a listing, for a page that an earlier one named.
+    /// Calls of a listing for a later page.
     NextPage,
 }
 
@@ -135,8 +135,8 @@ survives! {
     silence: Fault::no_answer, NothingOnce of Every;
 }
 
-/// Runs once for every call, with this fault befalling it once; and for the first call of each operation in each region of
-/// each account, with it befalling it for good.
+/// Runs once for every call with a single fault, and for the first call of each operation in each region of each
+/// account with a permanent one.
 fn sweep(name: &str, fault: fn(&str) -> Fault, expected: Expected, reach: Reach) {
     let (of_calls, calls, undisturbed, before) = alone(calls_of_a_run());
     let calls: Vec<&Call> = calls.iter().filter(|call| reach.has(call)).collect();
@@ -200,7 +200,7 @@ fn broken_promise(
     depends_on(call, end, undisturbed, before)
 }
 
-/// What is not as the report says.
+/// The first difference between the account and the report.
 pub fn lie(world: &World, report: &Report, left: &BTreeSet<Location>, before: &BTreeSet<Location>) -> Option<String> {
     let mut planned = BTreeSet::new();
     for registry in &report.plan.registries {
@@ -211,7 +211,7 @@ pub fn lie(world: &World, report: &Report, left: &BTreeSet<Location>, before: &B
                 let is_left = left.contains(&location);
                 let is_as_told = match &image.result {
                     ImageResult::Deleted | ImageResult::Gone => !is_left,
-                    // Whether a call was carried out whose answer never came, nobody can know.
+                    // Without an answer, it is unknown whether the call was carried out.
                     ImageResult::Failed(_) => true,
                     ImageResult::Archived => false,
                     ImageResult::Planned
@@ -231,7 +231,8 @@ pub fn lie(world: &World, report: &Report, left: &BTreeSet<Location>, before: &B
     lost.map(|location| format!("{location:?} is gone, and the report does not speak of it"))
 }
 
-/// Whether two runs tell the same. Where the answer of a delete was lost, the next attempt finds the images gone.
+/// Whether two runs have the same report. If the answer to a delete was lost, the next attempt finds that the images no
+/// longer exist.
 pub fn is_told_alike(end: &End, undisturbed: &End) -> bool {
     let plain = |told: &Option<Value>| {
         let mut told = told.clone()?;
@@ -241,7 +242,7 @@ pub fn is_told_alike(end: &End, undisturbed: &End) -> bool {
     end.told == undisturbed.told || plain(&end.told) == plain(&undisturbed.told)
 }
 
-/// Whether a person is told that something went wrong.
+/// Whether the report shows that something went wrong.
 pub fn tells_more(end: &End, undisturbed: &End) -> bool {
     let warnings = |end: &End| -> BTreeSet<String> {
         let told = end.told.iter().flat_map(|told| told["warnings"].as_array().into_iter().flatten());
@@ -249,7 +250,7 @@ pub fn tells_more(end: &End, undisturbed: &End) -> bool {
     };
     match &end.report {
         Ok(report) => {
-            // What was skipped is told image by image.
+            // The report shows each skipped image.
             report.outcome != Outcome::Completed
                 || report.totals.images_skipped > 0
                 || !warnings(end).is_subset(&warnings(undisturbed))
@@ -258,8 +259,8 @@ pub fn tells_more(end: &End, undisturbed: &End) -> bool {
     }
 }
 
-/// What a fault changed although it does not depend on the call: of a repository that repository alone, of ECR's others
-/// that region alone; and where usage is not known, nothing is deleted at all.
+/// Changes beyond the allowed reach of a fault. A fault in a repository affects that repository, and another ECR fault
+/// that region. If usage is unknown, nothing is deleted at all.
 fn depends_on(call: &Call, end: &End, undisturbed: &End, before: &BTreeSet<Location>) -> Option<String> {
     if end.left == undisturbed.left {
         return None;

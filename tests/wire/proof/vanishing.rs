@@ -1,5 +1,5 @@
-//! Everything that a call names is gone just before it, whichever way AWS says so: the run goes on as if it had never been
-//! there.
+//! Every resource in a call is deleted just before it, with every error that AWS may return. The run continues as if
+//! the resource had never existed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,21 +12,21 @@ use super::cases::{alone, chosen, each};
 use super::sweep::{End, calls_of_a_run, end_of, lie, summary};
 use super::world::{Location, World};
 
-/// An everyday test run looks at one of so many.
+/// Without `PROOF=whole`, one of this many cases runs.
 const SHARE: usize = 10;
-/// Of what a call names in one list, so many.
+/// The number of resources to test of each list in a call.
 const OF_A_LIST: usize = 2;
 
-/// A call before which something vanishes, and what the call then answers: what follows from its absence, or this error.
+/// A call before which a resource is deleted, and the answer: the natural one, or this error.
 #[derive(Clone, Debug)]
 struct Vanishing {
     call: Call,
-    /// Its place among what the call names.
+    /// Its position among the resources in the call.
     thing: usize,
     error: Option<(String, u16)>,
 }
 
-/// What a call names, in the order of its parameters.
+/// The resources in a call, in the order of its parameters.
 fn things(call: &Call) -> Vec<Thing> {
     let request = &call.request;
     let text = |name: &str| request[name].as_str();
@@ -64,8 +64,8 @@ fn vanishings(calls: &[Call]) -> Vec<Vanishing> {
     all
 }
 
-/// Whether a call may answer with this code since the thing is gone. A throttle says nothing of it, and no code says of
-/// what is there that it is not.
+/// Whether a call may answer with this code because the resource no longer exists. A throttle says nothing about it,
+/// and no code says that an existing resource doesn't exist.
 fn may_answer(code: &str, thing: &Thing) -> bool {
     let is_throttle = ["LimitExceededException", "TooManyRequestsException"].contains(&code);
     let is_image = matches!(thing, Thing::Image(..));
@@ -102,7 +102,7 @@ fn what_vanishes_before_a_call_is_as_if_it_had_never_been() {
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
-/// Lets it vanish when the call comes for the first time.
+/// Deletes it at the first such call.
 fn vanishes_before(world: &World, call: &Call, thing: &Thing) {
     let place = world.aws.place(&call.account, &call.region);
     let (call, thing, mut is_there) = (call.clone(), thing.clone(), true);
@@ -117,16 +117,16 @@ fn vanishes_before(world: &World, call: &Call, thing: &Thing) {
     });
 }
 
-/// What a run leaves that never saw what vanishes.
+/// The remaining images of a run that never saw the resource.
 struct Never {
     before: BTreeSet<Location>,
     left: BTreeSet<Location>,
-    /// The signature of an image that vanishes, if only its tag tells of it. It stays where its subject was gone before the
-    /// run, and else goes with it.
+    /// The signature of a deleted image, if only its tag identifies the subject. It is kept if its subject was deleted
+    /// before the run, and otherwise deleted with it.
     orphan: Option<Location>,
 }
 
-/// Those runs, by what vanishes.
+/// Those runs, by the deleted resource.
 #[derive(Default)]
 struct Nevers(Mutex<BTreeMap<(Thing, String, String), Arc<Never>>>);
 
@@ -156,7 +156,8 @@ impl Nevers {
     }
 }
 
-/// In what a run differs from the one that never saw what vanished. What was read before it vanished may hold more.
+/// The differences between a run and the one that never saw the resource. Images read before the resource was deleted
+/// may be kept in addition.
 fn difference(world: &World, end: &End, never: &Never, undisturbed: &End) -> Option<String> {
     let Ok(report) = &end.report else { return Some(format!("it did not start: {}", summary(end))) };
     if report.outcome != Outcome::Completed || !report.usage.complete {

@@ -1,4 +1,4 @@
-//! The world of the sweeps: small, and with something of everything, so that a run makes about a hundred calls.
+//! The world of the sweeps. It is small and has an example of everything, so that a run makes about a hundred calls.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::support::{Limits, RunError, clients_in, deadline_in, region_of_its_ow
 
 const OTHER_ACCOUNT: &str = "210987654321";
 
-/// An image in its place: region, repository, digest.
+/// An image by region, repository and digest.
 pub type Location = (String, String, String);
 
 /// A company in two regions, whose workloads are in two accounts.
@@ -20,19 +20,19 @@ pub struct World {
     pub aws: SimulatedAws,
     regions: [String; 2],
     role: String,
-    /// What a run leaves when nothing goes wrong.
+    /// The remaining images of a run without faults.
     pub stays: BTreeSet<Location>,
 }
 
 impl World {
-    /// Founds it.
+    /// Creates it.
     pub fn found() -> Self {
         let regions = ["sim-east", "sim-west"].map(region_of_its_own);
         let aws = SimulatedAws::in_memory();
         aws.disable_region(simulated_aws::REGION);
         let role = aws.role(OTHER_ACCOUNT);
         let [east, west] = [aws.region(&regions[0]), aws.region(&regions[1])];
-        // What one run has read does not look pulled to the next.
+        // Reads of one run don't look like pulls to the next.
         for place in [&east, &west] {
             place.exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
         }
@@ -42,7 +42,7 @@ impl World {
         world
     }
 
-    /// The settings of a run that takes all that is not held.
+    /// The settings of a run that deletes every image without a reason to keep it.
     pub fn settings(&self) -> Value {
         json!({
             "dryRun": false, "imagesToKeep": 2, "keepTags": ["latest", "keep-*"], "untaggedOlderThanDays": 1,
@@ -50,12 +50,12 @@ impl World {
         })
     }
 
-    /// The region in which global services are asked.
+    /// The region for global services.
     pub fn region(&self) -> &str {
         &self.regions[0]
     }
 
-    /// Runs with as much time as Lambda gives.
+    /// Runs with Lambda's time limit.
     pub async fn run(&self) -> Result<Report, RunError> {
         self.run_until(deadline_in(&self.aws, Duration::from_mins(15))).await
     }
@@ -79,12 +79,12 @@ impl World {
         images
     }
 
-    /// A text that speaks of this world's regions, as another world's would speak of its own.
+    /// A text with this world's regions replaced by neutral names.
     pub fn neutral(&self, text: &str) -> String {
         text.replace(&self.regions[0], "sim-east").replace(&self.regions[1], "sim-west")
     }
 
-    /// The same call in this world, of one that was made in another.
+    /// A call of another world, with this world's regions.
     pub fn own(&self, call: &Call, of: &Self) -> Call {
         let own = |text: &str| {
             let text = text.replace(&of.regions[0], &self.regions[0]);
@@ -96,8 +96,8 @@ impl World {
 
     fn found_east(&mut self, east: &Place) {
         let web = east.repository("web");
-        // Two newest, one of a daemon, one that a task runs, one that a task ran, one pulled, one with a tag to keep, one in a service's
-        // pinned revision, one of another account's task.
+        // The two newest images, and one each that is used by a daemon, used by a running task, used by a stopped task,
+        // pulled, tagged to be kept, pinned by a service revision, and used by another account's task.
         for build in 0..=12 {
             let image = Image::built_from(&format!("web-{build}")).and_tag(&format!("v{build}"));
             let image = if build == 4 { image.pulled_days_ago(1.0) } else { image };
@@ -117,7 +117,7 @@ impl World {
         daemon.name_deployment(deployment);
         east.cluster("prod").runs(&web.uri("v1"));
         east.cluster("prod").start(Task::of(&web.uri("v2")).stopped());
-        // More tasks than a page holds.
+        // More tasks than fit into a page.
         for _ in 0..110 {
             east.cluster("crowded").runs(&web.uri("v3"));
         }
@@ -148,7 +148,7 @@ impl World {
         }));
         self.stay(east, "bulk", ["b103", "b104"]);
 
-        // Only a policy lets others in, and nobody looks at what they run.
+        // Only the policy allows other accounts, whose usage is not read.
         let shared = east.repository("shared");
         for build in 1..=4 {
             let image = Image::built_from(&format!("shared-{build}")).and_tag(&format!("s{build}"));
@@ -161,7 +161,7 @@ impl World {
     }
 
     fn found_west(&mut self, west: &Place, east: &Place) {
-        // A function, by its alias, and a schedule's task definition.
+        // Images of a function's alias and of a schedule's task definition.
         let jobs = west.repository("jobs");
         for build in 1..=7 {
             let image = Image::built_from(&format!("jobs-{build}")).and_tag(&format!("j{build}"));
@@ -175,10 +175,10 @@ impl World {
         west.register("nightly", &[&jobs.uri("j2")]);
         west.register("nightly", &[&jobs.uri("j3")]);
         _ = west.repository("empty");
-        // The latest stays by its tag, and takes no place among the newest.
+        // The tag `latest` keeps this image, which doesn't count toward imagesToKeep.
         self.stay(west, "jobs", ["j1", "j3", "j5", "j6", "j7"]);
 
-        // A replica of what runs in the other region.
+        // A replica of an image that runs in the other region.
         let web = west.repository("web");
         for build in [1, 9, 10, 11, 12] {
             let image = Image::built_from(&format!("web-{build}")).and_tag(&format!("v{build}"));
@@ -194,7 +194,7 @@ impl World {
             .create(Service::of(&definition).deployment(&definition, "IN_PROGRESS").revision(&current));
         west.service_deployment(&service, "IN_PROGRESS", &[&rollback], &current);
         self.stay(west, "web", ["v1", "v9", "v10", "v11", "v12"]);
-        // What the deployment may roll back to is named in the other region.
+        // The rollback target of the deployment refers to the other region.
         self.stay(east, "web", ["v9"]);
     }
 
