@@ -19,7 +19,7 @@ use crate::run::{Finished, Limits, Request, RunError, run};
 /// Answers one invocation. The event comes as its original text, because a parsed event no longer shows repeated keys.
 ///
 /// # Errors
-/// With the `errorType` that the contract names, when the run could not start or was refused; with `Panic` on a bug.
+/// With the `errorType` that the contract specifies, when the run could not start or was refused; with `Panic` on a bug.
 pub async fn invoke(
     event: LambdaEvent<Box<RawValue>>,
     environment: &Environment,

@@ -26,7 +26,7 @@ pub(super) struct AssumedRole {
 }
 
 impl AssumedRole {
-    /// Assumes the role. The session name contains the caller's account, for CloudTrail in the other account.
+    /// Assumes the role. The session name contains the caller's account, which the other account sees in its logs.
     pub(super) async fn assume(
         sts: aws_sdk_sts::Client,
         role: &RoleArn,

@@ -59,12 +59,20 @@ def rust(source, messages):
             line = re.sub(r"^//[/!]? ?", "", token)
             in_fence ^= line.startswith("```")
             lines[number] = "" if in_fence or line.startswith("```") else line
-        elif messages and len(re.findall(r"[A-Za-z']{2,}", token)) > 2 and token[0] == '"':
-            text = Text(True)
-            text.add(number, re.sub(r"\\\n\s*|\\n", " ", token[1:-1]).replace('\\"', '"'))
-            yield text
+        elif messages and token[0] == '"':
+            yield from sentences(token[1:-1], number)
     last = max(lines, default=0)
     yield from blocks([(number, lines.get(number, "")) for number in range(1, last + 1)], False)
+
+
+def sentences(literal, number):
+    """The lines of a string that are more than a name. A backslash at the end of a line continues it."""
+    for line in re.split(r"(\\n|(?<!\\)\n)", literal):
+        text = Text(True)
+        text.add(number, re.sub(r"\\\n\s*", " ", line).replace('\\"', '"'))
+        number += line.count("\n")
+        if len(re.findall(r"[A-Za-z']{2,}", line)) > 2:
+            yield text
 
 
 def template(source):
