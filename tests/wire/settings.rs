@@ -36,7 +36,7 @@ async fn without_regions_nothing_can_start() {
     match try_run(&aws, json!({})).await {
         Err(error @ RunError::RegionsUnavailable(_)) => {
             let error = error.to_string();
-            assert!(error.contains("set region") && error.contains("grant account:ListRegions"), "{error}");
+            assert!(error.contains("Set region") && error.contains("grant account:ListRegions"), "{error}");
         }
         other => panic!("{other:?}"),
     }
