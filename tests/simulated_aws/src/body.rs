@@ -1,4 +1,4 @@
-//! An answer's body, which may break off in the middle.
+//! The body of an answer. A fault can cut it off in the middle.
 
 use std::fmt;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Bytes, Frame, SizeHint};
 
-/// A body whose length is announced, and that may be sent whole or not.
+/// A body with its announced length. A fault can make it shorter than that.
 #[derive(Default)]
 pub(crate) struct Body {
     announced: u64,
@@ -14,19 +14,19 @@ pub(crate) struct Body {
     end: End,
 }
 
-/// What comes after the last byte that is sent.
+/// What the server does after the last byte.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum End {
-    /// Nothing.
+    /// It keeps the connection open.
     #[default]
     Proper,
-    /// The connection is closed, once what was sent has left.
+    /// It closes the connection after the bytes before are on the wire.
     BreaksOff,
-    /// It is closed now.
+    /// It closes the connection now.
     Broken,
 }
 
-/// The connection is closed without an answer, or before its end.
+/// The server closes the connection before the end of the answer.
 #[derive(Debug)]
 pub(crate) struct Dropped;
 
@@ -35,7 +35,7 @@ impl Body {
         Self { announced: bytes.len() as u64, rest: bytes, end: End::Proper }
     }
 
-    /// The same, of which only the first half is sent.
+    /// The same body, cut off after its first half.
     pub(crate) fn truncated(self) -> Self {
         Self { rest: self.rest.slice(..self.rest.len() / 2), end: End::BreaksOff, ..self }
     }
@@ -52,7 +52,7 @@ impl hyper::body::Body for Body {
         }
         match std::mem::replace(&mut self.end, End::Proper) {
             End::Proper => Poll::Ready(None),
-            // The server writes out what it has when there is no more for now, and drops it when there is an error.
+            // hyper writes its buffer when a body is pending, and discards the buffer when a body fails.
             End::BreaksOff => {
                 self.end = End::Broken;
                 context.waker().wake_by_ref();

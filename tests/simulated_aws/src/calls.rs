@@ -1,4 +1,4 @@
-//! Every call that was made: the evidence of what the function really did.
+//! The calls that a run made. Tests read them to learn what the function did.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -6,26 +6,28 @@ use tokio::time::Instant;
 
 use crate::model::member::Variation;
 
-/// A call as it came in, and how it was answered.
+/// A call and its result.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The service and operation in IAM's notation.
     pub operation: String,
     /// The caller's account.
     pub account: String,
-    /// The region that was addressed.
+    /// The Region of the endpoint.
     pub region: String,
     /// The request's parameters.
     pub request: Value,
-    /// When it came in.
+    /// The time of the call.
     pub at: Instant,
-    /// The code of the error it was answered with.
+    /// The error code of the answer; `None` if the call succeeded.
     pub error: Option<String>,
-    /// What its answer might have been instead, where that is noted.
+    /// Other answers that the model allows, if a test turned on [`SimulatedAws::note_variations`].
+    ///
+    /// [`SimulatedAws::note_variations`]: crate::SimulatedAws::note_variations
     pub variations: Vec<Variation>,
 }
 
-/// The calls so far, and how many were under way at once.
+/// The calls so far, and how many were in progress at once.
 #[derive(Default)]
 pub(crate) struct Calls {
     pub(crate) made: Vec<Call>,

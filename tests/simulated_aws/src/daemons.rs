@@ -15,7 +15,7 @@ pub struct Daemon {
     arn: String,
 }
 
-/// A daemon as it is stored.
+/// The state of a daemon.
 pub(crate) struct StoredDaemon {
     cluster: String,
     /// Its revisions; the first is current until another is deployed.
@@ -35,7 +35,7 @@ struct DaemonDeployment {
 }
 
 impl Place {
-    /// Lets the region know daemons, and creates one.
+    /// Creates a daemon. Without one, the Region rejects the operations for daemons as unknown.
     pub fn daemon(&self, cluster: &Cluster, images: &[(&str, Option<&str>)]) -> Daemon {
         let revisions = vec![owned(images)];
         let arn = self.update(|region| {
@@ -51,8 +51,8 @@ impl Place {
 }
 
 impl Daemon {
-    /// Deploys a revision of these images, and returns the deployment's number. What it came from stays current until it is
-    /// told to [`Self::replace_by`] the new one.
+    /// Deploys a revision of these images, and returns the deployment's number. The old revision stays current until
+    /// [`Self::replace_by`].
     pub fn deploy(&self, status: &'static str, images: &[(&str, Option<&str>)]) -> usize {
         self.update(|daemon| {
             daemon.revisions.push(owned(images));
@@ -67,12 +67,12 @@ impl Daemon {
         self.update(|daemon| daemon.current = daemon.deployments[deployment].to);
     }
 
-    /// Lets `DescribeDaemon` name this deployment.
+    /// Makes `DescribeDaemon` return this deployment.
     pub fn name_deployment(&self, deployment: usize) {
         self.update(|daemon| daemon.deployment = Some(deployment));
     }
 
-    /// Lets a deployment be listed and not described any more.
+    /// Makes ECS list a deployment and fail to describe it.
     pub fn lose_deployment(&self, deployment: usize) {
         self.update(|daemon| daemon.deployments[deployment].is_missing = true);
     }
@@ -89,12 +89,12 @@ impl Daemon {
     }
 }
 
-/// `None` where the region does not know daemons.
+/// Answers a request; `None` if the Region has no support for daemons.
 pub(crate) fn answer(region: &Region, request: &Request) -> Option<Result<Value, ServiceError>> {
     let daemons = region.daemons.as_ref()?;
     let daemon = || {
         let arn = request.text("daemonArn", INVALID)?;
-        // The listing of its deployments has no code of its own for a daemon that is not there.
+        // `ListDaemonDeployments` has no error code of its own for a deleted daemon.
         let code = if request.action == "DescribeDaemon" { "DaemonNotFoundException" } else { "ClientException" };
         daemons.get(arn).map(|daemon| (arn, daemon)).ok_or_else(|| gone(region, code))
     };
@@ -145,7 +145,7 @@ pub(crate) fn answer(region: &Region, request: &Request) -> Option<Result<Value,
     })
 }
 
-/// The ARN of something of a daemon.
+/// The ARN of a daemon's revision or deployment.
 fn numbered(daemon: &str, what: &str, number: usize) -> String {
     format!("{daemon}/{what}/{number}")
 }

@@ -70,7 +70,7 @@ fn describe_repositories(region: &Region, request: &Request) -> Result<Value, Se
     Ok(listing("repositories", repositories, next))
 }
 
-/// One that is missing fails the whole call.
+/// The repositories that a request lists. If one doesn't exist, ECR rejects the whole call.
 fn named(region: &Region, asked: &[Value], account: &str) -> Result<Vec<String>, ServiceError> {
     let names = asked.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
     match names.iter().find(|name| !region.repositories.contains_key(*name)) {
@@ -102,7 +102,7 @@ fn get_lifecycle_policy(region: &mut Region, request: &Request) -> Result<Value,
     Ok(json!({ "registryId": request.account, "repositoryName": name, "lifecyclePolicyText": policy }))
 }
 
-/// Moves one image to archive storage, whatever names it: nothing in the documentation says that ECR refuses that.
+/// Moves an image to archive storage, even a child image of an index. AWS documents no error for that.
 fn update_image_storage_class(images: &mut Images, request: &Request, now: f64) -> Result<Value, ServiceError> {
     if request.body["targetStorageClass"] != "ARCHIVE" {
         return Err(ServiceError::new(400, "ValidationException", "only ARCHIVE is simulated"));
@@ -128,13 +128,13 @@ fn get_repository_policy(region: &mut Region, request: &Request) -> Result<Value
     Ok(json!({ "registryId": request.account, "repositoryName": name, "policyText": policy }))
 }
 
-/// Whether an IAM ARN names the caller: the ARN of a role's session lacks the role's path.
+/// Whether an IAM ARN is the caller's. The ARN of a role's session lacks the role's path.
 fn names(principal_arn: &str, caller: &str) -> bool {
     let role = caller.split_once(":assumed-role/").and_then(|(_, session)| session.split('/').next());
     principal_arn == caller || role.is_some_and(|role| principal_arn.rsplit('/').next() == Some(role))
 }
 
-/// The ids of a request that takes at most 100.
+/// The image ids of a request. ECR rejects more than 100.
 fn image_ids(request: &Request) -> Result<Vec<Value>, ServiceError> {
     let ids = request.body["imageIds"].as_array().cloned().unwrap_or_default();
     if (1..=IDS_PER_CALL).contains(&ids.len()) {
@@ -153,8 +153,8 @@ fn digest_of(images: &Images, id: &Value) -> Option<String> {
     }
 }
 
-/// Gives out manifests, which counts as pulling the images unless the caller is excluded. Archived images can't be
-/// pulled. An image is told once for each of its tags.
+/// Returns manifests. ECR records that as a pull of each image, unless the caller is a pull-time exclusion. It can't return
+/// the manifest of an archived image. It returns an image once for each of its tags.
 fn batch_get_image(
     images: &mut Images,
     request: &Request,
@@ -204,7 +204,7 @@ fn batch_get_image(
     Ok(json!({ "images": found, "failures": failures }))
 }
 
-/// Images by their ids: one that is missing fails the whole call.
+/// Describes images by their ids. If one doesn't exist, ECR rejects the whole call.
 fn describe_by_ids(images: &Images, request: &Request) -> Result<Value, ServiceError> {
     if !request.body["maxResults"].is_null() || !request.body["nextToken"].is_null() {
         return Err(ServiceError::new(400, INVALID, "imageIds can't be used with paging"));
@@ -227,7 +227,7 @@ fn describe_by_ids(images: &Images, request: &Request) -> Result<Value, ServiceE
     Ok(json!({ "imageDetails": described.into_iter().map(|stored| image_detail(stored, request)).collect::<Vec<_>>() }))
 }
 
-/// Whether the filter shows an image. Without one, archived images are hidden.
+/// Whether an image passes the request's filter. Without a filter, ECR hides archived images.
 fn is_shown(stored: &StoredImage, request: &Request) -> bool {
     let status = request.body["filter"]["imageStatus"].as_str().unwrap_or("ACTIVE");
     let tag_status = request.body["filter"]["tagStatus"].as_str().unwrap_or("ANY");
@@ -257,7 +257,7 @@ fn image_detail(stored: &StoredImage, request: &Request) -> Value {
     tell("registryId", request.account.as_str().into());
     tell("repositoryName", request.body["repositoryName"].clone());
     tell("imageDigest", image.digest.as_str().into());
-    // Absent, not empty, on an untagged image.
+    // ECR leaves the field out for an untagged image. It returns no empty list.
     tell("imageTags", if image.tags.is_empty() { Value::Null } else { json!(image.tags) });
     tell("imageSizeInBytes", image.size.into());
     tell("imagePushedAt", (*pushed_at).into());
@@ -270,8 +270,8 @@ fn image_detail(stored: &StoredImage, request: &Request) -> Value {
     detail.into()
 }
 
-/// By digest the image goes with all its tags. By tag the tag goes, and the image with its last one. An image that an
-/// index still names stays.
+/// Deletes images. By digest, ECR deletes the image with all its tags. By tag, ECR deletes the tag, and the image with its
+/// last tag. ECR keeps a child image while its index exists.
 fn batch_delete_image(images: &mut Images, request: &Request, fault: Option<&Effect>) -> Result<Value, ServiceError> {
     let mut deleted = Vec::new();
     let mut failures = Vec::new();

@@ -38,13 +38,13 @@ pub(crate) fn cluster<'a>(region: &'a Region, request: &Request) -> Result<&'a S
     found.map(|(_, cluster)| cluster).ok_or_else(|| gone(region, "ClusterNotFoundException"))
 }
 
-/// The answer about something that is gone.
+/// The error for a resource that doesn't exist any more.
 pub(crate) fn gone(region: &Region, code: &str) -> ServiceError {
     ServiceError::new(400, region.gone.unwrap_or(code), "It was not found.")
 }
 
 fn list_tasks(tasks: &Tasks, request: &Request) -> Result<Value, ServiceError> {
-    // The default hides stopped tasks.
+    // By default, ECS lists no stopped tasks.
     let stopped = match request.body["desiredStatus"].as_str() {
         None | Some("RUNNING") => false,
         Some("STOPPED") => true,
@@ -83,7 +83,7 @@ fn describe(arn: &str, task: &Task) -> Value {
         .iter()
         .map(|container| {
             let mut described = json!({ "image": container.image, "lastStatus": status });
-            // Absent until the agent has pulled it.
+            // ECS leaves the digest out until the agent has pulled the image.
             if let Some(digest) = &container.image_digest {
                 described["imageDigest"] = digest.as_str().into();
             }

@@ -52,7 +52,7 @@ pub(crate) fn answer(region: &Region, request: &Request) -> Option<Result<Value,
     })
 }
 
-/// Whether something deleted is asked about where ECS refuses to answer that.
+/// Whether a request lists a deleted deployment or revision, in a Region that rejects such requests.
 fn names_gone(region: &Region, request: &Request) -> bool {
     let arns = ["serviceDeploymentArns", "serviceRevisionArns"].map(|name| &request.body[name]);
     let mut arns = arns.into_iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
@@ -63,7 +63,7 @@ fn names_gone(region: &Region, request: &Request) -> bool {
     region.gone.is_some() && arns.any(is_gone)
 }
 
-/// Describes what `names` asks for, at most so many.
+/// Describes the ARNs in the request's list `names`. ECS rejects more than `most`.
 pub(crate) fn describe(
     request: &Request,
     names: &str,
@@ -76,7 +76,7 @@ pub(crate) fn describe(
     }
     let mut described = Vec::new();
     let mut failures = Vec::new();
-    // What is asked for twice is answered once.
+    // ECS describes an ARN once, even if the request lists it twice.
     for arn in asked.iter().filter_map(Value::as_str).collect::<BTreeSet<_>>() {
         match detail(arn) {
             Ok(detail) => described.push(detail),
@@ -104,7 +104,7 @@ fn service_detail(arn: &str, service: &Service) -> Value {
         current_deployment,
         not_described: _,
     } = service;
-    // A service of ECS's own controller has one at least, and one of another controller's has none.
+    // A service with ECS's own controller has at least one deployment. With another controller it has none.
     let settled = task_definition.iter().filter(|_| deployments.is_empty()).map(|it| (it.clone(), "COMPLETED"));
     let deployments: Vec<Value> = settled
         .chain(deployments.iter().cloned())
@@ -165,7 +165,7 @@ fn list_families(region: &Region, request: &Request) -> Result<Value, ServiceErr
     Ok(listing("families", families, next))
 }
 
-/// Sorted by family and revision; `DESC` reverses both.
+/// Lists task definitions by family and revision. `DESC` reverses both.
 fn list_task_definitions(region: &Region, request: &Request) -> Result<Value, ServiceError> {
     let family_asked = request.body["familyPrefix"].as_str();
     let asked = match request.body["status"].as_str() {

@@ -1,4 +1,4 @@
-//! What goes wrong: which calls, and how.
+//! Faults: the calls that fail, and the way in which each fails.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::calls::Call;
 use crate::model::member::Variation;
 use crate::request::Request;
 
-/// A fault and the calls it befalls.
+/// A fault, and the calls that it changes.
 #[derive(Clone, Debug)]
 pub struct Fault {
     operation: String,
@@ -32,49 +32,49 @@ pub(crate) enum Effect {
         code: String,
         message: String,
     },
-    /// The answer takes this much longer.
+    /// The answer is late by this time.
     Slow(Duration),
-    /// The answer takes this long, and just before it something happens.
+    /// The answer is late by this time, and the account changes just before it.
     Before(Duration, Happening),
-    /// What has this ARN is left out of every list of the answer.
+    /// Every list in the answer lacks the resource with this ARN.
     LeaveOut(String),
-    /// Something in the answer is not told, or in a word that nobody knows yet.
+    /// A member of the answer is absent, empty, or has an unknown value.
     Varied(Variation),
-    /// The connection stays open and silent.
+    /// The connection stays open, and no answer comes.
     NoAnswer,
-    /// The connection is closed before the call is carried out, or after it.
+    /// The server closes the connection, before or after it carries out the call.
     Reset(Carried),
-    /// The call is carried out, and its answer breaks off in the middle.
+    /// The server carries out the call, and its answer ends in the middle.
     Truncated,
-    /// The call is not carried out, and the answer is 200 with this text.
+    /// The server doesn't carry out the call, and answers 200 with this text.
     Garbage(&'static str),
-    /// What names a next page is refused.
+    /// The server rejects the token of a next page.
     ExpiredToken,
-    /// The listing's page names itself as the next.
+    /// The token of a page is the token of the same page.
     RepeatToken,
-    /// The listing is paged in an unusual way.
+    /// The listing has unusual pages.
     Paged(Paging),
-    /// The answer is 200 with these failure codes for these digests.
+    /// The answer is 200 with these failure codes, by digest.
     ImageFailures(BTreeMap<String, String>),
 }
 
-/// Whether a call had its effect before its answer was lost.
+/// Whether the server carried out a call before its answer was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carried {
     Out,
     NotOut,
 }
 
-/// How a listing may be paged besides one full page after the other.
+/// Unusual pages of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paging {
-    /// The page comes once more.
+    /// The next page is the same page once more.
     Twice,
-    /// An empty page that names a next one comes before it.
+    /// An empty page with a token comes before the page.
     AfterAnEmptyOne,
 }
 
-/// Something that happens to the account.
+/// A change of the account.
 #[derive(Clone)]
 pub(crate) struct Happening(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
@@ -91,7 +91,7 @@ impl Effect {
 }
 
 impl Fault {
-    /// Operations are in IAM's notation, and `*` at the end stands for all that begin so.
+    /// A fault of an operation in IAM's notation. With `*` at the end, of all operations that begin with the text before it.
     fn on(operation: &str, effect: Effect) -> Self {
         Self {
             operation: operation.to_owned(),
@@ -106,152 +106,152 @@ impl Fault {
         }
     }
 
-    /// The call is refused with this error.
+    /// The service answers with this error.
     #[must_use]
     pub fn error(operation: &str, status: u16, code: &str) -> Self {
         let message = format!("simulated: {operation} answers {code}");
         Self::on(operation, Effect::error(status, code, &message))
     }
 
-    /// The caller's policy does not allow the call.
+    /// The caller's IAM policy denies the call.
     #[must_use]
     pub fn denied(operation: &str) -> Self {
         Self::error(operation, 400, "AccessDeniedException")
     }
 
-    /// The call is answered this much later.
+    /// The answer is late by this time.
     #[must_use]
     pub fn slow(operation: &str, delay: Duration) -> Self {
         Self::on(operation, Effect::Slow(delay))
     }
 
-    /// The call is answered this much later, and just before that this happens.
+    /// The answer is late by this time, and this happens just before it.
     #[must_use]
     pub fn before(operation: &str, delay: Duration, happens: impl Fn() + Send + Sync + 'static) -> Self {
         Self::on(operation, Effect::Before(delay, Happening(Arc::new(happens))))
     }
 
-    /// The answer leaves out whatever has this ARN.
+    /// The answer lacks the resource with this ARN.
     #[must_use]
     pub fn leave_out(operation: &str, arn: &str) -> Self {
         Self::on(operation, Effect::LeaveOut(arn.to_owned()))
     }
 
-    /// The answer is varied as its model allows.
+    /// The answer has this variation, which its model allows.
     #[must_use]
     pub fn varied(operation: &str, variation: &Variation) -> Self {
         Self::on(operation, Effect::Varied(variation.clone()))
     }
 
-    /// The call is never answered.
+    /// The service never answers.
     #[must_use]
     pub fn no_answer(operation: &str) -> Self {
         Self::on(operation, Effect::NoAnswer)
     }
 
-    /// The service is asked too fast.
+    /// The service throttles the call.
     #[must_use]
     pub fn throttled(operation: &str) -> Self {
         Self::error(operation, 400, "ThrottlingException")
     }
 
-    /// The connection is closed before the call is carried out.
+    /// The server closes the connection and doesn't carry out the call.
     #[must_use]
     pub fn reset(operation: &str) -> Self {
         Self::on(operation, Effect::Reset(Carried::NotOut))
     }
 
-    /// The call is carried out, and the connection is closed before its answer.
+    /// The server carries out the call and closes the connection before it answers.
     #[must_use]
     pub fn lost_answer(operation: &str) -> Self {
         Self::on(operation, Effect::Reset(Carried::Out))
     }
 
-    /// The call is carried out, and its answer breaks off in the middle.
+    /// The server carries out the call, and its answer ends in the middle.
     #[must_use]
     pub fn truncated(operation: &str) -> Self {
         Self::on(operation, Effect::Truncated)
     }
 
-    /// The call is not carried out, and the answer is 200 with a text that no service writes.
+    /// The server doesn't carry out the call, and answers 200 with HTML.
     #[must_use]
     pub fn garbage(operation: &str) -> Self {
         Self::on(operation, Effect::Garbage("<html>come back later</html>"))
     }
 
-    /// The call is not carried out, and the answer is 200 with an object in which nothing stands.
+    /// The server doesn't carry out the call, and answers 200 with an empty object.
     #[must_use]
     pub fn blank(operation: &str) -> Self {
         Self::on(operation, Effect::Garbage("{}"))
     }
 
-    /// A call that asks for a next page is refused, since its token is too old.
+    /// The service rejects the token of a next page, because the token is too old.
     #[must_use]
     pub fn expired_token(operation: &str) -> Self {
         Self::on(operation, Effect::ExpiredToken)
     }
 
-    /// A page of the listing comes twice.
+    /// The listing has a page twice.
     #[must_use]
     pub fn duplicated_page(operation: &str) -> Self {
         Self::on(operation, Effect::Paged(Paging::Twice))
     }
 
-    /// Before a page of the listing comes an empty one that names a next.
+    /// The listing has an empty page with a token before a page.
     #[must_use]
     pub fn empty_page(operation: &str) -> Self {
         Self::on(operation, Effect::Paged(Paging::AfterAnEmptyOne))
     }
 
-    /// A page of the listing names itself as the next one.
+    /// The listing never ends: the token of each page leads to the same page.
     #[must_use]
     pub fn repeated_token(operation: &str) -> Self {
         Self::on(operation, Effect::RepeatToken)
     }
 
-    /// ECR can't delete these images, each for the reason of its code.
+    /// ECR fails to delete these images. Each comes with its failure code.
     #[must_use]
     pub fn image_failures<'a>(failures: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let failures = failures.into_iter().map(|(digest, code)| (digest.to_owned(), code.to_owned())).collect();
         Self::on("ecr:BatchDeleteImage", Effect::ImageFailures(failures))
     }
 
-    /// ECR can't give out the manifest of this image.
+    /// ECR fails to return the manifest of this image.
     #[must_use]
     pub fn withheld_manifest(digest: &str, code: &str) -> Self {
         let failures = [(digest.to_owned(), code.to_owned())];
         Self::on("ecr:BatchGetImage", Effect::ImageFailures(failures.into()))
     }
 
-    /// In this region alone.
+    /// Only in this Region.
     #[must_use]
     pub fn in_region(mut self, region: &str) -> Self {
         self.region = Some(region.to_owned());
         self
     }
 
-    /// In this account alone.
+    /// Only in this account.
     #[must_use]
     pub fn in_account(mut self, account: &str) -> Self {
         self.account = Some(account.to_owned());
         self
     }
 
-    /// For this repository alone.
+    /// Only for this repository.
     #[must_use]
     pub fn for_repository(mut self, repository: &str) -> Self {
         self.repository = Some(repository.to_owned());
         self
     }
 
-    /// For requests in which this text stands.
+    /// Only for requests that contain this text.
     #[must_use]
     pub fn mentioning(mut self, text: &str) -> Self {
         self.mentions = Some(text.to_owned());
         self
     }
 
-    /// For calls with exactly these parameters, in the same place.
+    /// Only for calls with the same parameters, account and Region.
     #[must_use]
     pub fn of_call(self, call: &Call) -> Self {
         let Call { operation, account, region, request, .. } = call;
@@ -259,21 +259,21 @@ impl Fault {
         Self { operation, account, region, parameters: Some(request.clone()), ..self }
     }
 
-    /// After so many calls that go well.
+    /// The first N calls succeed.
     #[must_use]
     pub fn after(mut self, calls: usize) -> Self {
         self.skip = calls;
         self
     }
 
-    /// So many times, then no more.
+    /// The fault ends after N calls.
     #[must_use]
     pub fn times(mut self, times: usize) -> Self {
         self.times = times;
         self
     }
 
-    /// Whether it befalls this call, counting it.
+    /// Whether the fault changes this call. Counts the call.
     pub(crate) fn strikes(&mut self, request: &Request) -> bool {
         let operation = request.operation();
         let befalls =

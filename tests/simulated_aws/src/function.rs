@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::{ACCOUNT, REGION, access_key_of};
 
-/// A deployed function: its process, and the runtime API that feeds it.
+/// A running function: its process, and the runtime API that sends it events.
 pub struct Function {
     process: Child,
     runtime_api: JoinHandle<()>,
@@ -90,26 +90,26 @@ impl Function {
         Self { process, runtime_api, output, events }
     }
 
-    /// Invokes it as Lambda does, with 15 minutes to answer in.
+    /// Invokes the function with Lambda's longest timeout, 15 minutes.
     ///
     /// # Errors
-    /// With the error document that the function answers.
+    /// The error document that the function returns.
     pub async fn invoke(&self, payload: &Value) -> Result<Value, FunctionError> {
         self.invoke_within(payload, Duration::from_mins(15)).await
     }
 
-    /// Invokes it with this long to answer in.
+    /// Invokes the function with this timeout.
     ///
     /// # Errors
-    /// With the error document that the function answers.
+    /// The error document that the function returns.
     pub async fn invoke_within(&self, payload: &Value, timeout: Duration) -> Result<Value, FunctionError> {
         self.send(payload.to_string(), timeout).await
     }
 
-    /// Invokes it with this text, which Lambda passes on as it is.
+    /// Invokes the function with this text as the event, even if it is not JSON.
     ///
     /// # Errors
-    /// With the error document that the function answers.
+    /// The error document that the function returns.
     pub async fn invoke_text(&self, payload: &str) -> Result<Value, FunctionError> {
         self.send(payload.to_owned(), Duration::from_mins(15)).await
     }
@@ -128,7 +128,7 @@ impl Function {
         self.process.id().expect("it runs")
     }
 
-    /// Ends the process and returns what it logged, a line each.
+    /// Ends the process, and returns the lines of its log.
     pub async fn stop(mut self) -> Vec<String> {
         self.process.kill().await.expect("the process was running");
         let output = self.output.await.expect("its output was read");

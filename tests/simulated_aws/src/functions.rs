@@ -14,17 +14,17 @@ const PER_PAGE: usize = 50;
 const LATEST: &str = "$LATEST";
 const LATEST_PUBLISHED: &str = "$LATEST.PUBLISHED";
 
-/// A function.
+/// The state of a function.
 #[derive(Default)]
 pub(crate) struct StoredFunction {
-    /// The image of each version, as it was named and as it was resolved; none where the function is a zip.
+    /// The image of each version as the developer wrote it, and with its resolved digest. Empty for package type Zip.
     versions: BTreeMap<String, (String, Option<String>)>,
     zip: bool,
     aliases: BTreeMap<String, (String, Vec<String>)>,
-    /// What `CodeSha256` says of a version, where that is not the digest of its resolved image.
+    /// `CodeSha256` by version, where a test sets another value than the digest of the resolved image.
     sums: BTreeMap<String, String>,
     on_capacity_provider: bool,
-    /// Whether listings leave `$LATEST.PUBLISHED` out.
+    /// Whether listings lack `$LATEST.PUBLISHED`.
     published_is_not_listed: bool,
 }
 
@@ -77,12 +77,12 @@ impl LambdaFunction {
         self.update(|function| function.on_capacity_provider = true);
     }
 
-    /// Leaves `$LATEST.PUBLISHED` out of listings.
+    /// Makes listings lack `$LATEST.PUBLISHED`.
     pub fn hide_latest_published(&self) {
         self.update(|function| function.published_is_not_listed = true);
     }
 
-    /// Lets `CodeSha256` of a version say something of its own.
+    /// Sets `CodeSha256` of a version.
     pub fn set_code_sha256(&self, version: &str, sum: &str) {
         self.update(|function| _ = function.sums.insert(version.to_owned(), sum.to_owned()));
     }
@@ -97,19 +97,19 @@ impl LambdaFunction {
         self.place.update(|region| _ = region.functions.remove(&self.arn));
     }
 
-    /// Makes an alias that routes to a version, and by weight to others.
+    /// Creates an alias that routes to a version, and by weight to others.
     pub fn alias(&self, name: &str, version: &str, weighted: &[&str]) {
         let weighted = weighted.iter().map(|version| (*version).to_owned()).collect();
         self.update(|function| _ = function.aliases.insert(name.to_owned(), (version.to_owned(), weighted)));
     }
 
-    /// Makes an event source mapping that names the function with this qualifier.
+    /// Creates an event source mapping for the function with this qualifier.
     pub fn map_event_source(&self, qualifier: &str) {
         let arn = format!("{}:{qualifier}", self.arn);
         self.place.update(|region| region.event_source_mappings.push(arn));
     }
 
-    /// Changes what `$LATEST` runs.
+    /// Changes the image of `$LATEST`.
     pub fn update_code(&self, image: &str, resolved: Option<&str>) {
         self.set(LATEST, image, resolved);
     }
@@ -129,7 +129,7 @@ pub(crate) fn answer(region: &Region, request: &Request) -> Result<Value, Servic
         "ListFunctions" => {
             let all = request.body["FunctionVersion"] == "ALL";
             let versions = region.functions.iter().flat_map(|(arn, function)| {
-                // A zip has a version too.
+                // A function of package type Zip has the version $LATEST too.
                 let zip = function.zip.then_some(LATEST);
                 let versions = function.versions.keys().map(String::as_str).chain(zip);
                 let is_listed = move |version: &&str| match *version {
@@ -189,7 +189,7 @@ fn configuration(arn: &str, version: &str, function: &StoredFunction) -> Value {
     let name = arn.rsplit(':').next();
     let mut configuration =
         json!({ "FunctionName": name, "FunctionArn": arn, "Version": version, "PackageType": package_type });
-    // An image's sum is the digest that it was resolved to, without its algorithm.
+    // For package type Image, Lambda returns the resolved digest without its algorithm.
     let resolved = function.versions.get(version).and_then(|(_, resolved)| resolved.as_deref());
     let digest = resolved.and_then(|image| image.rsplit_once("@sha256:")).map(|(_, digest)| digest);
     if let Some(sum) = function.sums.get(version).map(String::as_str).or(digest) {
@@ -202,7 +202,7 @@ fn configuration(arn: &str, version: &str, function: &StoredFunction) -> Value {
     configuration
 }
 
-/// Lambda's pages hold 50 at most, whatever is asked for, and go on by a marker.
+/// A page of a listing. Lambda returns at most 50 items, even if the request asks for more. Its token is called marker.
 fn page<T: Clone + Hash>(
     request: &Request,
     name: &str,

@@ -1,4 +1,4 @@
-//! Images: real manifests, whose digests are true.
+//! Images with real manifests. Each digest is the hash of the manifest.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 
 pub(crate) const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// The size of an image's configuration.
+/// The size of an image's configuration in bytes.
 pub const CONFIG_SIZE: u64 = 2;
 
-/// An image as it stands in a repository.
+/// An image to push into a repository.
 #[derive(Clone, Debug)]
 pub struct Image {
     pub(crate) digest: String,
@@ -37,7 +37,7 @@ impl Image {
         Self::built_from(&NEXT.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
-    /// An image for one platform with this content: the same content has the same digest.
+    /// An image for one platform with this content. The same content has the same digest.
     #[must_use]
     pub fn built_from(content: &str) -> Self {
         let manifest = json!({
@@ -51,8 +51,8 @@ impl Image {
         Self::of_manifest("application/vnd.oci.image.manifest.v1+json", &manifest.to_string())
     }
 
-    /// An image for one platform, made of a configuration of its own and of these layers, each known by its content. As
-    /// in ECR, its size is the sum of theirs.
+    /// An image for one platform with a configuration of its own and these layers: each layer's content, and its size in
+    /// bytes. As in ECR, the size of the image is the sum of the sizes in its manifest.
     #[must_use]
     pub fn of_layers(layers: &[(&str, u64)]) -> Self {
         let plain = Self::untagged();
@@ -69,19 +69,19 @@ impl Image {
         Self::untagged().and_tag(tag)
     }
 
-    /// An OCI image index that names these images.
+    /// An OCI image index with these child images.
     #[must_use]
     pub fn index_of<'a>(children: impl IntoIterator<Item = &'a Self>) -> Self {
         Self::list_of("application/vnd.oci.image.index.v1+json", children)
     }
 
-    /// A Docker manifest list that names these images.
+    /// A Docker manifest list with these child images.
     #[must_use]
     pub fn manifest_list_of<'a>(children: impl IntoIterator<Item = &'a Self>) -> Self {
         Self::list_of("application/vnd.docker.distribution.manifest.list.v2+json", children)
     }
 
-    /// An image with this manifest, byte by byte.
+    /// An image with exactly these bytes as its manifest.
     #[must_use]
     pub fn of_manifest(media_type: &'static str, manifest: &str) -> Self {
         let parsed: Value = serde_json::from_str(manifest).unwrap_or_default();
@@ -114,52 +114,52 @@ impl Image {
             })
             .collect();
         let manifest = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
-        // ECR tells the size of the largest of an index's manifests, not their sum.
+        // ECR returns the size of an index's largest child image, and not the sum.
         Self::of_manifest(media_type, &manifest.to_string()).size(size)
     }
 
-    /// What names it.
+    /// Its digest.
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// One more tag.
+    /// Adds a tag.
     #[must_use]
     pub fn and_tag(mut self, tag: &str) -> Self {
         self.tags.insert(tag.to_owned());
         self
     }
 
-    /// When it was pushed.
+    /// Its age in days since its push.
     #[must_use]
     pub fn days_old(mut self, days: f64) -> Self {
         self.age_in_days = days;
         self
     }
 
-    /// When it was pulled last.
+    /// The days since its last pull.
     #[must_use]
     pub fn pulled_days_ago(mut self, days: f64) -> Self {
         self.pulled_days_ago = Some(days);
         self
     }
 
-    /// Its compressed bytes.
+    /// Its compressed size in bytes.
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = bytes;
         self
     }
 
-    /// It is in archive storage since so many days.
+    /// Archived N days ago.
     #[must_use]
     pub fn archived_days_ago(mut self, days: f64) -> Self {
         self.archived_days_ago = Some(days);
         self.status("ARCHIVED")
     }
 
-    /// It was restored from archive storage so many days ago.
+    /// Restored from archive storage N days ago.
     #[must_use]
     pub fn restored_days_ago(mut self, days: f64) -> Self {
         self.restored_days_ago = Some(days);
@@ -173,7 +173,7 @@ impl Image {
         self
     }
 
-    /// The same about another image: its manifest names that as its subject, and ECR as its `subjectManifestDigest`.
+    /// Makes it an attached artifact: its manifest has this subject, and ECR returns it as `subjectManifestDigest`.
     #[must_use]
     pub fn about(self, subject: &str) -> Self {
         let mut manifest: Value = serde_json::from_str(&self.manifest).expect("a manifest of this builder");
@@ -184,13 +184,13 @@ impl Image {
         Self { digest, media_type, manifest, children, subject, ..self }
     }
 
-    /// The tag by which cosign finds what it says of an image: its digest with this at the end, such as `.sig`.
+    /// The tag of an artifact that cosign attaches to an image: the image's digest, and an end such as `.sig`.
     #[must_use]
     pub fn tag_about(subject: &str, end: &str) -> String {
         subject.replace(':', "-") + end
     }
 
-    /// Leaves a field of `ImageDetail` out of every answer.
+    /// Makes every answer lack this field of `ImageDetail`.
     #[must_use]
     pub fn without(mut self, field: &'static str) -> Self {
         self.without.push(field);

@@ -1,9 +1,11 @@
-//! A simulated AWS account: the real wire protocols of ECR, ECS, STS, Account Management and the Lambda Runtime API,
-//! answered from memory; on loopback for whoever has a socket, or without one, as an HTTP client of the SDK and in time
-//! that a test may pause.
+//! A simulated AWS account that speaks the real wire protocols of ECR, ECS, Lambda, STS, Account Management and the Lambda
+//! Runtime API. It keeps its state in memory.
 //!
-//! It is the oracle of the tests, so it is as strict as AWS: page limits and their small defaults, batch limits,
-//! tokens that fit their request, and deletion as ECR does it. The AWS SDK and the function talk to it unchanged.
+//! Tools and the function call it on a port of loopback. A test can also call it through an HTTP client of the SDK, without
+//! a port and with a clock that the test may pause.
+//!
+//! The tests rely on it, so it is as strict as AWS: it has AWS's page limits with their small defaults, AWS's batch limits,
+//! page tokens that fit one request, and ECR's rules for deletion. The AWS SDK and the function need no change to call it.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -18,9 +20,12 @@
 #![expect(
     clippy::missing_panics_doc,
     clippy::expect_used,
-    reason = "a test that asks for what it never made should fail where it stands"
+    reason = "a test that uses a thing that it never made should fail at that line"
 )]
-#![expect(clippy::must_use_candidate, reason = "what a handle changes matters more than what it returns")]
+#![expect(
+    clippy::must_use_candidate,
+    reason = "most callers need the change that a method makes, and not the value that it returns"
+)]
 
 mod account;
 mod body;
@@ -62,12 +67,12 @@ pub use services::Service;
 pub use vanish::Thing;
 pub use world::{Cluster, Place, Task};
 
-/// The account whose credentials are used unless told otherwise.
+/// The account of the default credentials.
 pub const ACCOUNT: &str = "123456789012";
-/// The region that things are made in unless told otherwise.
+/// The default Region of new repositories, clusters and functions.
 pub const REGION: &str = "us-west-2";
 
-/// The access key of an account: here, credentials say whose they are.
+/// The access key of an account. The simulated account reads the caller's account from it.
 #[must_use]
 pub fn access_key_of(account: &str) -> String {
     format!("AKIASIM{account}")

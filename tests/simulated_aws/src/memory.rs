@@ -1,7 +1,7 @@
-//! The account without a wire: an HTTP client for the SDK that hands each request to the same code as the server does.
+//! The account without a port: an HTTP client for the SDK that passes each request to the same code as the server.
 //!
-//! Everything above the connection is the SDK's own: signatures, retries, timeouts, and what it makes of an answer. What
-//! goes wrong with a connection looks as it does through the SDK's own client.
+//! Signatures, retries, timeouts and the parsing of answers are the SDK's own. A failed connection gives the same error as
+//! the SDK's own client.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use crate::body::Dropped;
 use crate::server::respond;
 use crate::world::Shared;
 
-/// What the SDK takes for the network.
+/// The HTTP client that the SDK uses instead of the network.
 #[derive(Clone)]
 pub(crate) struct Memory(pub(crate) Shared);
 
@@ -34,7 +34,7 @@ impl HttpConnector for Memory {
     }
 }
 
-/// As the SDK's own client tells of a connection that was closed before the answer.
+/// The error of the SDK's own client for a connection that the server closed before the answer.
 fn closed(dropped: Dropped) -> ConnectorError {
     ConnectorError::other(dropped.into(), Some(ErrorKind::TransientError))
 }

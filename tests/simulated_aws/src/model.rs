@@ -1,8 +1,8 @@
-//! What AWS's own models say that an operation may be asked and may answer: `tests/models/operations.json`, which
-//! `derive.py` beside it derives from botocore.
+//! AWS's own models of requests, answers and errors: `tests/models/operations.json`, which `derive.py` in the same folder
+//! derives from botocore.
 //!
-//! The simulated account is held to it, so that its world can't drift from AWS's; and a sweep learns from it what an answer
-//! may lack, and which errors a call may meet.
+//! The simulated account checks each request and answer against the models, so that it can't drift from AWS. Tests read
+//! from them the optional members of each answer and the errors of each operation.
 
 mod check;
 pub(crate) mod member;
@@ -15,7 +15,7 @@ use crate::page::PAGING;
 use crate::request::{Request, ServiceError};
 
 const TABLE: &str = include_str!("../../models/operations.json");
-/// Errors that every operation may answer, which the models leave out.
+/// Errors that every operation can return. The models don't list them.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html>.
 const COMMON_ERRORS: [&str; 8] = [
     "AccessDeniedException",
@@ -28,7 +28,7 @@ const COMMON_ERRORS: [&str; 8] = [
     "UnrecognizedClientException",
 ];
 
-/// The first thing in a request, or in its answer, that the model does not allow. Answers in XML are beyond this.
+/// The first deviation of a request, or of its answer, from the model. Answers in XML are not checked.
 pub(crate) fn complaint(request: &Request, answer: &Result<Value, ServiceError>) -> Option<String> {
     let operation = request.operation();
     let found = match answer {
@@ -37,7 +37,7 @@ pub(crate) fn complaint(request: &Request, answer: &Result<Value, ServiceError>)
         Err(error) => undeclared(&operation, error),
         Ok(answer) => of_answer(&operation, answer)
             .or_else(|| of_page(request, answer))
-            .or_else(|| of_request(request).map(|what| format!("it was asked for {what}"))),
+            .or_else(|| of_request(request).map(|what| format!("the request has {what}"))),
     };
     found.map(|what| format!("{operation}: {what}"))
 }
@@ -52,7 +52,7 @@ pub fn errors_of(operation: &str) -> Vec<(String, u16)> {
 fn undeclared(operation: &str, error: &ServiceError) -> Option<String> {
     let is_declared = errors_of(operation).iter().any(|(code, status)| *code == error.code && *status == error.status);
     let is_fine = is_declared || COMMON_ERRORS.contains(&error.code.as_str());
-    (!is_fine).then(|| format!("it declares no error {} with status {}", error.code, error.status))
+    (!is_fine).then(|| format!("the model has no error {} with status {}", error.code, error.status))
 }
 
 fn of_answer(operation: &str, answer: &Value) -> Option<String> {
@@ -60,7 +60,8 @@ fn of_answer(operation: &str, answer: &Value) -> Option<String> {
     check::structure(structure, answer).err().map(|deviation| deviation.to_string())
 }
 
-/// What the SDK sends keeps to the shapes, yet lists may be too long. Of what stands in a path or a query all is text.
+/// Checks a request. The SDK sends the right types, but a list can be too long. Parameters in a path or a query are not
+/// checked, because all of them are text.
 fn of_request(request: &Request) -> Option<String> {
     let facts = declared(&request.operation())?;
     let mut body = request.body.clone();
@@ -75,7 +76,7 @@ fn of_request(request: &Request) -> Option<String> {
     deviation.or_else(|| members(structure)?.iter().find_map(too_long))
 }
 
-/// Whether a page holds more than was asked for, or than there may be in one.
+/// Whether a page has more items than the request or the model allows.
 fn of_page(request: &Request, answer: &Value) -> Option<String> {
     let facts = declared(&request.operation())?;
     let pages = facts.get("pagination")?;
@@ -85,10 +86,10 @@ fn of_page(request: &Request, answer: &Value) -> Option<String> {
     let asked = asked.as_u64().or_else(|| asked.as_str()?.parse().ok());
     let most = members(facts["input"].as_str()?)?[limit_key]["max"].as_u64();
     let limit = asked.into_iter().chain(most).min()?;
-    (held > limit).then(|| format!("its page holds {held}, more than {limit}"))
+    (held > limit).then(|| format!("the page has {held} items, more than {limit}"))
 }
 
-/// The table; nothing at all, of which every answer is complained, were it not JSON.
+/// The table of all models. If the file were not JSON, the table would be empty, and every answer a deviation.
 fn table() -> &'static Value {
     static PARSED: OnceLock<Value> = OnceLock::new();
     PARSED.get_or_init(|| serde_json::from_str(TABLE).unwrap_or_default())

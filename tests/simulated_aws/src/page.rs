@@ -1,4 +1,4 @@
-//! Pages as AWS's services cut them: a small default, a maximum, and a token that fits its request alone.
+//! Pages of listings with AWS's rules: a small default size, a maximum size, and a token that fits only its own request.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::fault::Paging;
 use crate::request::ServiceError;
 
-/// A parameter that no client sends: how the request is to be paged.
+/// An internal parameter that no client sends: the [`Paging`] of the request.
 pub(crate) const PAGING: &str = "simulated:paging";
 
 /// The limits of a listing.
@@ -15,12 +15,12 @@ pub(crate) const PAGING: &str = "simulated:paging";
 pub(crate) struct Limits {
     pub(crate) default: usize,
     pub(crate) max: usize,
-    /// The code of the error for a page size or a token that can't be used.
+    /// The error code for an invalid page size or token.
     pub(crate) error: &'static str,
 }
 
-/// One page of `items`, and the token of the next. What comes or goes between two pages moves nothing else from one to the
-/// other: a token remembers after which items its page begins.
+/// One page of `items`, and the token of the next page. A token remembers the items before its page, so an item that is
+/// added or deleted between two calls moves no other item from page to page.
 pub(crate) fn page<T: Clone + Hash>(
     request: &Value,
     items: &[T],
@@ -59,10 +59,10 @@ pub(crate) fn page<T: Clone + Hash>(
     Ok((items.get(start..end).unwrap_or_default().to_vec(), next))
 }
 
-/// What makes the token of the same page another token.
+/// The end of a token that leads to the same page again.
 const AGAIN: char = '~';
 
-/// The items before a page that its token remembers: the last that is still there tells where the page begins.
+/// The number of items before a page that its token remembers. The page begins after the last of them that still exists.
 const REMEMBERED: usize = 16;
 
 fn key_of(item: &impl Hash) -> String {
@@ -71,7 +71,7 @@ fn key_of(item: &impl Hash) -> String {
     format!("{:x}", hasher.finish())
 }
 
-/// A place among the items, and what is just before it.
+/// The start of a page: its index, and the keys of the items just before it.
 fn place_of<T: Hash>(items: &[T], start: usize) -> String {
     let before = items[..start].iter().rev().take(REMEMBERED).map(|item| format!(".{}", key_of(item)));
     format!("{start}{}", before.collect::<String>())
@@ -82,7 +82,7 @@ fn start_after<T: Hash>(items: &[T], place: &str) -> Option<usize> {
     let start: usize = parts.next()?.parse().ok()?;
     let remembered: Vec<&str> = parts.collect();
     let is_the_last = |item: &T| remembered.first().is_none_or(|last| *last == key_of(item));
-    // Where nothing changed there is nothing to look for.
+    // If the item before the page is still there, nothing has moved.
     if start == 0 || items.get(start - 1).is_some_and(is_the_last) {
         return Some(start);
     }
@@ -108,7 +108,7 @@ impl Paging {
     }
 }
 
-/// The answer of a listing; without a token it is the last page.
+/// The answer of a listing. Without a token, it is the last page.
 pub(crate) fn listing(name: &str, items: Vec<impl Into<Value>>, next: Option<String>) -> Value {
     let items: Vec<Value> = items.into_iter().map(Into::into).collect();
     let mut listing = json!({ name: items });
@@ -118,7 +118,7 @@ pub(crate) fn listing(name: &str, items: Vec<impl Into<Value>>, next: Option<Str
     listing
 }
 
-/// A token is refused when anything but the page's size changes.
+/// A hash of the request without its page size and token. A token fits only requests with the same hash.
 fn fingerprint(request: &Value) -> String {
     let mut request = request.clone();
     if let Some(fields) = request.as_object_mut() {

@@ -1,4 +1,4 @@
-//! Quotas as AWS publishes them: a bucket of tokens for each region of each account, which fills again at a steady rate.
+//! Quotas as AWS publishes them: a token bucket for each Region of each account. It refills at a steady rate.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::calls::Call;
 
-/// What some operations share.
+/// A quota that some operations share.
 pub(crate) struct Quota {
     operations: Vec<String>,
     burst: f64,
@@ -25,7 +25,7 @@ impl Quota {
         Self { operations, burst: burst.into(), per_second: per_second.into(), buckets: BTreeMap::new() }
     }
 
-    /// Whether there is a token for this call, which it takes. Calls of other operations need none.
+    /// Uses a token for this call, and returns whether there was one. Calls of other operations need no token.
     pub(crate) fn admits(&mut self, call: &Call) -> bool {
         if !self.operations.contains(&call.operation) {
             return true;

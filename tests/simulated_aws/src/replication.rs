@@ -1,4 +1,4 @@
-//! Replication: the rules that `DescribeRegistry` tells, and the deletes that they carry on to other registries.
+//! Replication: the rules that `DescribeRegistry` returns, and the deletion of copies in other registries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,8 @@ pub(crate) fn describe_registry(region: &Region, request: &Request) -> Value {
     })
 }
 
-/// Carries on what `BatchDeleteImage` deleted: a copy goes with all its tags, whatever is in use there. It goes no further
-/// than the rules' own destinations, and where only a tag was deleted nothing does.
+/// Deletes the copies of the images that `BatchDeleteImage` deleted, each with all its tags, even if it is in use. Only the
+/// destinations of this registry's own rules are changed. If only a tag was deleted, no copy is.
 pub(crate) fn carry_deletes(regions: &mut BTreeMap<(String, String), Region>, request: &Request, answer: &Value) {
     let here = (request.account.clone(), request.region.clone());
     let (Some(registry), Some(name)) = (regions.get(&here), request.body["repositoryName"].as_str()) else { return };

@@ -1,4 +1,4 @@
-//! A repository's handle: what people and pipelines do with images.
+//! A repository's handle: the changes that people and pipelines make to images.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Pushes an image as `docker push` does: a tag that it brings leaves the image that had it.
+    /// Pushes an image as `docker push` does. Its tags move to it from other images.
     pub fn push(&self, image: Image) -> String {
         let digest = image.digest.clone();
         let now = self.now();
@@ -32,7 +32,7 @@ impl Repository {
         self.update(|images| new.into_iter().for_each(|image| store(images, image, now)));
     }
 
-    /// Pushes images `v1`, the oldest, to `v<count>`, a day old, one for every day.
+    /// Pushes an image for each day, from `v1`, the oldest, to `v<count>`, which is one day old.
     #[must_use]
     pub fn daily_builds(self, count: u32) -> Self {
         let build = |build| Image::tagged(&format!("v{build}")).days_old(f64::from(count - build + 1));
@@ -40,13 +40,13 @@ impl Repository {
         self
     }
 
-    /// What a workload names to run this tag.
+    /// The reference of a workload that uses this tag.
     #[must_use]
     pub fn uri(&self, tag: &str) -> String {
         format!("{}:{tag}", self.name_with_registry())
     }
 
-    /// What a workload names to run this digest.
+    /// The reference of a workload that uses this digest.
     #[must_use]
     pub fn uri_by_digest(&self, digest: &str) -> String {
         format!("{}@{digest}", self.name_with_registry())
@@ -71,7 +71,7 @@ impl Repository {
         self.update(|images| images.keys().cloned().collect())
     }
 
-    /// The image that a tag names.
+    /// The digest of the image with this tag.
     #[must_use]
     pub fn digest_of(&self, tag: &str) -> String {
         self.update(|images| {
@@ -80,7 +80,7 @@ impl Repository {
         })
     }
 
-    /// The image that a tag names, as it was pushed.
+    /// The image with this tag, as it was pushed.
     #[must_use]
     pub fn image_of(&self, tag: &str) -> Image {
         self.update(|images| {
@@ -89,12 +89,12 @@ impl Repository {
         })
     }
 
-    /// Gives the image that has one tag another, which leaves the image that had it.
+    /// Adds the tag `to` to the image with the tag `from`. Another image with the tag `to` loses it.
     pub fn retag(&self, from: &str, to: &str) {
         self.tag(&self.digest_of(from), to);
     }
 
-    /// Gives an untagged image its first tag, or any image one more.
+    /// Adds a tag to an image. Another image with the tag loses it.
     pub fn tag(&self, digest: &str, tag: &str) {
         self.update(|images| {
             for (other, stored) in images {
@@ -106,31 +106,31 @@ impl Repository {
         });
     }
 
-    /// Takes a tag from its image.
+    /// Removes a tag from its image.
     pub fn untag(&self, tag: &str) {
         self.update(|images| images.values_mut().for_each(|stored| _ = stored.image.tags.remove(tag)));
     }
 
-    /// Pulls an image, as somebody else does.
+    /// Pulls an image, as another user does.
     pub fn pull(&self, digest: &str) {
         let now = self.now();
         self.update(|images| images.get_mut(digest).expect("the image exists").pulled_at = Some(now));
     }
 
-    /// Pushes the image that has this tag once more, as a rebuild of the same content does.
+    /// Pushes the image with this tag again, as a rebuild of the same content does.
     pub fn push_again(&self, tag: &str) {
         let digest = self.digest_of(tag);
         let now = self.now();
         self.update(|images| images.get_mut(&digest).expect("the image exists").pushed_at = now);
     }
 
-    /// Moves an image to archive storage, as somebody else does.
+    /// Archives an image, as another user does.
     pub fn archive(&self, digest: &str) {
         let now = self.now();
         self.update(|images| images.get_mut(digest).expect("the image exists").archive(now));
     }
 
-    /// Sets the lifecycle policy. Nobody carries it out.
+    /// Sets the lifecycle policy. The simulated account never expires images by it.
     pub fn set_lifecycle_policy(&self, policy: &serde_json::Value) {
         self.place.update(|region| _ = region.lifecycle_policies.insert(self.name.clone(), policy.to_string()));
     }
@@ -149,7 +149,7 @@ impl Repository {
         self.place.update(|region| _ = region.policies.insert(self.name.clone(), policy.to_string()));
     }
 
-    /// Deletes an image, as somebody else would.
+    /// Deletes an image, as another user does. The rules of `BatchDeleteImage` don't apply.
     pub fn delete(&self, digest: &str) {
         self.update(|images| _ = images.remove(digest));
     }
@@ -173,7 +173,7 @@ fn store(images: &mut BTreeMap<String, StoredImage>, mut image: Image, now: f64)
     let ago = |days: Option<f64>| days.map(|days| now - days * SECONDS_PER_DAY);
     let pulled_at = ago(image.pulled_days_ago);
     let (archived_at, restored_at) = (ago(image.archived_days_ago), ago(image.restored_days_ago));
-    // What is pushed again keeps the tags it has.
+    // An image that is pushed again keeps its tags.
     image.tags.extend(images.get(&image.digest).into_iter().flat_map(|stored| stored.image.tags.clone()));
     images.insert(image.digest.clone(), StoredImage { image, pushed_at, pulled_at, archived_at, restored_at });
 }

@@ -1,4 +1,4 @@
-//! A call on the wire: who makes it, where, and what it asks, whatever the protocol.
+//! A call on the wire in any protocol: its caller, Region, operation and parameters.
 
 use hyper::Uri;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ pub(crate) struct Request {
     pub(crate) body: Value,
 }
 
-/// An error as a service answers it.
+/// An error that a service returns.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceError {
     pub(crate) status: u16,
@@ -41,7 +41,7 @@ impl Request {
             .ok_or_else(|| ServiceError::new(400, error, &format!("{name} is required")))
     }
 
-    /// Reads who is calling from the signature, as the services do.
+    /// Parses a request. The caller's account, the Region and the service are in its signature.
     pub(crate) fn parse(
         uri: &Uri,
         target: Option<&str>,
@@ -58,7 +58,7 @@ impl Request {
         };
         let account = access_key
             .strip_prefix("AKIASIM")
-            // What MiniStack gives its functions as an access key is their account.
+            // MiniStack gives a function its account id as its access key.
             .or_else(|| Some(access_key).filter(|key| key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit())))
             .ok_or_else(|| ServiceError::new(403, "InvalidClientTokenId", "the security token is invalid"))?;
         let (action, body) = match (service, target) {
@@ -68,7 +68,7 @@ impl Request {
                 (form["Action"].as_str().unwrap_or_default().to_owned(), form)
             }
             ("lambda", None) => lambda_operation(uri),
-            // REST: the path names the operation.
+            // In REST, the path is the name of the operation.
             (_, None) => (capitalized(uri.path().trim_start_matches('/')), json(body)?),
         };
         Ok(Self { service: service.to_owned(), action, account: account.to_owned(), region: region.to_owned(), body })
@@ -82,12 +82,12 @@ fn json(body: &[u8]) -> Result<Value, ServiceError> {
     serde_json::from_slice(body).map_err(|error| ServiceError::new(400, "SerializationException", &error.to_string()))
 }
 
-/// The AWS query protocol's parameters.
+/// The parameters in AWS's query protocol.
 fn form(body: &[u8]) -> Value {
     pairs(&String::from_utf8_lossy(body)).into()
 }
 
-/// Lambda's REST interface: the path names the operation and the function, the query holds the rest.
+/// A call in Lambda's REST interface: the path has the operation and the function, the query has the other parameters.
 fn lambda_operation(uri: &Uri) -> (String, Value) {
     let mut request = pairs(uri.query().unwrap_or_default());
     let path = uri.path().trim_start_matches("/2015-03-31/").trim_end_matches('/');

@@ -1,4 +1,4 @@
-//! The HTTP server: signature, fault and latency, then the service's answer.
+//! The HTTP server. It checks the signature, applies faults and latency, and then returns the service's answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -30,17 +30,17 @@ use crate::request::{Request, ServiceError};
 use crate::world::{Cluster, Place, Shared, World};
 use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, model, replication, signature, sts};
 
-/// What nobody resolves: requests to it never leave the process.
+/// The endpoint of an account in memory. Requests to it never leave the process.
 const URL_IN_MEMORY: &str = "http://aws.simulated";
-/// How long an answer takes in memory, so that what is asked at once is under way at once, as on the wire. No second of
-/// it is waited for where the time is paused.
+/// The latency of an account in memory. It makes concurrent calls overlap, as on the wire. If a test pauses the clock, it
+/// costs no real time.
 const LATENCY_IN_MEMORY: Duration = Duration::from_millis(1);
 
-/// AWS, until it is dropped: on loopback, or in memory.
+/// A simulated AWS account on loopback or in memory. It ends when it is dropped.
 pub struct SimulatedAws {
     world: Shared,
     url: String,
-    /// What listens on loopback.
+    /// The server on loopback; `None` in memory.
     server: Option<JoinHandle<()>>,
 }
 
@@ -60,8 +60,8 @@ impl SimulatedAws {
         aws
     }
 
-    /// The same without a wire: whoever asks it does so through [`Self::http_client`], and its time is the runtime's, which
-    /// a test may pause.
+    /// Starts an account in memory. The SDK calls it through [`Self::http_client`]. Its clock is the runtime's, which a test
+    /// may pause.
     #[must_use]
     pub fn in_memory() -> Self {
         let aws = Self::without_a_wire(Clock::of_the_runtime());
@@ -81,135 +81,136 @@ impl SimulatedAws {
         self.server.is_some()
     }
 
-    /// What the SDK is to ask through, without a wire.
+    /// The HTTP client with which the SDK calls an account in memory.
     #[must_use]
     pub fn http_client(&self) -> SharedHttpClient {
         SharedHttpClient::new(Memory(self.world.clone()))
     }
 
-    /// The clock that this account goes by, for whoever is to go by it too.
+    /// The clock of this account, for clients that must have the same time.
     #[must_use]
     pub fn time_source(&self) -> SharedTimeSource {
         SharedTimeSource::new(self.world.clock)
     }
 
-    /// What that clock says.
+    /// The time of this account.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.world.clock.now()
     }
 
-    /// What `AWS_ENDPOINT_URL` is to be.
+    /// The value for `AWS_ENDPOINT_URL`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// A region of an account.
+    /// A Region of an account.
     #[must_use]
     pub fn place(&self, account: &str, region: &str) -> Place {
         Place { world: self.world.clone(), account: account.to_owned(), region: region.to_owned() }
     }
 
-    /// A region of the default account, enabled by opting in.
+    /// A Region of the default account. The account opts in to it.
     #[must_use]
     pub fn region(&self, region: &str) -> Place {
         self.world.lock().region_statuses.entry(region.to_owned()).or_insert("ENABLED");
         self.place(ACCOUNT, region)
     }
 
-    /// A region that the account has not opted into: every call there is refused.
+    /// Disables a Region. AWS rejects every call there.
     pub fn disable_region(&self, region: &str) {
         self.world.lock().region_statuses.insert(region.to_owned(), "DISABLED");
     }
 
-    /// A role in another account that may be assumed; its ARN.
+    /// Creates a role that every caller may assume, and returns its ARN. Its credentials last one hour.
     pub fn role(&self, account: &str) -> String {
         self.role_for(account, Duration::from_hours(1))
     }
 
-    /// The same with credentials that last this long.
+    /// The same with another lifetime of the credentials.
     pub fn role_for(&self, account: &str, lifetime: Duration) -> String {
         let arn = format!("arn:aws:iam::{account}:role/ecr-cleanup-usage");
         self.world.lock().roles.insert(arn.clone(), lifetime);
         arn
     }
 
-    /// Who calls, as `GetCallerIdentity` names it; a session of the role `ecr-cleanup` unless told otherwise.
+    /// Sets the caller's ARN in `GetCallerIdentity`. Default: a session of the role `ecr-cleanup`.
     pub fn set_caller(&self, arn: &str) {
         self.world.lock().caller = Some(arn.to_owned());
     }
 
-    /// Lets a role ask for an external id.
+    /// Makes a role require an external id.
     pub fn ask_for_external_id(&self, role: &str, external_id: &str) {
         self.world.lock().external_ids.insert(role.to_owned(), external_id.to_owned());
     }
 
-    /// A repository in the default place.
+    /// A repository in the default account and Region.
     #[must_use]
     pub fn repository(&self, name: &str) -> Repository {
         self.place(ACCOUNT, REGION).repository(name)
     }
 
-    /// A cluster in the default place.
+    /// A cluster in the default account and Region.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Cluster {
         self.place(ACCOUNT, REGION).cluster(name)
     }
 
-    /// Lets something go wrong from now on.
+    /// Adds a fault.
     pub fn inject(&self, fault: Fault) {
         self.world.lock().faults.push(fault);
     }
 
-    /// Lets these operations share a token bucket in every region of every account: so many calls at once, and so many a
-    /// second after that. What is too much is throttled.
+    /// Sets a quota that these operations share, in each Region of each account. `burst` is the size of its token bucket,
+    /// `per_second` the refill rate in calls per second. AWS throttles calls beyond it.
     pub fn set_quota(&self, operations: &[&str], burst: u32, per_second: u32) {
         self.world.lock().quotas.push(Quota::new(operations, burst, per_second));
     }
 
-    /// Lets something happen before every call is answered.
+    /// Runs `happens` before every answer.
     pub fn before_every_call(&self, happens: impl FnMut(&Call) + Send + 'static) {
         self.world.lock().before_every_call = Some(Arc::new(Mutex::new(happens)));
     }
 
-    /// Ends all faults.
+    /// Removes all faults.
     pub fn heal(&self) {
         self.world.lock().faults.clear();
     }
 
-    /// How long every answer takes from now on.
+    /// Sets the latency of every answer.
     pub fn set_latency(&self, latency: Duration) {
         self.set_latency_of(move |_| latency);
     }
 
-    /// The same, of each call its own.
+    /// Sets the latency of each answer by its call.
     pub fn set_latency_of(&self, latency: impl Fn(&Call) -> Duration + Send + Sync + 'static) {
         self.world.lock().latency = Some(Arc::new(latency));
     }
 
-    /// Lets it answer what no model has yet: whatever is complained of with this text.
+    /// Accepts answers that the models don't allow, if the deviation contains this text. Thus a test can be newer than the
+    /// models.
     pub fn is_newer_than_its_models(&self, in_what: &str) {
         self.world.lock().accepted.push(in_what.to_owned());
     }
 
-    /// Notes from now on how each answer may vary.
+    /// Notes the variations of each answer in [`Call::variations`].
     pub fn note_variations(&self) {
         self.world.lock().notes_variations = true;
     }
 
-    /// Leaves out of its answers when they were given.
+    /// Makes every answer lack its `Date`.
     pub fn leave_dates_out(&self) {
         self.world.lock().dateless = true;
     }
 
-    /// Every call so far.
+    /// All calls so far.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.world.lock().calls.made.clone()
     }
 
-    /// Every call of one operation so far.
+    /// All calls of one operation so far.
     #[must_use]
     pub fn calls_of(&self, operation: &str) -> Vec<Call> {
         let mut calls = self.calls();
@@ -217,12 +218,12 @@ impl SimulatedAws {
         calls
     }
 
-    /// Forgets the calls so far.
+    /// Forgets all calls so far.
     pub fn forget_calls(&self) {
         self.world.lock().calls = crate::calls::Calls::default();
     }
 
-    /// The most calls of an operation that were under way at once in one region of one account.
+    /// The highest number of concurrent calls of an operation in one Region of one account.
     #[must_use]
     pub fn peak_concurrency(&self, operation: &str) -> usize {
         self.world.lock().calls.peak(operation)
@@ -233,7 +234,7 @@ impl Drop for SimulatedAws {
     fn drop(&mut self) {
         self.server.iter().for_each(JoinHandle::abort);
         let complaints = std::mem::take(&mut self.world.lock().complaints);
-        // A test that fails already has its own to tell.
+        // If the test has failed already, its own message is the important one.
         assert!(complaints.is_empty() || std::thread::panicking(), "AWS would not do this: {}", complaints.join("; "));
     }
 }
@@ -244,7 +245,7 @@ async fn serve(listener: TcpListener, world: Shared) {
         let world = world.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| respond(request, &world));
-            // A client that goes away is none of the server's business.
+            // A client may close its connection at any time. That is no error of the server.
             let connection =
                 http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
             _ = connection.await;
@@ -252,7 +253,7 @@ async fn serve(listener: TcpListener, world: Shared) {
     }
 }
 
-/// Answers a request, however it came here.
+/// Answers a request from the wire or from memory.
 pub(crate) async fn respond<B>(http: HttpRequest<B>, world: &Shared) -> Result<Response<Body>, Dropped>
 where
     B: hyper::body::Body<Data = Bytes>,
@@ -365,7 +366,7 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
         return sts::answer(&world, request, clock.now()).map(Answer::Xml);
     }
     let answer = json_of_service(&mut world, request, effect, clock);
-    // What a test lets ECR say of an image may be what no model has.
+    // A test may inject failure codes that no model has.
     if cfg!(debug_assertions) && !matches!(effect, Some(Effect::ImageFailures(_))) {
         let complaint = model::complaint(request, &answer);
         let complaint = complaint.filter(|it| !world.accepted.iter().any(|accepted| it.contains(accepted)));
@@ -386,7 +387,7 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
     Ok(Answer::Json(value))
 }
 
-/// What the services that speak JSON answer of themselves.
+/// The answer of a service with a JSON protocol, before faults change it.
 fn json_of_service(
     world: &mut World,
     request: &Request,

@@ -1,6 +1,6 @@
-//! ECS services, what they were deployed from, and what a test says of them.
+//! ECS services, task definitions, service deployments and service revisions.
 
-/// A service to be.
+/// A service to create.
 #[derive(Clone, Debug, Default)]
 pub struct Service {
     pub(crate) task_definition: Option<String>,
@@ -13,7 +13,7 @@ pub struct Service {
     pub(crate) not_described: Option<String>,
 }
 
-/// A deleted service is not listed, and for a while it can still be described.
+/// The status of a service. ECS doesn't list a deleted service, but still describes it for a while.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ServiceStatus {
     #[default]
@@ -28,7 +28,7 @@ pub(crate) struct TaskDefinition {
     pub(crate) status: DefinitionStatus,
 }
 
-/// A deleted revision can't be described, and its number is never given again.
+/// The status of a revision. ECS can't describe a deleted revision, and never uses its number again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DefinitionStatus {
     Active,
@@ -49,68 +49,68 @@ pub(crate) struct ServiceDeployment {
 }
 
 impl Service {
-    /// Whether it names this definition, revision or deployment.
+    /// Whether it uses this task definition, service revision or service deployment.
     pub(crate) fn is_made_of(&self, arn: &str) -> bool {
         let of_deployments = self.deployments.iter().map(|(definition, _)| definition);
         let named = of_deployments.chain(&self.task_sets).chain(&self.current_revisions);
         named.chain(&self.task_definition).chain(&self.current_deployment).any(|named| named == arn)
     }
 
-    /// A service that starts tasks from this task definition, one of them.
+    /// A service that runs one task of this task definition.
     #[must_use]
     pub fn of(task_definition: &str) -> Self {
         Self { task_definition: Some(task_definition.to_owned()), desired_count: 1, ..Self::default() }
     }
 
-    /// A service whose deployments are made by a controller outside ECS, and that names no task definition itself.
+    /// A service with an external deployment controller. It has no task definition of its own.
     #[must_use]
     pub fn external() -> Self {
         Self::default()
     }
 
-    /// Scaled to zero.
+    /// Scales it to zero.
     #[must_use]
     pub fn at_zero(mut self) -> Self {
         self.desired_count = 0;
         self
     }
 
-    /// Being deleted.
+    /// Sets its status to DRAINING: ECS deletes it.
     #[must_use]
     pub fn draining(mut self) -> Self {
         self.status = ServiceStatus::Draining;
         self
     }
 
-    /// One of its deployments, and its rollout state.
+    /// Adds a deployment with its rollout state.
     #[must_use]
     pub fn deployment(mut self, task_definition: &str, rollout_state: &'static str) -> Self {
         self.deployments.push((task_definition.to_owned(), rollout_state));
         self
     }
 
-    /// One of its task sets.
+    /// Adds a task set.
     #[must_use]
     pub fn task_set(mut self, task_definition: &str) -> Self {
         self.task_sets.push(task_definition.to_owned());
         self
     }
 
-    /// One of its current service revisions.
+    /// Adds a current service revision.
     #[must_use]
     pub fn revision(mut self, arn: &str) -> Self {
         self.current_revisions.push(arn.to_owned());
         self
     }
 
-    /// Its current service deployment.
+    /// Sets its current service deployment.
     #[must_use]
     pub fn current_deployment(mut self, arn: &str) -> Self {
         self.current_deployment = Some(arn.to_owned());
         self
     }
 
-    /// `DescribeServices` answers with a failure of this reason.
+    /// Makes `DescribeServices` fail for it, with this reason.
     #[must_use]
     pub fn not_described(mut self, reason: &str) -> Self {
         self.not_described = Some(reason.to_owned());

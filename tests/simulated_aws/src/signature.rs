@@ -1,4 +1,4 @@
-//! When a request was signed, which AWS holds against its own clock, and tells with every answer.
+//! The signing time of a request. AWS compares it with its own clock, whose time is in the `Date` of every answer.
 //! See <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html>.
 
 use aws_smithy_async::time::TimeSource;
@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use crate::clock::Clock;
 use crate::request::{Request, ServiceError};
 
-/// How far a signature's time may be from AWS's.
+/// The largest difference between the signing time and AWS's time.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// The `Date` of an answer.
@@ -15,7 +15,7 @@ pub(crate) fn date(clock: Clock) -> String {
     DateTime::<Utc>::from(clock.now()).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// What is answered to a request that was signed at another time than this.
+/// The error for a request whose signing time is too far from AWS's time.
 pub(crate) fn refusal(request: &Request, signed_at: Option<&str>, clock: Clock) -> Option<ServiceError> {
     let signed_at = signed_at?;
     let at = NaiveDateTime::parse_from_str(signed_at, "%Y%m%dT%H%M%SZ").ok()?.and_utc();

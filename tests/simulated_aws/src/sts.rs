@@ -8,7 +8,7 @@ use crate::access_key_of;
 use crate::request::{Request, ServiceError};
 use crate::world::World;
 
-/// Who calls.
+/// The caller's ARN.
 pub(crate) fn caller(set: Option<&str>, request: &Request) -> String {
     set.map_or_else(|| format!("arn:aws:sts::{}:assumed-role/ecr-cleanup/run", request.account), str::to_owned)
 }

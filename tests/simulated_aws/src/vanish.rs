@@ -1,11 +1,11 @@
-//! What is there at one call and is not at the next: deleted by somebody, without a word.
+//! Deletions by other users between two calls.
 
 use std::collections::BTreeSet;
 
 use crate::services::{Service, ServiceDeployment, ServiceRevision};
 use crate::world::{Place, Region, family_and_revision};
 
-/// Something that can be listed, and deleted.
+/// A resource that can be listed and deleted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thing {
     /// A repository by its name.
@@ -14,12 +14,12 @@ pub enum Thing {
     Image(String, String),
     /// A version of a function, by the function's ARN.
     Version(String, String),
-    /// Anything of ECS, or a function, by its ARN.
+    /// An ECS resource or a function by its ARN.
     Arn(String),
 }
 
 impl Place {
-    /// Takes it away; whether it was there.
+    /// Deletes a resource, and returns whether it existed.
     pub fn vanish(&self, thing: &Thing) -> bool {
         self.update(|region| match thing {
             Thing::Repository(name) => region.repositories.remove(name).is_some(),
@@ -34,7 +34,8 @@ impl Place {
     }
 }
 
-/// AWS lets no definition, revision or deployment go while a service is made of it.
+/// Deletes the services that use this task definition, service revision or service deployment. AWS deletes none of these
+/// while a service uses it.
 fn delete_services_made_of(region: &mut Region, arn: &str) {
     let mut named = BTreeSet::from([arn.to_owned()]);
     let is_made_of_it = |revision: &ServiceRevision| revision.task_definition == arn;
@@ -73,7 +74,7 @@ fn by_arn(region: &mut Region, arn: &str) -> bool {
         "service-deployment" => region.service_deployments.remove(arn).is_some(),
         "service-revision" => region.service_revisions.remove(arn).is_some(),
         "daemon" => region.daemons.as_mut().is_some_and(|daemons| {
-            // Its revisions and deployments go with it.
+            // ECS deletes a daemon with its revisions and deployments.
             let daemon = arn.split("/revision").next().and_then(|arn| arn.split("/deployment").next());
             daemon.is_some_and(|daemon| daemons.remove(daemon).is_some())
         }),

@@ -1,4 +1,4 @@
-//! What exists, and the handles with which a test makes and reads it, before, during and after a run.
+//! The state of all accounts, and the handles with which a test changes and reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +14,13 @@ use crate::quota::Quota;
 use crate::repository::Repository;
 use crate::services::{DefinitionStatus, Service, ServiceDeployment, ServiceRevision, ServiceStatus, TaskDefinition};
 
-/// Something that happens to the account at a call.
+/// A change of the account at a call.
 pub(crate) type Happens = Arc<Mutex<dyn FnMut(&Call) + Send>>;
 
-/// How long the answer to a call takes.
+/// The latency of the answer to a call.
 pub(crate) type Latency = Arc<dyn Fn(&Call) -> Duration + Send + Sync>;
 
-/// Everything that exists, shared by the server and the handles.
+/// The state of all accounts. The server and the handles share it.
 #[derive(Clone)]
 pub(crate) struct Shared {
     world: Arc<Mutex<World>>,
@@ -30,28 +30,28 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) regions: BTreeMap<(String, String), Region>,
-    /// The regions of every account with their opt status.
+    /// The opt status of each Region. It is the same in every account.
     pub(crate) region_statuses: BTreeMap<String, &'static str>,
     pub(crate) calls: Calls,
     pub(crate) faults: Vec<Fault>,
     pub(crate) quotas: Vec<Quota>,
-    /// How long each answer takes.
+    /// The latency of each answer.
     pub(crate) latency: Option<Latency>,
-    /// What happens before every call is answered.
+    /// The change before every answer.
     pub(crate) before_every_call: Option<Happens>,
-    /// Who calls, where a test has said so.
+    /// The caller's ARN, if a test has set it.
     pub(crate) caller: Option<String>,
-    /// The roles that may be assumed, and how long their credentials last.
+    /// The roles that callers may assume, with the lifetime of their credentials.
     pub(crate) roles: BTreeMap<String, Duration>,
-    /// The external ids that roles ask for.
+    /// The external ids that roles require.
     pub(crate) external_ids: BTreeMap<String, String>,
-    /// Whether it is noted how each answer may vary.
+    /// Whether calls note the variations of their answers.
     pub(crate) notes_variations: bool,
-    /// Whether answers don't tell when they were given.
+    /// Whether answers lack their `Date`.
     pub(crate) dateless: bool,
-    /// What a test lets it answer although no model has it.
+    /// Texts of deviations from the models that a test accepts.
     pub(crate) accepted: Vec<String>,
-    /// What was answered that AWS never would.
+    /// Deviations of requests and answers from the models.
     pub(crate) complaints: Vec<String>,
 }
 
@@ -61,36 +61,36 @@ pub(crate) struct Region {
     pub(crate) repositories: BTreeMap<String, BTreeMap<String, StoredImage>>,
     /// The principals whose pulls are not recorded.
     pub(crate) pull_time_update_exclusions: BTreeSet<String>,
-    /// The registry's own policy.
+    /// The registry's policy.
     pub(crate) registry_policy: Option<String>,
-    /// The rules by which images, and deletes where they say so, go to other registries.
+    /// The rules that replicate images, and for some rules deletions too, to other registries.
     pub(crate) replication_rules: Vec<serde_json::Value>,
-    /// Resource policies, by repository.
+    /// The resource policies by repository.
     pub(crate) policies: BTreeMap<String, String>,
-    /// Lifecycle policies, by repository.
+    /// The lifecycle policies by repository.
     pub(crate) lifecycle_policies: BTreeMap<String, String>,
     pub(crate) clusters: BTreeMap<String, StoredCluster>,
-    /// Families of task definitions, and in each its revisions.
+    /// The revisions of task definitions by family and number.
     pub(crate) task_definitions: BTreeMap<String, BTreeMap<u64, TaskDefinition>>,
-    /// The code by which ECS says that something is gone, where that is not the one of its kind.
+    /// The error code for every deleted ECS resource. `None` for the code of each operation's own model.
     pub(crate) gone: Option<&'static str>,
-    /// Service revisions by ARN; none where one was deleted.
+    /// The service revisions by ARN; `None` for a deleted one.
     pub(crate) service_revisions: BTreeMap<String, Option<ServiceRevision>>,
-    /// Service deployments by ARN; none where one was deleted.
+    /// The service deployments by ARN; `None` for a deleted one.
     pub(crate) service_deployments: BTreeMap<String, Option<ServiceDeployment>>,
-    /// Daemons by ARN; `None` where the region does not know them.
+    /// The daemons by ARN; `None` if the Region has no support for daemons.
     pub(crate) daemons: Option<BTreeMap<String, StoredDaemon>>,
     pub(crate) functions: BTreeMap<String, StoredFunction>,
-    /// The ARNs that event source mappings name.
+    /// The function ARNs of event source mappings.
     pub(crate) event_source_mappings: Vec<String>,
 }
 
-/// What runs in a cluster.
+/// The tasks and services of a cluster.
 #[derive(Default)]
 pub(crate) struct StoredCluster {
     pub(crate) tasks: BTreeMap<String, StoredTask>,
     pub(crate) services: BTreeMap<String, Service>,
-    /// The tasks that there ever were.
+    /// The number of tasks that were ever started.
     started: usize,
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct StoredImage {
 }
 
 impl StoredImage {
-    /// Moves it to archive storage.
+    /// Archives it.
     pub(crate) fn archive(&mut self, now: f64) {
         self.image.status = Some("ARCHIVED".to_owned());
         self.archived_at = Some(now);
@@ -140,7 +140,7 @@ pub struct Cluster {
     pub(crate) name: String,
 }
 
-/// An ECS task to be.
+/// An ECS task to start.
 #[derive(Clone, Debug)]
 pub struct Task {
     pub(crate) stopped: bool,
@@ -162,20 +162,20 @@ impl Place {
         change(world.regions.entry((self.account.clone(), self.region.clone())).or_default())
     }
 
-    /// The region's name.
+    /// The name of the Region.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// A repository, made if it does not exist.
+    /// A repository. Creates it if it doesn't exist.
     #[must_use]
     pub fn repository(&self, name: &str) -> Repository {
         self.update(|region| _ = region.repositories.entry(name.to_owned()).or_default());
         Repository { place: self.clone(), name: name.to_owned() }
     }
 
-    /// A cluster, made if it does not exist.
+    /// A cluster. Creates it if it doesn't exist.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Cluster {
         let arn = format!("arn:aws:ecs:{}:{}:cluster/{name}", self.region, self.account);
@@ -184,7 +184,7 @@ impl Place {
     }
 
     /// Registers the next revision of a task definition with a container for each image, and returns its ARN. An empty
-    /// text stands for a container without an image, as there are some from before 2021.
+    /// text is a container without an image. Task definitions from before 2021 can have one.
     pub fn register(&self, family: &str, images: &[&str]) -> String {
         let images = images.iter().map(|image| (*image).to_owned()).collect();
         self.update(|region| {
@@ -195,7 +195,7 @@ impl Place {
         })
     }
 
-    /// Deregisters a revision: it becomes INACTIVE, and can still be described.
+    /// Deregisters a revision. It becomes INACTIVE, and ECS still describes it.
     pub fn deregister(&self, arn: &str) {
         let (family, revision) = family_and_revision(arn).expect("the ARN of a revision");
         self.update(|region| {
@@ -204,7 +204,7 @@ impl Place {
         });
     }
 
-    /// Deletes a revision, which can't be described any more.
+    /// Deletes a revision. ECS doesn't describe it any more.
     pub fn delete_definition(&self, arn: &str) {
         let (family, revision) = family_and_revision(arn).expect("the ARN of a revision");
         self.update(|region| {
@@ -213,7 +213,7 @@ impl Place {
         });
     }
 
-    /// Makes a service revision with the digests that ECS resolved, and returns its ARN.
+    /// Creates a service revision with the digests that ECS resolved, and returns its ARN.
     pub fn service_revision(&self, task_definition: &str, images: &[(&str, Option<&str>)]) -> String {
         let images = owned(images);
         self.update(|region| {
@@ -225,7 +225,7 @@ impl Place {
         })
     }
 
-    /// Makes a service deployment from some revisions to another, and returns its ARN.
+    /// Creates a service deployment from some revisions to another, and returns its ARN.
     pub fn service_deployment(&self, service: &str, status: &'static str, from: &[&str], to: &str) -> String {
         let deployment = ServiceDeployment {
             service: service.to_owned(),
@@ -251,22 +251,22 @@ impl Place {
         });
     }
 
-    /// Lets ECS answer with this code where what is asked about, or what it belongs to, is gone.
+    /// Makes ECS return this error code for every deleted resource.
     pub fn say_gone_by(&self, code: &'static str) {
         self.update(|region| region.gone = Some(code));
     }
 
-    /// Registers a principal whose pulls are not recorded from now on.
+    /// Registers a pull-time exclusion: ECR no longer records the pulls of this principal.
     pub fn exclude_pull_times_of(&self, principal_arn: &str) {
         self.update(|region| _ = region.pull_time_update_exclusions.insert(principal_arn.to_owned()));
     }
 
-    /// Sets the registry's own policy.
+    /// Sets the registry's policy.
     pub fn set_registry_policy(&self, policy: &serde_json::Value) {
         self.update(|region| region.registry_policy = Some(policy.to_string()));
     }
 
-    /// Adds a replication rule, as `PutReplicationConfiguration` takes it. It copies nothing that is there already.
+    /// Adds a replication rule in the format of `PutReplicationConfiguration`. It replicates deletions. It copies no images.
     pub fn add_replication_rule(&self, rule: &serde_json::Value) {
         self.update(|region| region.replication_rules.push(rule.clone()));
     }
@@ -279,7 +279,7 @@ impl Place {
 }
 
 impl Cluster {
-    /// Runs a task of one container.
+    /// Starts a task with one container.
     pub fn runs(&self, image: &str) -> String {
         self.start(Task::of(image))
     }
@@ -346,53 +346,53 @@ impl Cluster {
 }
 
 impl Task {
-    /// A running task of one container. Its agent has not told a digest.
+    /// A running task with one container, whose digest the agent has not reported.
     #[must_use]
     pub fn of(image: &str) -> Self {
         Self::without_containers().and_container(image, None)
     }
 
-    /// A running task of one container whose agent pulled this digest.
+    /// A running task with one container, for which the agent pulled this digest.
     #[must_use]
     pub fn pulled(image: &str, digest: &str) -> Self {
         Self::without_containers().and_container(image, Some(digest))
     }
 
-    /// A task that is being set up, whose containers are not listed yet.
+    /// A task at its start. ECS lists no containers yet.
     #[must_use]
     pub fn without_containers() -> Self {
         Self { stopped: false, pending: false, started_from: None, containers: Vec::new(), not_described: None }
     }
 
-    /// The task definition that it was started from.
+    /// Sets its task definition.
     #[must_use]
     pub fn from_definition(mut self, arn: &str) -> Self {
         self.started_from = Some(arn.to_owned());
         self
     }
 
-    /// One more container.
+    /// Adds a container.
     #[must_use]
     pub fn and_container(mut self, image: &str, digest: Option<&str>) -> Self {
         self.containers.push(Container { image: image.to_owned(), image_digest: digest.map(str::to_owned) });
         self
     }
 
-    /// It is still being set up.
+    /// Sets its status to PENDING.
     #[must_use]
     pub fn pending(mut self) -> Self {
         self.pending = true;
         self
     }
 
-    /// It has stopped, within the last hour.
+    /// Sets its status to STOPPED, within the last hour.
     #[must_use]
     pub fn stopped(mut self) -> Self {
         self.stopped = true;
         self
     }
 
-    /// `DescribeTasks` answers with a failure of this reason: `MISSING` when it ended in between.
+    /// Makes `DescribeTasks` fail for it, with this reason. The reason is `MISSING` if the task ended after it was listed.
     #[must_use]
     pub fn not_described(mut self, reason: &str) -> Self {
         self.not_described = Some(reason.to_owned());

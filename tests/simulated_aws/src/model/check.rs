@@ -1,8 +1,8 @@
-//! Whether a value is of the shape that a model gives it.
+//! Checks a value against the shape in a model.
 //!
-//! How long a list may be is not held to: AWS's shapes serve requests as well, and an answer does hold empty lists. Times are
-//! numbers in the JSON protocol (ECR, ECS), and so they are in REST-JSON (Lambda, Account Management) unless the model
-//! names another format; then they are texts.
+//! The length of a list in an answer is not checked: AWS uses the same shapes for requests, and answers with empty lists.
+//! Times are numbers in the JSON protocol (ECR, ECS). In REST-JSON (Lambda, Account Management) they are numbers too, unless
+//! the model has another format. Then they are texts.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::members;
 
-/// What deviates, and where. The path is put together on the way out, so that an answer without fault costs nothing.
+/// A deviation, and its path. The path is built only after a deviation is found, so a correct answer costs no time.
 pub(super) struct Deviation {
     path: String,
     what: String,
@@ -40,7 +40,7 @@ impl fmt::Display for Deviation {
 pub(super) fn structure(name: &str, value: &Value) -> Result<(), Deviation> {
     match value.as_object() {
         Some(fields) => check_structure(name, fields),
-        None => Err(Deviation::new(format!("{value} is no structure"))),
+        None => Err(Deviation::new(format!("{value} is not a structure"))),
     }
 }
 
@@ -65,7 +65,7 @@ fn check(facts: &Value, value: &Value) -> Result<(), Deviation> {
 
 fn check_structure(name: &str, fields: &Map<String, Value>) -> Result<(), Deviation> {
     let members = members(name).ok_or_else(|| Deviation::new(format!("the table has no {name}")))?;
-    // A client takes null for an absent member.
+    // Clients read null as an absent member.
     let present = |name: &str| fields.get(name).filter(|value| !value.is_null());
     for (name, facts) in members {
         match present(name) {
@@ -97,7 +97,7 @@ fn check_map(facts: &Value, entries: &Map<String, Value>) -> Result<(), Deviatio
 fn check_text(facts: &Value, text: &str) -> Result<(), Deviation> {
     match facts.get("enum").and_then(Value::as_array) {
         Some(values) if values.iter().all(|value| value != text) => {
-            Err(Deviation::new(format!("{text:?} is none of the model's values")))
+            Err(Deviation::new(format!("{text:?} is not in the model's enum")))
         }
         _ => Ok(()),
     }

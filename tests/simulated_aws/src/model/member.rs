@@ -1,4 +1,4 @@
-//! What an answer may lack, or say in a word that is newer than the model: each such change to it.
+//! Variations of an answer that its model allows: an absent or empty member, or an enum value newer than the model.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,34 +6,34 @@ use serde_json::{Map, Value};
 
 use super::{declared, members};
 
-/// A value that no enumeration of the models has, as AWS adds them.
+/// A value in no enum of the models. AWS adds values to enums at any time.
 const UNKNOWN_VALUE: &str = "NEWER_THAN_THE_MODEL";
 
-/// A change of an answer that its model allows for.
+/// A change of an answer that its model allows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Variation {
-    /// Where the member is: `imageDetails[].imageTags`, and `{}` for a map's values.
+    /// The path of the member, such as `imageDetails[].imageTags`. `{}` stands for the values of a map.
     pub path: String,
-    /// What is done to it.
+    /// The change of the member.
     pub change: Change,
-    /// Of each list on the way, this element alone, counted round; all of them where there is none.
+    /// The number of the only element to change in each list on the path, modulo the list's length. `None` for all elements.
     pub only: Option<usize>,
 }
 
-/// What is done to a member of an answer.
+/// A change of one member of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// Taken away.
+    /// The member is absent.
     Absent,
-    /// A list, map, structure or text without anything in it. Numbers and booleans have no such value.
+    /// The list, map, structure or text is empty. Numbers and booleans can't be.
     Empty,
-    /// A text becomes one that no enumeration has.
+    /// The text is a value in no enum.
     UnknownEnum,
 }
 
-/// Every change that this answer to an operation may undergo, everywhere at once and at one place alone.
+/// Every variation of an operation's answer: each change in all elements of a list, and the same change in one element.
 pub(crate) fn variations(operation: &str, answer: &Value) -> Vec<Variation> {
-    // A page without a token is the last one, and an empty list is what it says: neither leaves anything untold.
+    // A page without a token is the last page, and an empty listing is empty. Both are other answers, and not incomplete.
     let is_token = |path: &str| ["nextToken", "NextToken", "NextMarker"].contains(&path);
     let pages = declared(operation).and_then(|facts| facts["pagination"]["result_key"].as_str());
     let is_a_list = operation.contains(":List");
@@ -67,7 +67,7 @@ pub(crate) fn variations(operation: &str, answer: &Value) -> Vec<Variation> {
 }
 
 impl Variation {
-    /// The answer with the change; `None` where there is nothing to change.
+    /// The answer with the change; `None` if the change has no effect.
     pub(crate) fn applied(&self, mut answer: Value) -> Option<Value> {
         self.apply(&mut answer, &self.path).then_some(answer)
     }
@@ -94,7 +94,7 @@ impl Variation {
     }
 
     fn in_each<'a>(&self, values: impl Iterator<Item = &'a mut Value>, rest: &str) -> bool {
-        // Every one is to be changed, so this must not stop at the first, as `any` would.
+        // `any` would stop at the first changed value, and the others must change too.
         values.map(|value| self.apply(value, after_dot(rest))).filter(|changed| *changed).count() > 0
     }
 }
@@ -117,7 +117,7 @@ fn after_dot(path: &str) -> &str {
     path.strip_prefix('.').unwrap_or(path)
 }
 
-/// The paths in an operation's answer, each with what the model says of the member.
+/// The paths in an operation's answer, each with the model's facts about the member.
 fn paths(operation: &str) -> Vec<(String, &'static Value)> {
     let mut found = Vec::new();
     let output = declared(operation).and_then(|facts| facts["output"].as_str());
@@ -127,7 +127,7 @@ fn paths(operation: &str) -> Vec<(String, &'static Value)> {
     found
 }
 
-/// Where a structure would hold itself, the walk ends.
+/// Visits the members of a structure. A structure inside itself is not visited again.
 fn walk_structure(
     name: &'static str,
     path: &str,

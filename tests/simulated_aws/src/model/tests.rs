@@ -36,7 +36,7 @@ fn what_aws_answers_is_not_complained_of() {
     assert_eq!(answered("ecr:DescribeImages", json!({ "imageDetails": [image] })), "");
     assert_eq!(answered("ecr:DescribeImages", json!({})), "");
     let failure = json!({ "imageId": { "imageTag": "v1" }, "failureCode": "ImageNotFound" });
-    // The model's least length of this list is 1.
+    // The model's minimum length of this list is 1.
     assert_eq!(answered("ecr:BatchDeleteImage", json!({ "imageIds": [], "failures": [failure] })), "");
     let alias = json!({ "Name": "live", "RoutingConfig": { "AdditionalVersionWeights": { "2": 0.1 } } });
     assert_eq!(answered("lambda:ListAliases", json!({ "Aliases": [alias] })), "");
@@ -49,7 +49,7 @@ fn each_deviation_is_told_with_its_place() {
     assert_eq!(images(json!({ "tags": [] })), unknown);
     let wrong = "ecr:DescribeImages: imageDetails[1].imageTags[0]: 1 is not of type string";
     assert_eq!(images(json!({ "imageTags": [1] })), wrong);
-    let status = "ecr:DescribeImages: imageDetails[1].imageStatus: \"GONE\" is none of the model's values";
+    let status = "ecr:DescribeImages: imageDetails[1].imageStatus: \"GONE\" is not in the model's enum";
     assert_eq!(images(json!({ "imageStatus": "GONE" })), status);
     let fraction = "ecr:DescribeImages: imageDetails[1].imageSizeInBytes: 1.5 is not of type integer";
     assert_eq!(images(json!({ "imageSizeInBytes": 1.5 })), fraction);
@@ -60,7 +60,7 @@ fn each_deviation_is_told_with_its_place() {
     let weight =
         "lambda:ListAliases: Aliases[0].RoutingConfig.AdditionalVersionWeights{2}: \"much\" is not of type float";
     assert_eq!(answered("lambda:ListAliases", weights), weight);
-    assert_eq!(answered("ecr:DescribeImages", json!([])), "ecr:DescribeImages: [] is no structure");
+    assert_eq!(answered("ecr:DescribeImages", json!([])), "ecr:DescribeImages: [] is not a structure");
     let unknown = "ecr:MakeCoffee: the models have no such operation";
     assert_eq!(answered("ecr:MakeCoffee", json!({})), unknown);
 }
@@ -70,16 +70,16 @@ fn a_page_holds_no_more_than_was_asked_for_or_than_there_may_be() {
     let images = |count: usize| json!({ "imageDetails": vec![json!({}); count] });
     let of_app = |most: Value| json!({ "repositoryName": "app", "maxResults": most });
     assert_eq!(asked("ecr:DescribeImages", of_app(json!(2)), images(2)), "");
-    let more = "ecr:DescribeImages: its page holds 3, more than 2";
+    let more = "ecr:DescribeImages: the page has 3 items, more than 2";
     assert_eq!(asked("ecr:DescribeImages", of_app(json!(2)), images(3)), more);
-    let most = "ecr:DescribeImages: its page holds 1001, more than 1000";
+    let most = "ecr:DescribeImages: the page has 1001 items, more than 1000";
     assert_eq!(asked("ecr:DescribeImages", of_app(Value::Null), images(1_001)), most);
 }
 
 #[test]
 fn a_request_keeps_to_its_model_too() {
     let ids = vec![json!({ "imageTag": "v1" }); 101];
-    let long = "ecr:BatchDeleteImage: it was asked for 101 imageIds, more than 100";
+    let long = "ecr:BatchDeleteImage: the request has 101 imageIds, more than 100";
     let request = json!({ "repositoryName": "app", "imageIds": ids });
     assert_eq!(asked("ecr:BatchDeleteImage", request, json!({})), long);
 }
@@ -92,7 +92,7 @@ fn only_errors_that_are_declared_are_answered() {
     };
     assert_eq!(told(400, "ClusterNotFoundException"), "");
     assert_eq!(told(400, "ThrottlingException"), "");
-    let undeclared = "ecs:DescribeTasks: it declares no error ServiceNotFoundException with status 400";
+    let undeclared = "ecs:DescribeTasks: the model has no error ServiceNotFoundException with status 400";
     assert_eq!(told(400, "ServiceNotFoundException"), undeclared);
     assert!(told(404, "ClusterNotFoundException").ends_with("ClusterNotFoundException with status 404"));
     assert!(errors_of("lambda:GetFunction").contains(&("ResourceNotFoundException".to_owned(), 404)));
@@ -106,7 +106,7 @@ fn a_time_is_as_its_protocol_writes_it() {
     let mapping = |time: Value| json!({ "EventSourceMappings": [{ "LastModified": time }] });
     assert_eq!(answered("lambda:ListEventSourceMappings", mapping(json!(1_500_000_000))), "");
     assert_ne!(answered("lambda:ListEventSourceMappings", mapping(json!("2026-01-01"))), "");
-    // Of a function it is a text in the model.
+    // In the model of a function, this time is a text.
     let function = json!({ "Functions": [{ "LastModified": "2026-01-01T00:00:00.000+0000" }] });
     assert_eq!(answered("lambda:ListFunctions", function), "");
 }
@@ -121,7 +121,7 @@ fn an_answer_is_varied_wherever_its_model_allows_for_it() {
         .map(|variation| (variation.path, variation.change))
         .collect();
     let of_image = |member: &str, change| (format!("imageDetails[].{member}"), change);
-    // An empty listing, and one without its token, say something else, and not less.
+    // An empty listing, and a listing without its token, are other answers, and not incomplete ones.
     let expected = [
         ("imageDetails".to_owned(), Change::Absent),
         of_image("imageSizeInBytes", Change::Absent),
