@@ -1,29 +1,29 @@
-//! A plausible company: a dozen repositories, four clusters in two regions, services, functions and schedules,
-//! multi-arch images, and years of builds.
+//! The simulated account of a company: repositories with years of builds, multi-arch images, clusters in two Regions,
+//! services, task definitions and a function.
 
 use simulated_aws::{Image, Place, Service, SimulatedAws, Task};
 
 const MB: u64 = 1 << 20;
 
-/// How a repository came to look the way it does.
+/// How a repository was filled.
 struct History {
     name: &'static str,
-    /// Its age in days.
+    /// The age of the repository in days.
     age: u32,
-    /// Days from one build to the next.
+    /// The days from one build to the next.
     every: u32,
-    /// The size of a build.
+    /// The size of the first build in bytes.
     size: u64,
     kind: Kind,
 }
 
 #[derive(Clone, Copy)]
 enum Kind {
-    /// One image a build, tagged with its number; `latest` moves along.
+    /// Each build pushes one image, tagged with the build's number. The newest has the tag `latest` too.
     Numbered,
-    /// One index a build with an image for each of two platforms, signed.
+    /// Each build pushes an index with an image for each of two platforms, and a signature.
     MultiArch,
-    /// One moving tag, which leaves what it named before untagged.
+    /// Each build pushes one image and moves the tag `latest` to it, so the image before becomes untagged.
     Moving,
 }
 
@@ -43,7 +43,7 @@ const HISTORIES: [History; 13] = [
     History { name: "tools/migrations", age: 200, every: 14, size: 60 * MB, kind: Kind::Numbered },
 ];
 
-/// Founds the company.
+/// Fills the account.
 pub fn found(aws: &SimulatedAws) {
     let oregon = aws.region("us-west-2");
     let frankfurt = aws.region("eu-central-1");
@@ -54,7 +54,7 @@ pub fn found(aws: &SimulatedAws) {
         live_through(history, &frankfurt);
     }
 
-    // Who reads manifests to judge them is not to be taken for somebody who pulls.
+    // ECR records no pull when the role of ecr-cleanup reads a manifest.
     for place in [&oregon, &frankfurt] {
         place.exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
     }
@@ -72,17 +72,17 @@ pub fn found(aws: &SimulatedAws) {
         runs(&frankfurt, "api-production", repository, build - 3);
     }
     runs(&oregon, "staging", "web/storefront", 700);
-    // Nobody has touched billing for years, and its image is far from the newest.
+    // Billing was not deployed for years, so its image is far from the newest.
     runs(&oregon, "batch", "workers/billing", 12);
-    // The forecast was rolled back long ago: the tag moved on, and the agent still runs the old digest.
+    // The tag `stable` has moved to a newer image, and the task still runs the old digest.
     let forecast = oregon.repository("data/forecast");
     oregon.cluster("batch").start(Task::pulled(&forecast.uri("stable"), &forecast.digest_of(&tag(90))));
     oregon.cluster("batch").start(Task::of(&oregon.repository("workers/mailer").uri(&tag(20))).stopped());
 
-    // Assets are served by a service that is scaled to zero at night, and has been for long.
+    // This service is scaled to zero. It uses an old image whenever it is scaled up.
     let assets = oregon.register("assets-at-night", &[&oregon.repository("web/assets").uri(&tag(40))]);
     oregon.cluster("web-production").create(Service::of(&assets).at_zero());
-    // ECS pinned the digest of checkout's `stable` at deployment; the tag has moved since.
+    // ECS pinned the digest of `stable` when the service was deployed. The tag has moved since.
     let checkout = oregon.repository("web/checkout");
     checkout.retag(&tag(200), "stable");
     let stable = checkout.uri("stable");
@@ -90,16 +90,16 @@ pub fn found(aws: &SimulatedAws) {
     let pinned = oregon.service_revision(&definition, &[(&stable, Some(&checkout.digest_of("stable")))]);
     oregon.cluster("web-production").create(Service::of(&definition).revision(&pinned));
     checkout.retag(&tag(360), "stable");
-    // ECR was told to keep 90 of them long ago, and does not know what runs.
+    // This lifecycle policy would expire images in use, because ECR doesn't know which images are in use.
     oregon.repository("workers/billing").set_lifecycle_policy(&serde_json::json!({ "rules": [{
         "rulePriority": 1,
         "description": "keep 90 builds",
         "selection": { "tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 90 },
         "action": { "type": "expire" },
     }] }));
-    // A schedule starts the invoices from its family's newest revision, once a month.
+    // Once a month, a schedule starts the newest revision of this family.
     oregon.register("monthly-invoices", &[&oregon.repository("workers/billing").uri(&tag(60))]);
-    // The alias still sends a tenth of the traffic to an old version.
+    // The alias still routes a tenth of the traffic to an old version.
     let thumbnails = oregon.repository("functions/thumbnails");
     let function = oregon.function("thumbnails", &thumbnails.uri("latest"), None);
     let old =
@@ -119,7 +119,7 @@ fn live_through(history: &History, place: &Place) {
 
 fn build_images(history: &History, build: u32, builds: u32) -> Vec<Image> {
     let days = f64::from((builds - build) * history.every) + 0.4;
-    // Builds grow a little, as builds do.
+    // Each build is a little larger than the one before.
     let size = history.size + history.size / 500 * u64::from(build);
     let newest = build == builds;
     let named =
@@ -138,11 +138,10 @@ fn build_images(history: &History, build: u32, builds: u32) -> Vec<Image> {
     }
 }
 
-/// An image of the layers that builds have: a base that all of them share for a while, dependencies that change now and
-/// then, and the build itself.
+/// An image of three layers: a base that 120 builds share, dependencies that 12 builds share, and the build itself.
 fn built(history: &History, build: u32, size: u64, platform: &str) -> Image {
     let layer = |what: &str, every: u32| format!("{} {platform} {what} {}", history.name, build / every);
-    // Of one size for all who share it.
+    // Builds that share a layer must agree on its size.
     let base = history.size / 2;
     let dependencies = history.size / 4;
     Image::of_layers(&[

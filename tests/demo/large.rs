@@ -1,16 +1,15 @@
-//! An account of many builds and nothing else: more stale images than Lambda lets a response tell.
+//! An account with many builds and no workload. Its stale images are too many for the response of a Lambda function.
 
 use simulated_aws::SimulatedAws;
 
 const REPOSITORIES: u32 = 40;
-/// What one page of `DescribeImages` holds.
+/// The builds in each repository: one page of `DescribeImages`.
 const BUILDS: u32 = 1_000;
 
-/// Fills the registry.
+/// Fills the account.
 pub fn found(aws: &SimulatedAws) {
     for number in 1..=REPOSITORIES {
         let repository = aws.repository(&format!("builds/of-service-{number:02}"));
-        // Nobody keeps the handle.
-        drop(repository.daily_builds(BUILDS));
+        _ = repository.daily_builds(BUILDS);
     }
 }

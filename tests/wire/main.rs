@@ -10,6 +10,8 @@ mod binary;
 mod clock_skew;
 mod deadline;
 mod decisions;
+#[cfg(feature = "cli")]
+mod demo;
 mod exact_sizes;
 mod field_apply;
 #[cfg(feature = "cli")]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,11 +52,19 @@ struct Invocation {
 struct UnderWay(Mutex<BTreeMap<String, oneshot::Sender<Result<Value, FunctionError>>>>);
 
 impl Function {
-    /// Starts the binary against an endpoint that stands for all of AWS, with these environment variables besides
-    /// Lambda's own.
+    /// Starts the binary. It calls this endpoint instead of AWS, and has these environment variables besides Lambda's own.
     pub async fn start(binary: &Path, endpoint_url: &str, environment: &[(&str, &str)]) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port on loopback");
-        let address = listener.local_addr().expect("its address").to_string();
+        let started = Self::try_start(binary, endpoint_url, environment).await;
+        started.unwrap_or_else(|error| panic!("{} does not start: {error}", binary.display()))
+    }
+
+    /// The same, for a caller that reports the error.
+    ///
+    /// # Errors
+    /// When no port of loopback is free, or the operating system can't run the binary.
+    pub async fn try_start(binary: &Path, endpoint_url: &str, environment: &[(&str, &str)]) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?.to_string();
         let (events, queue) = mpsc::unbounded_channel();
         let runtime_api = tokio::spawn(serve(listener, Arc::new(AsyncMutex::new(queue))));
         let mut process = Command::new(binary)
@@ -79,15 +88,14 @@ impl Function {
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{} does not start: {error}", binary.display()));
-        let mut stdout = process.stdout.take().expect("it is piped");
+            .spawn()?;
+        let mut stdout = process.stdout.take().expect("stdout is piped");
         let output = tokio::spawn(async move {
             let mut text = String::new();
-            stdout.read_to_string(&mut text).await.expect("what the function logs is UTF-8");
+            stdout.read_to_string(&mut text).await.expect("the log of the function is UTF-8");
             text
         });
-        Self { process, runtime_api, output, events }
+        Ok(Self { process, runtime_api, output, events })
     }
 
     /// Invokes the function with Lambda's longest timeout, 15 minutes.
@@ -125,13 +133,13 @@ impl Function {
     /// The id of its process.
     #[must_use]
     pub fn process_id(&self) -> u32 {
-        self.process.id().expect("it runs")
+        self.process.id().expect("the process runs")
     }
 
     /// Ends the process, and returns the lines of its log.
     pub async fn stop(mut self) -> Vec<String> {
         self.process.kill().await.expect("the process was running");
-        let output = self.output.await.expect("its output was read");
+        let output = self.output.await.expect("the output of the process was read");
         self.runtime_api.abort();
         output.lines().map(str::to_owned).collect()
     }

@@ -49,6 +49,7 @@ mod request;
 mod server;
 mod services;
 mod signature;
+mod start_error;
 mod sts;
 mod vanish;
 mod world;
@@ -64,6 +65,7 @@ pub use model::member::{Change, Variation};
 pub use repository::Repository;
 pub use server::SimulatedAws;
 pub use services::Service;
+pub use start_error::{StartError, plain};
 pub use vanish::Thing;
 pub use world::{Cluster, Place, Task};
 

@@ -27,6 +27,7 @@ use crate::page::PAGING;
 use crate::quota::Quota;
 use crate::repository::Repository;
 use crate::request::{Request, ServiceError};
+use crate::start_error::StartError;
 use crate::world::{Cluster, Place, Shared, World};
 use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, model, replication, signature, sts};
 
@@ -45,19 +46,23 @@ pub struct SimulatedAws {
 }
 
 impl SimulatedAws {
-    /// Starts on loopback, with one account in which one region is enabled, and nothing in it.
+    /// Starts an empty account on any free port of loopback. One region is enabled in it.
     pub async fn start() -> Self {
-        Self::start_on(0).await
+        Self::start_on(0).await.expect("a port on loopback")
     }
 
-    /// The same on a port of one's choice; 0 takes any.
-    pub async fn start_on(port: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port on loopback");
-        let url = format!("http://{}", listener.local_addr().expect("its address"));
+    /// The same on this port. With 0, the operating system chooses a free port.
+    ///
+    /// # Errors
+    /// When another program uses the port, or this user may not listen on it.
+    pub async fn start_on(port: u16) -> Result<Self, StartError> {
+        let failed = |cause| StartError::new(port, cause);
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
+        let url = format!("http://{}", listener.local_addr().map_err(failed)?);
         let mut aws = Self::without_a_wire(Clock::OfTheMachine);
         aws.url = url;
         aws.server = Some(tokio::spawn(serve(listener, aws.world.clone())));
-        aws
+        Ok(aws)
     }
 
     /// Starts an account in memory. The SDK calls it through [`Self::http_client`]. Its clock is the runtime's, which a test

@@ -1,0 +1,180 @@
+//! The demo: each error is one line with the next step.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use regex::Regex;
+
+use crate::terminal::file;
+
+/// The demo with these arguments.
+fn demo(arguments: &[&str]) -> Command {
+    let binary = Path::new(env!("CARGO_BIN_EXE_ecr-cleanup")).parent().unwrap().join("examples/demo");
+    let mut command = Command::new(binary);
+    // A panic would show its frames.
+    command.args(arguments).env("RUST_BACKTRACE", "1").stdin(Stdio::null());
+    command
+}
+
+/// Runs a demo that is expected to fail, and returns its exit code and the only line of its stderr.
+fn failed(mut command: Command) -> (i32, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    assert_eq!(stderr.lines().count(), 1, "{stdout}{stderr}");
+    (status.code().expect("it ends by itself"), stderr.trim_end().to_owned())
+}
+
+/// A demo that serves an account, and ends with the test.
+struct Serving(Child, BufReader<ChildStdout>);
+
+impl Serving {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = demo(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self(child, stdout)
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.1.read_line(&mut line).unwrap();
+        line
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn wrong_arguments_are_wrong_usage() {
+    let usage = "demo [--serve PORT [company|large] | --pages FOLDER]";
+    let unknown = format!("error: can't run the demo: unknown arguments. Run: {usage}");
+    for arguments in [&["--serve", "0", "small"][..], &["plan"], &[""], &["--pages", "a", "b"]] {
+        assert_eq!(failed(demo(arguments)), (2, unknown.clone()), "{arguments:?}");
+    }
+    for arguments in [&["--pages"][..], &["--pages", ""]] {
+        let expected = "error: can't write the pages: no folder is given. Run: demo --pages FOLDER";
+        assert_eq!(failed(demo(arguments)), (2, expected.to_owned()), "{arguments:?}");
+    }
+    let help = demo(&["--help"]).output().unwrap();
+    assert!(help.status.success());
+    assert_eq!(String::from_utf8(help.stdout).unwrap(), format!("Usage: {usage}\n"));
+}
+
+#[test]
+fn a_port_that_is_no_port_is_wrong_usage() {
+    for port in ["abc", "99999", "-1", "", "80.5"] {
+        let expected = format!(
+            "error: can't listen on port {port:?}: a port is a number from 0 to 65535. Try 4566, or 0 for any free port."
+        );
+        assert_eq!(failed(demo(&["--serve", port])), (2, expected));
+    }
+    // `make simulated-aws PORT=` gives none.
+    assert_eq!(failed(demo(&["--serve"])), failed(demo(&["--serve", ""])));
+}
+
+#[test]
+fn a_port_in_use_is_an_error_with_the_next_step() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let expected = format!(
+        "error: can't listen on port {port}: another program uses it. Choose another port, or 0 for any free port."
+    );
+    for world in ["company", "large"] {
+        assert_eq!(failed(demo(&["--serve", &port, world])), (1, expected.clone()));
+    }
+}
+
+/// Only where ports below 1024 are privileged, and the test is not root. The text has a unit test too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_port_without_permission_is_an_error_with_the_next_step() {
+    if TcpListener::bind(("127.0.0.1", 80)).is_ok_and(|listener| listener.local_addr().is_ok()) {
+        return;
+    }
+    let (code, error) = failed(demo(&["--serve", "80"]));
+    assert!(code == 1 && error.starts_with("error: can't listen on port 80: "), "{error}");
+    assert!(error.ends_with("Choose a port from 1024 to 65535, or 0 for any free port."), "{error}");
+}
+
+#[test]
+fn with_port_0_the_account_says_which_port_it_has() {
+    let mut serving = Serving::start(&["--serve", "0"]);
+    let (comment, export) = (serving.line(), serving.line());
+    let port = Regex::new(r"^# A simulated account on port (\d+), ").unwrap().captures(&comment);
+    let port: u16 = port.unwrap_or_else(|| panic!("{comment}"))[1].parse().unwrap();
+    assert!(port > 0 && export.contains(&format!("AWS_ENDPOINT_URL=http://127.0.0.1:{port} ")), "{export}");
+    std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+}
+
+#[test]
+fn a_reader_that_stops_reading_ends_the_demo_quietly() {
+    for arguments in [&[][..], &["--serve", "0"]] {
+        let mut command = demo(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = [0; 1];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        if !arguments.is_empty() {
+            // The account was served before its first line. It may have printed all lines before the reader stopped.
+            child.kill().unwrap();
+        }
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(stderr).unwrap(), "", "{arguments:?}");
+        assert!(status.success() || !arguments.is_empty(), "{arguments:?}: {status}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_with_the_next_step() {
+    let full = || std::fs::File::create("/dev/full").unwrap();
+    let expected =
+        "error: can't write to stdout: No space left on device. Print to a terminal, or to a file on another disk.";
+    for arguments in [&[][..], &["--serve", "0"], &["--help"]] {
+        let mut command = demo(arguments);
+        let Output { status, stderr, .. } =
+            command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!((status.code(), stderr.trim_end()), (Some(1), expected), "{arguments:?}");
+    }
+    // Nobody can read the error either.
+    let status = demo(&[]).stdout(full()).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn pages_that_cannot_be_written_are_an_error_with_the_next_step() {
+    let below_a_file = file("no-folder");
+    std::fs::write(&below_a_file, "").unwrap();
+    let full = PathBuf::from(file("full"));
+    std::fs::create_dir(&full).unwrap();
+    std::os::unix::fs::symlink("/dev/full", full.join("company.json")).unwrap();
+    let (below_a_file, full) = (format!("{below_a_file}/pages"), full.to_str().unwrap().to_owned());
+    for (folder, written, cause) in [
+        (below_a_file.as_str(), below_a_file.clone(), "Not a directory"),
+        (&full, format!("{full}/company.json"), "No space left on device"),
+    ] {
+        let expected = format!(
+            "error: can't write {written}: {cause}. Choose a folder that you can write to, on a disk with free space."
+        );
+        assert_eq!(failed(demo(&["--pages", folder])), (1, expected));
+    }
+}
+
+#[test]
+fn a_demo_without_the_binary_says_how_to_build_it() {
+    let alone = PathBuf::from(file("alone/examples"));
+    std::fs::create_dir_all(&alone).unwrap();
+    let copy = alone.join("demo");
+    std::fs::hard_link(demo(&[]).get_program(), &copy).unwrap();
+    let (code, error) = failed(Command::new(copy));
+    assert_eq!(code, 1, "{error}");
+    assert!(error.starts_with("error: can't find the binary of ecr-cleanup: "), "{error}");
+    assert!(error.ends_with("/alone/ecr-cleanup doesn't exist. Run: make demo"), "{error}");
+}
