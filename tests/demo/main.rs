@@ -1,4 +1,7 @@
-//! `make demo`: the real function cleans a simulated company, one scene after the other ([`function`]).
+//! `make demo`: the real binary cleans simulated AWS accounts, one scene after the other.
+//!
+//! The first scenes run the Lambda function on a whole company ([`function`]). Each of the others ([`scenes`]) runs the
+//! command on a small account, and shows one thing that ecr-cleanup protects or warns about.
 //!
 //! `--serve PORT` serves the company's account to tools that accept an endpoint, until Ctrl-C. `--serve PORT large` serves
 //! an account with more stale images than a Lambda response can list. `--pages FOLDER` writes reports as HTML pages, for
@@ -10,6 +13,8 @@ mod function;
 mod large;
 mod output;
 mod pages;
+mod scene;
+mod scenes;
 mod serve;
 
 use std::path::{Path, PathBuf};
@@ -42,7 +47,11 @@ async fn main() -> ExitCode {
 /// Plays every scene. A scene that doesn't show what it promises is an error.
 async fn demonstrate() -> Result<(), Failure> {
     let binary = binary()?;
-    function::play(&binary).await.map(|_| ())
+    let played = function::play(&binary).await?;
+    for (scene, number) in scenes::ALL.iter().zip(played + 1..) {
+        scene::play(scene, number, &binary).await?;
+    }
+    Ok(())
 }
 
 /// The binary of ecr-cleanup. Cargo puts it into the folder above its examples.

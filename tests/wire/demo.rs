@@ -1,4 +1,4 @@
-//! The demo: each error is one line with the next step.
+//! The demo: each scene shows what it promises, and each error is one line with the next step.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -48,6 +48,78 @@ impl Drop for Serving {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
+}
+
+/// The titles of the scenes.
+const DRY: &str = "A dry run, the default: nothing is deleted";
+const LIVE: &str = "Live: what the dry run listed, and nothing else";
+const AGAIN: &str = "Live once more: nothing is left to delete";
+const REPLICA: &str = "A copy in use in another Region: its source is kept";
+const ROLLBACK_TARGET: &str = "The image pushed before the one in use is kept, for a rollback";
+const MISSING: &str = "An image in use is missing from ECR";
+const RULE: &str = "A policy rule selects no image";
+const SAVED_PLAN: &str = "A saved plan is carried out, except for an image that came into use";
+
+#[test]
+fn every_scene_shows_what_it_promises() {
+    let Output { status, stdout, stderr } = demo(&[]).output().unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    let printed = String::from_utf8(stdout).unwrap();
+    assert!((60..=100).contains(&printed.lines().count()), "about two screens, and not {}", printed.lines().count());
+
+    let scenes: Vec<&str> = printed.split("\n\n").collect();
+    for (number, scene) in (1..).zip(&scenes) {
+        let [title, see, command] = scene.lines().take(3).collect::<Vec<_>>()[..] else { panic!("{scene}") };
+        assert!(title.starts_with(&format!("{number}. ")), "{title}");
+        let words = see.split_whitespace().count();
+        assert!(see.starts_with("   ") && see.ends_with('.') && words <= 25, "{see}");
+        assert!(!see.trim_end_matches('.').contains(". "), "one sentence: {see}");
+        assert!(command.starts_with("$ "), "{command}");
+    }
+
+    let output_of = |title: &str| {
+        let scene = scenes.iter().find(|scene| scene.lines().next().is_some_and(|line| line.ends_with(title)));
+        scene.and_then(|scene| scene.split_once("\n$ ")).unwrap_or_else(|| panic!("no scene {title:?}: {printed}")).1
+    };
+    // The numbers of the scenes agree with each other, whatever they are.
+    let numbers = |title: &str, pattern: &str| -> Vec<u64> {
+        let output = output_of(title);
+        let found = Regex::new(pattern).unwrap().captures(output);
+        let found = found.unwrap_or_else(|| panic!("{pattern} in {output}"));
+        found.iter().skip(1).map(|number| number.unwrap().as_str().replace(',', "").parse().unwrap()).collect()
+    };
+    let planned = |title| numbers(title, r"(?m)^Dry run\D+([\d,]+) of ([\d,]+) images");
+    let live = |title| numbers(title, r"(?m)^Live run\D+([\d,]+) of ([\d,]+) stale images deleted\D+([\d,]+) images");
+    let (stale, all) = (planned(DRY)[0], planned(DRY)[1]);
+    assert!(0 < stale && stale < all, "{stale} of {all}");
+    assert_eq!(live(LIVE), [stale, stale, all]);
+    assert_eq!(live(AGAIN), [0, 0, all - stale]);
+    for title in [REPLICA, ROLLBACK_TARGET] {
+        let (deleted, stale, all) = (live(title)[0], live(title)[1], live(title)[2]);
+        assert!(0 < deleted && deleted == stale && stale < all, "{}", output_of(title));
+    }
+    let but_one = planned(SAVED_PLAN)[0] - 1;
+    assert_eq!(live(SAVED_PLAN)[..2], [but_one, but_one], "all images of the plan but the one that came into use");
+
+    // Each output says what the scene promises.
+    let promises = [
+        (DRY, r"(?m)^Deleting them frees .+ a month"),
+        (LIVE, r"(?m)^That freed .+ a month"),
+        (
+            AGAIN,
+            r"(?m)^Far from the newest, and kept because .+:\n(.+\n)*  us-west-2 workers/billing:build-12 by ECS task arn:",
+        ),
+        (REPLICA, r"(?s)ecr-cleanup explain api/orders:v1 .+\n.*(copy|copies)"),
+        (ROLLBACK_TARGET, r"(?si)ecr-cleanup explain web/shop:v7 .+\n.*keep-?before-?in-?use"),
+        (MISSING, r"(?i)warning: .*mail/sender:v2.*arn:aws:ecs:us-west-2:123456789012:task-definition/newsletter:1"),
+        (RULE, r"(?i)warning: .*keep 2 builds of each branch.*dev-\*.*test-\*"),
+        (SAVED_PLAN, r"web/shop:v1\b.* in use.*arn:aws:ecs:us-west-2:123456789012:task/web/"),
+    ];
+    for (title, promise) in promises {
+        let output = output_of(title);
+        assert!(Regex::new(promise).unwrap().is_match(output), "{promise} in {output}");
+    }
+    assert_eq!(scenes.len(), promises.len(), "a scene without a case here");
 }
 
 #[test]
