@@ -53,12 +53,9 @@ async fn every_event_file_does_what_its_name_says() {
     let live = invoke("live.json").await;
     assert_eq!((&live["outcome"], &live["dryRun"]), (&json!("completed"), &json!(false)));
     assert_eq!((app.tags().len(), europe.tags().len()), (101, 101));
-    let names: Vec<_> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("events")).unwrap().collect();
-    assert_eq!(
-        names.len(),
-        6 + 2,
-        "an event without a case here; policies and the report's schema have cases of their own"
-    );
+    let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("events")).unwrap();
+    let events = files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "json"));
+    assert_eq!(events.count(), 6 + 1, "an event without a case here; the report's schema has cases of its own");
 }
 
 #[tokio::test]
@@ -283,22 +280,6 @@ async fn a_short_timeout_is_told_not_suffered() {
     assert_eq!(report["outcome"], "deadlineReached");
     insta::assert_snapshot!(decisions(&report), @"us-west-2 app: DeadlineReached at ecr:DescribeImages: the function's deadline is near; give it more time, or less to do");
     assert_eq!(app.tags().len(), 3);
-}
-
-#[tokio::test]
-async fn the_readme_shows_what_the_demo_prints() {
-    let demo = Path::new(env!("CARGO_BIN_EXE_ecr-cleanup")).parent().unwrap().join("examples/demo");
-    let output = std::process::Command::new(demo).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let (_, shown) = readme.split_once("From what the demo prints:").expect("the README quotes the demo");
-    let (shown, _) = shown.split_once("\n## ").unwrap();
-    let quoted: Vec<&str> = shown.lines().filter_map(|line| line.strip_prefix("    ")).collect();
-    assert!(quoted.len() >= 5, "{quoted:?}");
-    for line in quoted {
-        assert!(printed.lines().any(|printed| printed == line), "the demo does not print {line:?}");
-    }
 }
 
 /// The crates in the binary, by their names.

@@ -26,6 +26,7 @@ mod main_job;
 mod missing;
 mod on_the_wire;
 mod outdated;
+mod pages;
 mod parts;
 mod permissions;
 mod policies;

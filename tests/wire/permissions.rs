@@ -22,7 +22,7 @@ fn actions_in(template: &str, role: &str) -> BTreeSet<String> {
 }
 
 /// A live run with data in every source, so that it makes every call.
-async fn calls_of_a_full_run() -> BTreeSet<(String, String)> {
+pub(crate) async fn calls_of_a_full_run() -> BTreeSet<(String, String)> {
     let other = "999999999999";
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);

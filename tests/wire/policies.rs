@@ -70,7 +70,7 @@ async fn five_snapshots_ten_others_and_latest_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_gallery_does_what_the_readme_says() {
+async fn the_gallery_does_what_its_page_says() {
     type Push = fn(&Repository);
     let cases: [(&str, Push, &[&str]); 4] = [
         (
@@ -127,27 +127,10 @@ async fn the_gallery_does_what_the_readme_says() {
             "{name}"
         );
     }
-    let files: Vec<_> =
-        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("events/policies")).unwrap().collect();
-    assert_eq!(files.len(), 8, "a policy without a case here");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_readmes_example_is_one_that_works() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let (_, example) = readme.split_once("\n    { \"policies\"").expect("the README has an example");
-    let (example, _) = example.split_once("\n\n").unwrap();
-    let event: Value = serde_json::from_str(&format!("{{ \"policies\"{example}")).unwrap();
-    let aws = SimulatedAws::in_memory();
-    let web = aws.repository("web/shop");
-    web.push_all((1..=7).map(|build| Image::tagged(&format!("{build}-SNAPSHOT")).days_old(99.0 - f64::from(build))));
-    web.push(Image::tagged("1.0").days_old(61.0));
-    aws.cluster("prod").runs("nginx");
-    let report = run_on(&aws, with(event, &json!({ "dryRun": false }))).await;
-    assert_eq!(
-        (report.outcome, report.totals.images_deleted, report.totals.images_archived),
-        (Outcome::Completed, 2, 1)
-    );
+    let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("events/policies")).unwrap();
+    let policies =
+        files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "json"));
+    assert_eq!(policies.count(), 8, "a policy without a case here");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,5 @@
 //! After invalid input, the function makes no call.
 
-use ecr_cleanup_core::settings::KEYS;
 use serde_json::json;
 use simulated_aws::{Fault, REGION, SimulatedAws};
 
@@ -60,25 +59,5 @@ async fn without_an_account_nothing_can_start() {
             assert!(error.to_string().contains("renew the credentials"), "{error}");
         }
         other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn the_readme_has_a_row_for_every_setting_and_names_every_spelling() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    for key in KEYS {
-        let variable = key.environment.map_or(String::new(), |variable| format!("`{variable}` "));
-        let row = format!("| `{}` | {variable}|", key.name);
-        let (_, rest) = readme.split_once(&row).unwrap_or_else(|| panic!("{row}"));
-        let default = rest.split('|').next().unwrap();
-        match key.default.map(|default| default.split(';').next().unwrap()) {
-            // A sentence, which README writes differently.
-            Some(words) if words.contains(' ') => assert!(default.contains("all enabled regions"), "{row}{default}"),
-            Some(value) => assert!(default.contains(value), "{row}{default}"),
-            None => assert!([" none ", " `[]` ", " `true` "].contains(&default), "{row}{default}"),
-        }
-        for spelling in key.also {
-            assert!(readme.contains(&format!("`{spelling}`")), "{spelling}");
-        }
     }
 }

@@ -1,6 +1,5 @@
 //! The real binary as a command: the output of each subcommand, and the data that it doesn't change.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -349,33 +348,4 @@ async fn images_in_use_elsewhere_come_by_pipe_or_file() {
         assert!(ran.code == 2 && ran.stderr.contains(told), "{}", ran.stderr);
         assert!(aws.calls().is_empty());
     }
-}
-
-#[path = "../demo/company.rs"]
-mod company;
-
-#[tokio::test]
-async fn the_readme_shows_what_the_command_prints() {
-    let aws = SimulatedAws::start().await;
-    company::found(&aws);
-    let readme = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let (_, section) = readme.split_once("\n## In a terminal\n").unwrap();
-    let (section, _) = section.split_once("\n### ").unwrap();
-    let mut printed = String::new();
-    let mut commands = 0;
-    for line in section.lines().filter_map(|line| line.strip_prefix("    ")).skip_while(|line| !line.starts_with('$')) {
-        if let Some(command) = line.strip_prefix("$ ecr-cleanup ") {
-            let ran = ecr_cleanup(&aws, &command.split(' ').collect::<Vec<_>>()).await;
-            printed = ran.stdout + &ran.stderr;
-            commands += 1;
-        } else {
-            // Without the values that differ between runs.
-            let is_shown = |printed: &str| match line.strip_suffix('…') {
-                Some(begin) => printed.starts_with(begin),
-                None => printed == line,
-            };
-            assert!(printed.lines().any(is_shown), "{line:?} in {printed}");
-        }
-    }
-    assert!(commands >= 2);
 }
