@@ -17,7 +17,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use simulated_aws::{Call, Image, Place, Repository, Service, SimulatedAws, Task};
 
-use super::cases::{chosen, each, number_in};
+use super::cases::{chosen, each, is_whole, number_in};
 use crate::support::{Limits, clients_in, deadline_in, region_of_its_own, run_with};
 
 /// The number of worlds, unless `WORLDS` sets it.
@@ -387,4 +387,9 @@ fn nothing_that_was_in_use_when_usage_was_read_is_deleted_however_the_world_move
     println!("{} worlds: {deleted} images deleted, {lost} of them used only since usage was last read", worlds.len());
     assert!(broken.is_empty(), "{} worlds:\n{}", broken.len(), broken.join("\n"));
     assert!(deleted > 0 || worlds.len() == 1, "no world had anything to delete");
+    if is_whole() && worlds.len() as u64 == WORLDS {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/README.md")).unwrap();
+        let measured = format!("| {lost} of {},{:03} |", deleted / 1_000, deleted % 1_000);
+        assert!(page.contains(&measured), "tests/README.md has another number than {measured}");
+    }
 }
