@@ -1,4 +1,4 @@
-//! Which account and which region: the two names that every registry, workload and call belongs to.
+//! Accounts and regions. Every registry, workload and call belongs to one of each.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ pub struct AccountId(Arc<str>);
 #[serde(try_from = "String")]
 pub struct Region(Arc<str>);
 
-/// A region of an account: where a registry is, and where workloads run.
+/// A region of an account: the location of a registry, and of workloads.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The account.
@@ -34,7 +34,7 @@ pub struct RoleArn {
     pub account: AccountId,
 }
 
-/// What a role's trust policy may ask of those who assume it. It is no secret, but nobody else's business.
+/// The external id that a role's trust policy can require. It is not a secret, but reports and logs never show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ExternalId(Arc<str>);
 
@@ -47,7 +47,7 @@ pub struct NotAName {
 }
 
 impl NotAName {
-    /// What would be one.
+    /// A description of valid text, with an example.
     #[must_use]
     pub fn expected(&self) -> &'static str {
         self.expected
@@ -93,12 +93,12 @@ impl FromStr for ExternalId {
     ///
     /// See <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>.
     fn from_str(text: &str) -> Result<Self, NotAName> {
-        let may_stand = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
-        if (2..=1_224).contains(&text.len()) && text.bytes().all(may_stand) {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
+        if (2..=1_224).contains(&text.len()) && text.bytes().all(is_allowed) {
             Ok(Self(text.into()))
         } else {
             let expected = "an external id of 2 to 1224 letters, digits and _+=,.@:/-";
-            Err(NotAName { text: "what is given".to_owned(), expected })
+            Err(NotAName { text: "the given value".to_owned(), expected })
         }
     }
 }
@@ -170,7 +170,7 @@ impl Place {
     }
 }
 
-/// A name that comes as text is checked as one that a person wrote.
+/// Deserializes a name from text, with the same checks as for a name that a person wrote.
 macro_rules! try_from_text {
     ($($name:ident),*) => {$(
         impl TryFrom<String> for $name {
@@ -234,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_region_is_refused() {
+    fn text_that_is_not_a_region_is_refused() {
         for text in ["", "us", "us-west", "us-west-", "US-WEST-2", "us west 2", "us-west-2a", "None", "-west-2"] {
             assert!(text.parse::<Region>().is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn a_roles_arn_tells_its_account() {
+    fn a_roles_arn_has_its_account() {
         for arn in ["arn:aws:iam::123456789012:role/usage", "arn:aws-cn:iam::123456789012:role/a/path/usage"] {
             let role: RoleArn = arn.parse().unwrap();
             assert_eq!((role.as_str(), role.account.as_str()), (arn, "123456789012"));

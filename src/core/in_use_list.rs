@@ -1,8 +1,8 @@
-//! A list of images that count as used, as people get one from elsewhere: texts with an image a word, and what
-//! `kubectl -o json` prints of pods, of what makes pods, and of nodes.
+//! A list of images in use from another tool: text with one image per word, or the output of `kubectl -o json` for pods,
+//! workloads and nodes.
 //!
-//! Such a list protects what it names, so that one that is no list may not pass for a short one: what a failed command
-//! prints in its place is refused as soon as a word of it can't be an image.
+//! Such a list protects its images. So the error message of a failed command must not count as a short list. The whole text
+//! is rejected if any word of it can't be an image.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::LazyLock;
@@ -16,10 +16,10 @@ use crate::plan::{HeldImage, Plan, RegistryPlan};
 use crate::reference::ImageReference;
 use crate::strict_json;
 
-/// What container runtimes write before an image's name.
+/// Prefixes that container runtimes write before an image reference.
 const SCHEMES: [&str; 2] = ["docker-pullable://", "docker://"];
 
-/// A name, and then a tag, a digest or both: the grammar of the registries, without their limits of length.
+/// A name with an optional tag and an optional digest: the grammar of image references, without limits of length.
 static IMAGE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     const COMPONENT: &str = "[a-z0-9]+(?:(?:[.]|_|__|-+)[a-z0-9]+)*";
     const HOST: &str = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?";
@@ -28,27 +28,27 @@ static IMAGE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(&format!("^(?:{HOST}/)?{COMPONENT}(?:/{COMPONENT})*(?::{TAG})?(?:@{DIGEST})?$")).ok()
 });
 
-/// Why a text is no list of images.
+/// Why a text is not a list of images.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAList {
     /// A word of this line can't be an image.
     #[error("line {0}: {1}")]
     Line(usize, String),
-    /// It begins as JSON does.
-    #[error("it begins as JSON, and is none that can be read: {0}")]
+    /// It starts with `{` or `[` and is not valid JSON.
+    #[error("it is not valid JSON: {0}")]
     NotJson(String),
     /// Something in its JSON can't be an image.
     #[error("{0}")]
     InJson(String),
-    /// There is nothing in it.
-    #[error("it names no image; leave it out if nothing is in use there")]
+    /// It has no image.
+    #[error("it lists no image. If no image is in use there, leave it out")]
     Empty,
 }
 
 /// The images of a list, each once.
 ///
 /// # Errors
-/// When it is none, or an empty one: more likely that whatever was to fill it has failed.
+/// If a word can't be an image, or the list is empty: probably the command that wrote it has failed.
 pub fn read(text: &str) -> Result<BTreeSet<String>, NotAList> {
     let images = if text.trim_start().starts_with(['{', '[']) { in_json(text)? } else { in_lines(text)? };
     if images.is_empty() { Err(NotAList::Empty) } else { Ok(images) }
@@ -65,7 +65,7 @@ fn in_lines(text: &str) -> Result<BTreeSet<String>, NotAList> {
     Ok(images)
 }
 
-/// The image that a word is.
+/// Checks that a word is an image reference, and removes a runtime's prefix.
 fn image(word: &str) -> Result<String, String> {
     let name = SCHEMES.iter().find_map(|scheme| word.strip_prefix(scheme)).unwrap_or(word);
     if name.parse::<ImageDigest>().is_ok() {
@@ -76,7 +76,9 @@ fn image(word: &str) -> Result<String, String> {
         Ok(ImageReference::Foreign(_)) if IMAGE.as_ref().is_some_and(|image| image.is_match(name)) => {
             Ok(name.to_owned())
         }
-        Ok(ImageReference::Foreign(_)) => Err(format!("`{word}` can't be an image")),
+        Ok(ImageReference::Foreign(_)) => {
+            Err(format!("invalid image \"{word}\": expected repository:tag or repository@sha256:<64 hex digits>"))
+        }
         Err(error) => Err(error.to_string()),
     }
 }
@@ -90,7 +92,7 @@ fn in_json(text: &str) -> Result<BTreeSet<String>, NotAList> {
     named.map(|name| image(name).map_err(NotAList::InJson)).collect()
 }
 
-/// What Kubernetes objects name, wherever in them a pod's specification or status stands.
+/// Collects the images of pod specifications and pod statuses at any depth of Kubernetes objects.
 fn collect<'a>(value: &'a Value, named: &mut Vec<&'a str>) {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -105,7 +107,7 @@ fn collect<'a>(value: &'a Value, named: &mut Vec<&'a str>) {
                         named.extend(texts("/image").chain(texts("/imageID")));
                     }
                     "volumes" => named.extend(texts("/image/reference")),
-                    // Of a node: all that it has pulled.
+                    // In the status of a node: all images that it has pulled.
                     "images" => {
                         let pulled = items().filter_map(|item| item.get("names")?.as_array()).flatten();
                         named.extend(pulled.filter_map(Value::as_str).filter(|name| !name.contains("<none>")));
@@ -118,14 +120,15 @@ fn collect<'a>(value: &'a Value, named: &mut Vec<&'a str>) {
     }
 }
 
-/// How many of these name an image that a plan has read. One without a registry is looked for in that of `own`.
+/// How many of these references are to an image that the plan has read. A reference without a registry counts as one to
+/// the registry of the account `own`.
 #[must_use]
 pub fn found_in<'a>(plan: &Plan, own: &AccountId, images: impl Iterator<Item = &'a str>) -> usize {
     let mut digests = HashSet::new();
     let mut tags = HashSet::new();
     for RegistryPlan { place, index_pulls: _, repositories, missing: _ } in &plan.registries {
         for repository in repositories.iter().flatten() {
-            // What is named is in use, and what is in use is listed.
+            // These references count as usage, and the plan lists every image in use.
             let held = repository.decided.iter().flat_map(|decided| decided.held.iter().chain(&decided.also_in_use));
             for HeldImage { image_digest, image_tags, .. } in held {
                 digests.insert(*image_digest);
@@ -138,7 +141,7 @@ pub fn found_in<'a>(plan: &Plan, own: &AccountId, images: impl Iterator<Item = &
     let is_found = |image: &&str| {
         let reference = image.parse::<ImageReference>().ok();
         let digest = image.parse().ok().or_else(|| reference.as_ref()?.image_digest());
-        // A tag counts in every region of its registry, so that any region will do.
+        // A tag counts in every region of its registry, so any region works here.
         let reference = match reference {
             Some(ImageReference::Foreign(_)) => format!("{own}.dkr.ecr.us-east-1.amazonaws.com/{image}").parse().ok(),
             other => other,
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_name_images_in_every_way_that_tools_print_them() {
+    fn lists_have_images_in_every_form_that_tools_print() {
         for image in [
             "nginx",
             "nginx:1.27",
@@ -190,36 +193,36 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_command_prints_is_no_list() {
-        for (text, told) in [
-            ("Unable to connect to the server: dial tcp: lookup example.com", "line 1: `Unable` can't be an image"),
-            ("nginx\nError from server (Forbidden): pods is forbidden", "line 2: `Error`"),
-            ("error: You must be logged in to the server", "line 1: `error:`"),
-            ("bash: kubectl: command not found", "`bash:`"),
-            ("No resources found", "`No`"),
-            ("NAMESPACE   NAME   READY", "`NAMESPACE`"),
-            ("apiVersion: v1\nitems:", "`apiVersion:`"),
-            ("<html><head>", "`<html><head>`"),
-            ("nginx:", "`nginx:`"),
-            ("web//app", "`web//app`"),
-            ("${IMAGE}", "`${IMAGE}`"),
-            ("app@sha256:12", "`app@sha256:12`"),
-            ("https://example.com/app", "`https://example.com/app`"),
-            ("map[image:nginx]", "`map[image:nginx]`"),
-            (&format!("{REGISTRY}/App:v1"), "looks like an ECR image"),
-            ("", "it names no image"),
-            (" \n# nothing\n", "it names no image"),
-            ("{\"kind\":\"Status\",\"status\":\"Failure\"}", "it names no image"),
-            ("{\"kind\":\"List\",\"items\":[]}", "it names no image"),
-            ("{\"kind\":\"List\",\"items\":[", "it begins as JSON"),
+    fn the_output_of_a_failed_command_is_not_a_list() {
+        for (text, expected) in [
+            ("Unable to connect to the server: dial tcp: lookup example.com", "line 1: invalid image \"Unable\""),
+            ("nginx\nError from server (Forbidden): pods is forbidden", "line 2: invalid image \"Error\""),
+            ("error: You must be logged in to the server", "line 1: invalid image \"error:\""),
+            ("bash: kubectl: command not found", "invalid image \"bash:\""),
+            ("No resources found", "invalid image \"No\""),
+            ("NAMESPACE   NAME   READY", "invalid image \"NAMESPACE\""),
+            ("apiVersion: v1\nitems:", "invalid image \"apiVersion:\""),
+            ("<html><head>", "invalid image \"<html><head>\""),
+            ("nginx:", "invalid image \"nginx:\""),
+            ("web//app", "invalid image \"web//app\""),
+            ("${IMAGE}", "invalid image \"${IMAGE}\""),
+            ("app@sha256:12", "invalid image \"app@sha256:12\""),
+            ("https://example.com/app", "invalid image \"https://example.com/app\""),
+            ("map[image:nginx]", "invalid image \"map[image:nginx]\""),
+            (&format!("{REGISTRY}/App:v1"), "invalid ECR image"),
+            ("", "it lists no image"),
+            (" \n# nothing\n", "it lists no image"),
+            ("{\"kind\":\"Status\",\"status\":\"Failure\"}", "it lists no image"),
+            ("{\"kind\":\"List\",\"items\":[]}", "it lists no image"),
+            ("{\"kind\":\"List\",\"items\":[", "it is not valid JSON"),
         ] {
             let error = read(text).unwrap_err().to_string();
-            assert!(error.contains(told), "{text}: {error}");
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 
     #[test]
-    fn kubernetes_objects_name_images_in_specifications_and_statuses() {
+    fn kubernetes_objects_have_images_in_specifications_and_statuses() {
         let pod = json!({
             "kind": "Pod",
             "metadata": { "annotations": { "image": "Not an image", "note": "containers" } },
@@ -247,6 +250,6 @@ mod tests {
         expected.sort();
         assert_eq!(list(&all.to_string()), expected);
         let broken = all.to_string().replace("\"e:1\"", "\"e: 1\"");
-        assert!(read(&broken).unwrap_err().to_string().contains("`e: 1` can't be an image"));
+        assert!(read(&broken).unwrap_err().to_string().contains("invalid image \"e: 1\""));
     }
 }

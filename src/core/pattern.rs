@@ -1,34 +1,45 @@
-//! Patterns for names, as the settings take them: they match whole names, case-sensitively, and `*` is their only
-//! wildcard.
+//! Patterns for names in settings. They match whole names, case-sensitively, and `*` is their only wildcard.
 
 use std::fmt;
 
 use crate::image::RepositoryName;
 
-/// A pattern whose `*` stands for any number of characters, none included.
+/// A pattern whose `*` matches any number of characters, including none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Box<str>);
 
-/// Text that can't match any name.
+/// A pattern that can't match any name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{pattern}` can match no {noun}: only {accepted} and the wildcard * may stand in it")]
+#[error("invalid {noun} pattern \"{pattern}\": {}", self.problem())]
 pub struct UnusablePattern {
     pattern: String,
     noun: &'static str,
     accepted: &'static str,
 }
 
+impl UnusablePattern {
+    /// What is wrong with the pattern: a clause without the pattern.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        if self.pattern.is_empty() {
+            "it is empty".to_owned()
+        } else {
+            format!("only * is a wildcard, and all other characters must be {}", self.accepted)
+        }
+    }
+}
+
 impl Pattern {
     /// A pattern for the names of repositories.
     ///
     /// # Errors
-    /// When it is empty or holds a character that no repository's name has, such as those of a regex or a shell glob.
+    /// If it is empty or has a character that no repository name has, such as those of a regex or a shell glob.
     pub fn for_repositories(pattern: &str) -> Result<Self, UnusablePattern> {
-        let may_stand = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-/*".contains(&b);
-        Self::checked(pattern, may_stand, "repository", "a-z 0-9 . _ - /")
+        let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-/*".contains(&b);
+        Self::checked(pattern, is_allowed, "repository", "a-z 0-9 . _ - /")
     }
 
-    /// A pattern that matches this repository's name alone, which holds no wildcard.
+    /// A pattern that matches only this repository's name, which has no wildcard.
     #[must_use]
     pub fn exactly(repository: &RepositoryName) -> Self {
         Self(repository.as_str().into())
@@ -37,26 +48,26 @@ impl Pattern {
     /// A pattern for image tags.
     ///
     /// # Errors
-    /// When it is empty or holds a character that no tag has.
+    /// If it is empty or has a character that no tag has.
     pub fn for_tags(pattern: &str) -> Result<Self, UnusablePattern> {
-        let may_stand = |b: u8| b.is_ascii_alphanumeric() || b"._-*".contains(&b);
-        Self::checked(pattern, may_stand, "image tag", "A-Z a-z 0-9 . _ -")
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-*".contains(&b);
+        Self::checked(pattern, is_allowed, "tag", "A-Z a-z 0-9 . _ -")
     }
 
     fn checked(
         pattern: &str,
-        may_stand: impl Fn(u8) -> bool,
+        is_allowed: impl Fn(u8) -> bool,
         noun: &'static str,
         accepted: &'static str,
     ) -> Result<Self, UnusablePattern> {
-        if !pattern.is_empty() && pattern.bytes().all(may_stand) {
+        if !pattern.is_empty() && pattern.bytes().all(is_allowed) {
             Ok(Self(pattern.into()))
         } else {
             Err(UnusablePattern { pattern: pattern.to_owned(), noun, accepted })
         }
     }
 
-    /// Whether the whole of `name` matches.
+    /// Whether the whole `name` matches.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         let Some((start, rest)) = self.0.split_once('*') else {
@@ -65,7 +76,7 @@ impl Pattern {
         let Some(mut name) = name.strip_prefix(start) else {
             return false;
         };
-        // Each part between two wildcards is taken at its first place: a later one could only leave less for the rest.
+        // Each part between two wildcards matches at its first occurrence: a later one only leaves less for the rest.
         let mut rest = rest;
         while let Some((part, further)) = rest.split_once('*') {
             let Some(at) = name.find(part) else {
@@ -115,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_can_match_nothing() {
+    fn patterns_that_match_no_name_are_rejected() {
         for pattern in ["", "^app", "app?", "[ab]", "App", "app:v1", "a b"] {
             assert!(Pattern::for_repositories(pattern).is_err(), "{pattern}");
         }

@@ -1,6 +1,6 @@
-//! ECR lifecycle policies: the document that ECR takes, and what its rules take from a repository.
+//! ECR lifecycle policies: their documents, and their effect on the images of a repository.
 //!
-//! Pure. The grammar and its rules are ECR's, with three extensions: `tagPatternExcludeList`, a `countNumber` of 0, and
+//! Pure. The grammar and its meaning are ECR's, with three extensions: `tagPatternExcludeList`, a `countNumber` of 0, and
 //! `sinceImagePulled` with `expire`.
 //!
 //! See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html> and
@@ -8,6 +8,7 @@
 
 mod document;
 mod evaluate;
+mod invalid;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,17 +17,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use document::InvalidPolicy;
 pub use evaluate::{Subject, Verdict, evaluate};
+pub use invalid::InvalidPolicy;
 
 use crate::image::{Image, RepositoryName};
 use crate::pattern::Pattern;
 
-/// The policies of the settings.
+/// The setting `policies`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policies {
     entries: Vec<Entry>,
-    /// As they were written.
+    /// The original JSON.
     document: Value,
 }
 
@@ -46,11 +47,11 @@ enum EntryRules {
 /// The policy that applies to a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applicable {
-    /// This one.
+    /// This policy of the settings.
     Policy(Arc<Policy>),
-    /// The repository's own lifecycle policy.
+    /// The repository's own ECR lifecycle policy.
     OfRepository,
-    /// None: nothing there is a candidate.
+    /// None, so all its images are kept.
     None,
 }
 
@@ -59,57 +60,58 @@ pub enum Applicable {
 pub struct Policy {
     /// In the order in which they are applied.
     rules: Vec<Rule>,
-    /// Those of a stored policy that can't be read, with why. They are among the rules, and take nothing.
+    /// The rules of a stored policy that can't be read, with the reason. `rules` has a substitute for each that acts on no
+    /// image.
     unread: Vec<UnreadRule>,
 }
 
 /// A rule of a stored policy that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadRule {
-    /// What names it; its priority is 0 where even that can't be read.
+    /// Its name. The priority is 0 if it can't be read.
     pub name: Arc<RuleName>,
-    /// What is odd about it.
+    /// Why it can't be read.
     pub why: InvalidPolicy,
 }
 
 /// A rule of a lifecycle policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// What names it.
+    /// Its name.
     pub name: Arc<RuleName>,
     selection: Selection,
     count: Count,
-    /// What becomes of the images that it takes.
+    /// Its action.
     pub action: Action,
 }
 
-/// What names a rule.
+/// The policy, priority and description of a rule, which identify it in messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleName {
-    /// The place of its policy in the settings, from 1; `None` for the repository's own.
+    /// The number of its policy in the settings, from 1; `None` for the repository's own ECR lifecycle policy.
     pub policy: Option<usize>,
     /// Its `rulePriority`.
     pub priority: u32,
-    /// Its `description`; may be empty.
+    /// Its `description`, which can be empty.
     pub description: Box<str>,
 }
 
-/// What becomes of an image that a rule takes.
+/// The action of a rule, or of a plan, on an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Action {
-    /// It is moved to archive storage.
+    /// Move it to archive storage.
     Archive,
-    /// It is deleted.
+    /// Delete it.
     Expire,
 }
 
-/// The images that a rule speaks of.
+/// The images that a rule selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Selection {
     tags: TagSelection,
     /// An image with a tag that matches any of these is not selected.
     exclude: Vec<Pattern>,
-    /// `None` where that can't be read, so that it may be either.
+    /// `None` if it can't be read: then it can be either.
     storage_class: Option<StorageClass>,
 }
 
@@ -117,32 +119,32 @@ struct Selection {
 enum TagSelection {
     Any,
     Untagged,
-    /// Each of these is matched by one of the image's tags.
+    /// Each of these patterns matches one of the image's tags.
     Tagged(Vec<Pattern>),
 }
 
-/// Where an image is stored.
+/// The storage class of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StorageClass {
-    /// Where it can be pulled from.
+    /// Standard storage: it can be pulled.
     Standard,
-    /// In archive storage.
+    /// Archive storage: it can't be pulled.
     Archive,
 }
 
-/// Which of the selected images a rule identifies. Days are of 86,400 seconds.
+/// The count of a rule: which of the selected images the rule acts on. A day has 86,400 seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Count {
     ImageCountMoreThan(u32),
     SinceImagePushed(u32),
     SinceImagePulled(u32),
     SinceImageTransitioned(u32),
-    /// None, since the rule can't be read.
+    /// No image, since the rule can't be read.
     Nothing,
 }
 
 impl Policies {
-    /// The list as it was written.
+    /// The original JSON list.
     #[must_use]
     pub fn document(&self) -> &Value {
         &self.document
@@ -158,7 +160,7 @@ impl Policies {
         }
     }
 
-    /// The numbers of the entries that apply to none of these repositories, from 1.
+    /// The numbers, from 1, of the policies that apply to none of these repositories.
     #[must_use]
     pub fn without_repository<'a>(&self, names: impl Iterator<Item = &'a RepositoryName>) -> Vec<usize> {
         let mut left: Vec<usize> = (1..=self.entries.len()).collect();
@@ -170,8 +172,8 @@ impl Policies {
         left
     }
 
-    /// The rules that select no image of any repository that their policy applies to, each with its patterns. Each
-    /// repository comes with the number of its policy and the priorities of the rules that select nothing there.
+    /// The rules that select no image of any repository that their policy applies to, each with its patterns. The argument
+    /// has, for each repository, the number of its policy and the priorities of the rules that select no image there.
     #[must_use]
     pub fn rules_without_image<'a>(
         &self,
@@ -207,7 +209,7 @@ impl Entry {
 }
 
 impl Applicable {
-    /// The policy that the settings give.
+    /// The policy of the settings, if it is one.
     #[must_use]
     pub fn given(self) -> Option<Arc<Policy>> {
         match self {
@@ -218,14 +220,14 @@ impl Applicable {
 }
 
 impl Policy {
-    /// Its place in the settings, from 1; `None` for a repository's own.
+    /// Its number in the settings, from 1; `None` for a repository's own ECR lifecycle policy.
     #[must_use]
     pub fn number(&self) -> Option<usize> {
         self.rules.first().and_then(|rule| rule.name.policy)
     }
 
-    /// The priorities of the rules whose tag patterns match none of these images. A rule without patterns waits for what
-    /// may come; one with patterns that match nothing may be a mistake.
+    /// The priorities of the rules whose tag patterns match none of these images. Patterns without a match can be a mistake.
+    /// A rule without patterns is only waiting for its first image.
     #[must_use]
     pub fn rules_without_image(&self, images: &[Image]) -> Box<[u32]> {
         let is_idle = |rule: &&Rule| match &rule.selection.tags {
@@ -235,7 +237,7 @@ impl Policy {
         self.rules.iter().filter(is_idle).map(|rule| rule.name.priority).collect()
     }
 
-    /// Whether a rule speaks of images of this storage class.
+    /// Whether a rule selects images of this storage class.
     #[must_use]
     pub fn selects(&self, storage_class: StorageClass) -> bool {
         self.rules.iter().any(|rule| rule.selection.storage_class == Some(storage_class))
@@ -249,7 +251,7 @@ impl Policy {
 }
 
 impl Rule {
-    /// Whether it names these tags, by patterns that don't match whatever there is.
+    /// Whether it selects these tags by patterns of which at least one doesn't match every tag.
     #[must_use]
     pub fn selects_by_pattern(&self, tags: &[Box<str>]) -> bool {
         match &self.selection.tags {
@@ -283,7 +285,7 @@ impl fmt::Display for RuleName {
         write!(f, "rule {priority} of ")?;
         match policy {
             Some(number) => write!(f, "policy {number}")?,
-            None => f.write_str("the repository's own lifecycle policy")?,
+            None => f.write_str("the repository's ECR lifecycle policy")?,
         }
         if !description.is_empty() {
             write!(f, " ({description})")?;

@@ -1,7 +1,7 @@
-//! An image as a workload names it: `registry/repository`, `:tag`, `@sha256:…`, or both; or a digest alone.
+//! Image references of workloads: `registry/repository` with `:tag`, `@sha256:…`, or both; or only a digest.
 //!
-//! What looks like an ECR reference and does not parse is an error with as much of the registry and the repository as can
-//! be told, never a foreign image: reading it wrongly could delete what it names.
+//! Text that looks like an ECR reference and can't be parsed is an error, with the account and the repository if they can
+//! still be read. It never counts as a foreign image: a wrong reading could delete an image in use.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use crate::account::{AccountId, Region};
 use crate::image::{ImageDigest, RepositoryName, is_image_tag};
 
-/// A reference that was understood.
+/// A valid reference.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ImageReference {
     /// An image in an ECR private registry.
     Ecr(EcrReference),
-    /// An image anywhere else.
+    /// An image in any other registry.
     Foreign(ForeignReference),
 }
 
-/// A reference to an image in an ECR private registry. With tag and digest, both count as used.
+/// A reference to an image in an ECR private registry. If it has a tag and a digest, both count as used.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EcrReference {
     host: Box<str>,
-    /// The account whose registry it names.
+    /// The account of that registry.
     pub registry_id: AccountId,
     /// The region of that registry.
     pub region: Region,
@@ -33,36 +33,37 @@ pub struct EcrReference {
     pub repository_name: RepositoryName,
     /// The tag, as written; see [`EcrReference::used_tag`].
     pub image_tag: Option<Box<str>>,
-    /// The digest, if one is given.
+    /// The digest, if it has one.
     pub image_digest: Option<ImageDigest>,
 }
 
-/// A reference to an image outside ECR. Its name and tag mean nothing here, but a digest does: a proxy or a mirror
-/// serves the same content.
+/// A reference to an image outside ECR. Its name and tag are ignored, but its digest protects images here: a proxy or a
+/// mirror serves the same content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ForeignReference {
     name_and_tag: Box<str>,
-    /// The digest, if one is given.
+    /// The digest, if it has one.
     pub image_digest: Option<ImageDigest>,
 }
 
-/// A reference that looks like ECR's and can't be read.
+/// A reference that looks like one to ECR and can't be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
-#[error("`{reference}` looks like an ECR image and can't be read: {problem}")]
+#[error("invalid ECR image \"{reference}\": {problem}")]
 pub struct UnreadableReference {
-    /// What the workload names.
+    /// The workload's text.
     pub reference: String,
-    /// The account whose registry it names, where it can still be told.
+    /// The account of the registry, if it can still be read.
     pub registry_id: Option<AccountId>,
-    /// What it may name there.
+    /// The images of the registry that it can refer to.
     pub reach: Reach,
-    problem: Cow<'static, str>,
+    /// What is wrong: a clause without the reference.
+    pub problem: Cow<'static, str>,
 }
 
-/// What of a registry a reference may name that can't be read.
+/// The images of a registry that an unreadable reference can refer to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Reach {
-    /// Nothing, since no repository can have such a name.
+    /// None, since no repository can have this name.
     Nothing,
     /// Any image of this repository.
     Repository(RepositoryName),
@@ -71,7 +72,7 @@ pub enum Reach {
 }
 
 impl EcrReference {
-    /// The tag that this reference uses: its own, `latest` where it has neither tag nor digest.
+    /// The tag that this reference uses: its own, or `latest` if it has neither a tag nor a digest.
     #[must_use]
     pub fn used_tag(&self) -> Option<&str> {
         match (&self.image_tag, &self.image_digest) {
@@ -83,7 +84,7 @@ impl EcrReference {
 }
 
 impl ImageReference {
-    /// The digest, if one is given.
+    /// The digest, if it has one.
     #[must_use]
     pub fn image_digest(&self) -> Option<ImageDigest> {
         match self {
@@ -94,7 +95,7 @@ impl ImageReference {
 }
 
 impl UnreadableReference {
-    /// The repository, where it can still be told.
+    /// The repository, if it can still be read.
     #[must_use]
     pub fn repository_name(&self) -> Option<&RepositoryName> {
         match &self.reach {
@@ -108,7 +109,7 @@ impl FromStr for ImageReference {
     type Err = UnreadableReference;
 
     fn from_str(text: &str) -> Result<Self, UnreadableReference> {
-        // `docker-pullable://` and its like say how an image came to where it is, not which it is.
+        // `docker-pullable://` and similar prefixes describe the transport. They are not part of the reference.
         let image = text.split_once("://").map_or(text, |(_, image)| image);
         if let Ok(digest) = image.parse() {
             return Ok(Self::Foreign(ForeignReference { name_and_tag: Box::default(), image_digest: Some(digest) }));
@@ -123,9 +124,10 @@ impl FromStr for ImageReference {
             reach: reach_of(named.repository),
             problem: problem.into(),
         };
-        let (registry_id, region) = parse_host(host)
-            .ok_or_else(|| unreadable("the host is not <account>.dkr.ecr.<region>.<suffix> or one of its forms"))?;
-        let repository_name = named.repository.parse().map_err(|_| unreadable("the repository's name is not valid"))?;
+        let (registry_id, region) = parse_host(host).ok_or_else(|| {
+            unreadable("the host is not that of an ECR registry, such as <account>.dkr.ecr.<region>.amazonaws.com")
+        })?;
+        let repository_name = named.repository.parse().map_err(|_| unreadable("the repository name is not valid"))?;
         if named.tag.is_some_and(|tag| !is_image_tag(tag)) {
             return Err(unreadable("the tag is not valid"));
         }
@@ -164,7 +166,7 @@ impl fmt::Display for ImageReference {
     }
 }
 
-/// `repository[:tag][@digest]`, split and not yet checked.
+/// The parts of `repository[:tag][@digest]`, not checked yet.
 struct NamedImage<'a> {
     repository: &'a str,
     tag: Option<&'a str>,
@@ -185,13 +187,13 @@ impl<'a> NamedImage<'a> {
     }
 }
 
-/// How containerd's resolver for ECR begins its references; an ARN follows.
+/// The prefix of references for containerd's ECR resolver; the rest of an ARN follows.
 /// See <https://github.com/awslabs/amazon-ecr-containerd-resolver>.
 const CONTAINERD: &str = "ecr.aws/arn:";
-/// What stands between registry and name in an ARN.
+/// The separator of registry and repository name in an ARN.
 const REPOSITORY: &str = ":repository/";
 
-/// Splits what is meant to be an image of an ECR private registry, well-formed or not, into registry and path.
+/// Splits text that looks like a reference to an ECR private registry, valid or not, into registry and path.
 fn split_ecr(image: &str) -> Option<(&str, &str)> {
     if image.starts_with(CONTAINERD) {
         let end = image.find(REPOSITORY).map(|start| start + REPOSITORY.len() - 1);
@@ -204,8 +206,7 @@ fn split_ecr(image: &str) -> Option<(&str, &str)> {
 
 /// Account and region of a private registry, in any partition: `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, its FIPS form
 /// `dkr.ecr-fips`, the dual-stack forms `dkr-ecr` and `dkr-ecr-fips` under `on.aws`, and containerd's
-/// `ecr.aws/arn:PARTITION:ecr:REGION:ACCOUNT:repository`. Partitions differ in the suffix alone, and new ones come, so
-/// any suffix will do.
+/// `ecr.aws/arn:PARTITION:ecr:REGION:ACCOUNT:repository`. AWS adds partitions with new suffixes, so any suffix is valid.
 ///
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-requests.html>.
 fn parse_host(host: &str) -> Option<(AccountId, Region)> {
@@ -226,7 +227,7 @@ fn parse_host(host: &str) -> Option<(AccountId, Region)> {
     Some((account.parse().ok()?, region.parse().ok()?))
 }
 
-/// The account of a registry, whatever else is wrong with its host.
+/// The account of a registry, even if the rest of its host is not valid.
 fn account_of(host: &str) -> Option<AccountId> {
     match host.strip_prefix(CONTAINERD) {
         Some(arn) => arn.split(':').nth(3)?.parse().ok(),
@@ -234,8 +235,7 @@ fn account_of(host: &str) -> Option<AccountId> {
     }
 }
 
-/// What a path may name whose reference can't be read. A placeholder may stand for anything, but a name with capitals can't
-/// be a repository's: neither ECR nor any client would take it.
+/// The images that an unreadable reference can refer to. A placeholder can become any name, but never one with capitals.
 fn reach_of(repository: &str) -> Reach {
     match (repository.parse(), repository.to_ascii_lowercase().parse::<RepositoryName>()) {
         (Ok(name), _) => Reach::Repository(name),
@@ -244,7 +244,7 @@ fn reach_of(repository: &str) -> Reach {
     }
 }
 
-/// A digest that is no SHA-256 can't be that of an ECR image, so it stays part of the name.
+/// A digest that is not SHA-256 can't be that of an ECR image, so it counts as part of the name.
 fn foreign(text: &str) -> ForeignReference {
     match text.rsplit_once('@').map(|(name, digest)| (name, digest.parse())) {
         Some((name, Ok(digest))) => ForeignReference { name_and_tag: name.into(), image_digest: Some(digest) },
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_says_nothing_of_the_image() {
+    fn a_scheme_is_not_part_of_the_image() {
         let image = format!("123456789012.dkr.ecr.us-west-2.amazonaws.com/app@sha256:{HEX}");
         for scheme in ["docker-pullable", "docker", "https", "containerd"] {
             assert_eq!(ecr(&format!("{scheme}://{image}")), ecr(&image), "{scheme}");
@@ -342,14 +342,14 @@ mod tests {
             assert_eq!(reference.image_digest(), digest.parse().ok(), "{text}");
             assert_eq!(reference.to_string(), digest);
         }
-        // These are no digests, so they hold nothing.
+        // These are not digests, so they protect nothing.
         for text in [format!("sha256:{}", &HEX[1..]), format!("sha256:{}", HEX.to_uppercase()), format!("sha1:{HEX}")] {
             assert_eq!(text.parse::<ImageReference>().unwrap().image_digest(), None, "{text}");
         }
     }
 
     #[test]
-    fn what_looks_like_ecr_and_does_not_parse_tells_what_it_may_name() {
+    fn an_invalid_ecr_reference_has_the_images_that_it_can_refer_to() {
         let host = "123456789012.dkr.ecr.us-west-2.amazonaws.com";
         let (ours, repository) = (Some("123456789012"), |name: &str| Reach::Repository(name.parse().unwrap()));
         for (text, account, reach) in [
@@ -404,7 +404,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_parses_prints_as_it_was_read(
+        fn every_valid_reference_prints_as_it_was_read(
             text in prop_oneof![
                 any::<String>(),
                 r"[0-9]{11,12}\.dkr[.-]ecr(-fips)?\.[a-z]{2}-[a-z]{1,9}-[0-9]\.(amazonaws\.com(\.cn)?|on\.aws)(/[a-z0-9._-]{1,9}){0,3}(:[A-Za-z0-9_.-]{0,9})?(@sha(256|512):[0-9a-f]{64})?",

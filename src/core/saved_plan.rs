@@ -1,4 +1,4 @@
-//! A plan as a file that people review like code: what `plan --out` writes and `delete PLAN` takes.
+//! The file format of a saved plan, which people review like code. `plan --out` writes it and `delete PLAN` reads it.
 //!
 //! ```json
 //! {
@@ -18,14 +18,14 @@
 //! }
 //! ```
 //!
-//! - `schemaVersion`: this is version 1. A version that adds what an older program may not overlook has another number,
-//!   and a program refuses numbers that it does not know.
-//! - `settings`: every setting as it took effect, under its name in an event, defaults included: a plan means the same
-//!   whatever a later version's defaults are. Neither `dryRun` nor `usageExternalId` is among them.
-//! - `tags`, where `--tags` narrowed the plan: that pattern.
-//! - `images`: what may go. Whoever reviews the plan may take images out; what is left is still only deleted if it is
-//!   stale by the settings then, with just these tags and this push time.
-//! - `action`: `expire` (delete) or `archive`. `imageSizeInBytes` and `reason` are for the reader.
+//! - `schemaVersion`: this is version 1. The number changes if a version adds a field that an older program must not ignore.
+//!   A program rejects numbers that it does not know.
+//! - `settings`: the effective value of every setting, defaults included, under its name in an event. So the meaning of a
+//!   plan does not depend on the defaults of a later version. It has neither `dryRun` nor `usageExternalId`.
+//! - `tags`: the pattern of `--tags`, if it was used.
+//! - `images`: the images that may be deleted or archived. A reviewer can remove images. An image is only deleted if it is
+//!   still stale by the settings, with exactly these tags and this push time.
+//! - `action`: `expire` (delete) or `archive`. `imageSizeInBytes` and `reason` are only for the reader.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ use crate::policy::Action;
 use crate::review::{ReviewedImage, ReviewedImages, ReviewedPlan};
 use crate::strict_json::{self, NotRead};
 
-/// The version of the schema that this program writes, and the only one that it takes.
+/// The version of the schema that this program writes, and the only one that it reads.
 pub const SCHEMA_VERSION: u64 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,23 +87,23 @@ enum ActionEntry {
     Archive,
 }
 
-/// A plan that was saved.
+/// A saved plan.
 #[derive(Debug)]
 pub struct SavedPlan {
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// The settings that it was made by.
+    /// The settings with which it was made.
     pub settings: Map<String, Value>,
-    /// The pattern of tags that it is narrowed to.
+    /// The pattern of `--tags`, if it was used.
     pub tags: Option<String>,
-    /// What may go.
+    /// The images that may be deleted or archived.
     pub reviewed: ReviewedPlan,
 }
 
-/// The text of a plan file.
+/// Writes the text of a plan file.
 ///
 /// # Errors
-/// None that its own values could cause.
+/// None in practice: every value can be serialized.
 pub fn to_json(
     plan: &Plan,
     account: &AccountId,
@@ -115,7 +115,7 @@ pub fn to_json(
     for RegistryPlan { place, index_pulls: _, repositories, missing: _ } in &plan.registries {
         let mut entries = Vec::new();
         for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
-            // A line an image, so that a review sees what is taken out.
+            // One line per image, so that a review shows removed images as removed lines.
             let images = decided.iter().flat_map(|decided| &decided.stale).map(|image| to_raw_value(&entry(image)));
             let images = images.collect::<serde_json::Result<Vec<_>>>()?;
             if !images.is_empty() {
@@ -156,24 +156,24 @@ impl SavedPlan {
     /// Reads the text of a plan file.
     ///
     /// # Errors
-    /// With what to do, when it is none, or one of a version that this program does not know.
+    /// If it is not a plan, or has an unknown schema version. The message has the next step.
     pub fn parse(text: &str) -> Result<Self, String> {
-        const REMEDY: &str = "make it anew with `ecr-cleanup plan --out`";
+        const REMEDY: &str = "Make a new plan with `ecr-cleanup plan --out`";
         let value = strict_json::read(text).map_err(|error| match error {
-            NotRead::NotJson(error) => format!("this is not JSON: {error}; {REMEDY}"),
-            NotRead::Twice(key) => format!("this plan contradicts itself: `{key}` stands twice in it; {REMEDY}"),
+            NotRead::NotJson(error) => format!("this is not valid JSON: {error}. {REMEDY}"),
+            NotRead::Twice(key) => format!("this plan is not valid: duplicate key `{key}`. {REMEDY}"),
         })?;
         match value.get("schemaVersion").and_then(Value::as_u64) {
             Some(SCHEMA_VERSION) => {}
             Some(other) => {
                 let by = value.get("createdBy").and_then(Value::as_str).unwrap_or("another version of ecr-cleanup");
                 return Err(format!(
-                    "this is a plan of schema version {other}, by {by}, and this program takes version {SCHEMA_VERSION}; carry it out with the program that made it, or {REMEDY}"
+                    "this plan has schema version {other}, from {by}, but this program reads version {SCHEMA_VERSION}. Use the program that made it. Or: {REMEDY}"
                 ));
             }
-            None => return Err(format!("this is not a plan: it has no schemaVersion; {REMEDY}")),
+            None => return Err(format!("this is not a plan: it has no schemaVersion. {REMEDY}")),
         }
-        let broken = |error: &dyn std::fmt::Display| format!("this plan is broken: {error}; {REMEDY}");
+        let broken = |error: &dyn std::fmt::Display| format!("this plan is not valid: {error}. {REMEDY}");
         let PlanFile::<ImageEntry> { account, settings, tags, regions, created_at, schema_version: _, created_by: _ } =
             serde_json::from_value(value).map_err(|error| broken(&error))?;
         let account: AccountId = account.parse().map_err(|error| broken(&error))?;
@@ -193,7 +193,7 @@ impl SavedPlan {
                     };
                     let image = ReviewedImage { image_tags: image_tags.into(), image_pushed_at, action };
                     if of_repository.insert(digest, image).is_some() {
-                        return Err(broken(&format!("{repository_name} has {image_digest} twice")));
+                        return Err(broken(&format!("{repository_name} lists {image_digest} twice")));
                     }
                 }
             }

@@ -1,7 +1,7 @@
-//! What the run is asked to do. Every check of what a person wrote happens here, before any call to AWS.
+//! The settings of a run. All checks of user input happen here, before any call to AWS.
 //!
-//! Precedence per key: the event, then the environment, then the default. In a terminal flags and a settings file take the
-//! event's place, the flags first.
+//! Precedence per key: the event, then the environment, then the default. In a terminal, flags and then a settings file
+//! replace the event.
 
 mod effective;
 mod given;
@@ -9,6 +9,7 @@ pub mod keys;
 mod scope;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -21,6 +22,7 @@ use crate::pattern::Pattern;
 use crate::policy::Policies;
 use crate::retention::Rules;
 use crate::sharing::AcceptedAccounts;
+use crate::strict_json;
 use given::Given;
 use keys::{
     ACCEPT_UNSEEN_ACCOUNTS, AUDIT_LIFECYCLE_POLICIES, DRY_RUN, EXACT_SIZES, EXCLUDE_REPOSITORIES, IGNORE_TAGS_REGEX,
@@ -29,32 +31,32 @@ use keys::{
     TASK_DEFINITIONS_TO_KEEP, UNTAGGED_OLDER_THAN_DAYS, USAGE_EXTERNAL_ID, USAGE_REGIONS, USAGE_ROLE_ARNS,
 };
 
-/// The process's environment variables, as far as they are text.
+/// The process's environment variables. Those that are not valid Unicode are left out.
 pub type Environment = std::collections::BTreeMap<String, String>;
 
-/// Reads a file that the environment names: the one thing that settings can't do for themselves.
+/// Reads a file whose name is in an environment variable, since the core itself reads no files.
 pub type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
 
-/// Kept in every repository unless told otherwise: enough for any rollback that someone still remembers.
+/// How many of the newest images are kept per repository: enough for every likely rollback.
 pub const DEFAULT_IMAGES_TO_KEEP: u32 = 100;
-/// The tag that clients pull when they name none.
+/// The tag that clients pull if a reference has no tag.
 pub const DEFAULT_KEEP_TAGS: &[&str] = &["latest"];
-/// What one rolls back to, also where nobody remembers what ran.
+/// The target of a rollback, even without a record of which images ran before.
 pub const DEFAULT_KEEP_BEFORE_IN_USE: u32 = 1;
-/// Longer than a build or a review takes, so that what is untagged by then was replaced.
+/// Longer than a build or a review takes. An image that is still untagged then was replaced.
 pub const DEFAULT_UNTAGGED_OLDER_THAN_DAYS: u32 = 15;
-/// Longer than a month and its holidays: what an unseen job runs once a month was pulled when it last did.
+/// Longer than a month with holidays, so the image of a monthly job that ecr-cleanup can't see is kept by its last pull.
 pub const DEFAULT_KEEP_PULLED_WITHIN_DAYS: u32 = 45;
-/// Off: the newest images are kept by their number already.
+/// Off: `imagesToKeep` already keeps the newest images.
 pub const DEFAULT_KEEP_PUSHED_WITHIN_DAYS: u32 = 0;
-/// Schedules and one-off runs start from the newest revision unless somebody pinned another.
+/// Schedules and one-off runs start the newest revision, unless another one is pinned.
 pub const DEFAULT_TASK_DEFINITIONS_TO_KEEP: u32 = 1;
-/// All: a version can be called by its number, and be pinned by a durable execution, without anything that names it.
+/// All: a caller can invoke a version by its number, and a durable execution can pin one. AWS has no list of either.
 pub const DEFAULT_LAMBDA_VERSIONS_TO_KEEP: Option<u32> = None;
-/// ECR's price of standard storage in USD. See <https://aws.amazon.com/ecr/pricing/>.
+/// ECR's price of standard storage, in USD per GB and month. See <https://aws.amazon.com/ecr/pricing/>.
 pub const DEFAULT_PRICE_PER_GB_MONTH: f64 = 0.10;
 
-/// What a run does with its plan.
+/// Whether a run carries out its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Plan and report.
@@ -63,102 +65,137 @@ pub enum Mode {
     Live,
 }
 
-/// Everything a run is asked to do, checked.
+/// The checked settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Whether the plan is carried out.
     pub mode: Mode,
-    /// The regions whose registries are cleaned; all enabled ones where it is `None`.
+    /// The regions whose registries are cleaned; `None` means all enabled regions.
     pub regions: Option<BTreeSet<Region>>,
-    /// What counts as usage, and where it is looked for.
+    /// The workloads that count as usage, and the accounts and regions where they are read.
     pub usage: UsageScope,
-    /// Accounts that may pull although their usage isn't read.
+    /// Accounts that can pull although their workloads aren't read.
     pub accept_unseen_accounts: AcceptedAccounts,
     /// The repositories that are cleaned.
     pub repositories: RepositorySelection,
-    /// What is kept, whatever would take it.
+    /// The images that are kept even if they are candidates.
     pub rules: Rules,
-    /// What would go if nothing kept it.
+    /// The images that are stale unless a rule or a workload keeps them.
     pub candidates: Candidates,
-    /// Whether the repositories' own lifecycle policies are held against what is in use.
+    /// Whether to report images in use that the repositories' ECR lifecycle policies would expire.
     pub audit_lifecycle_policies: bool,
     /// Whether manifests are read to count every layer once.
     pub exact_sizes: bool,
-    /// A setting that was given and has no effect, and the one that makes it so.
+    /// A setting that was given and has no effect, and the setting that is the reason.
     pub unused: Option<(&'static str, &'static str)>,
-    /// The most images that a live run may delete or archive.
+    /// The maximum number of images that a live run deletes or archives.
     pub max_deletions: Option<u64>,
-    /// USD for a GB (2^30 bytes) a month.
+    /// USD per GB (2^30 bytes) and month.
     pub price_per_gb_month: f64,
-    /// Who gave each setting, by the name of its key; those that are not here have their default.
+    /// The source of each setting, by the name of its key. A setting that is not here has its default.
     pub given_by: BTreeMap<&'static str, GivenBy>,
 }
 
-/// Settings that somebody wrote.
+/// Settings from one source.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer<'a> {
-    /// Who.
+    /// The source.
     pub by: GivenBy,
-    /// As an event has them.
+    /// The settings, in the form of an event.
     pub settings: &'a Map<String, Value>,
 }
 
-/// What would go if nothing kept it.
+/// The images that are stale unless a rule or a workload keeps them.
 #[derive(Clone, Debug)]
 pub enum Candidates {
-    /// Tagged images beyond the number that is kept, and untagged ones older than this many days; `None` means never.
+    /// Tagged images beyond the number to keep, and untagged images older than a number of days.
     NumberAndAge {
-        /// The age in days above which untagged images are candidates.
+        /// The age in days above which untagged images are candidates; `None` means never.
         untagged_older_than_days: Option<u32>,
     },
-    /// What these policies take.
+    /// The images that these policies expire or archive.
     Policies(Policies),
 }
 
-/// A setting that can't be used. Nothing was called.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` can't be {given}; accepted: {accepted}")]
+/// An invalid setting. No call was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSettings {
     /// The key as it was spelled, or the environment variable.
     pub key: String,
-    given: String,
-    accepted: String,
+    /// The file that has the setting, with the environment variable that has the file's name.
+    file: Option<String>,
+    problem: Problem,
+}
+
+/// What is wrong with a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Problem {
+    /// This value is not valid, for this cause.
+    Value { given: String, cause: String },
+    /// It is missing, and this is expected.
+    Missing(String),
+    /// No setting has this name, and this is expected.
+    Unknown(String),
+    /// The setting can't be as described, and this is expected.
+    Described { what: String, accepted: String },
+    /// A sentence that has the names of the settings in it.
+    Sentence(String),
 }
 
 impl InvalidSettings {
-    /// Says what the key can't be, where its value is not the point or nobody's business.
+    /// An error without the value: the value doesn't matter, or must not be shown. `what` completes the sentence "the key
+    /// can't be ...".
     #[must_use]
     pub fn without_value(key: &str, what: &str, accepted: &str) -> Self {
-        Self { key: key.to_owned(), given: what.to_owned(), accepted: accepted.to_owned() }
+        Self::of(key, Problem::Described { what: what.to_owned(), accepted: accepted.to_owned() })
     }
 
-    /// Names the key, shows what was given and tells what is accepted.
+    /// An error with the key, the value, and a noun phrase for the accepted values.
     #[must_use]
     pub fn new(key: &str, given: &Value, accepted: &str) -> Self {
-        /// Longer values would bury the rest of the message.
-        const SHOWN: usize = 200;
-        let mut given = given.to_string();
-        if let Some((end, _)) = given.char_indices().nth(SHOWN) {
-            given.truncate(end);
-            given.push('…');
+        Self::because(key, given, &format!("expected {accepted}"))
+    }
+
+    /// An error with the key, the value, and the cause.
+    fn because(key: &str, given: &Value, cause: &str) -> Self {
+        Self::of(key, Problem::Value { given: strict_json::shown(given), cause: cause.to_owned() })
+    }
+
+    fn of(key: &str, problem: Problem) -> Self {
+        Self { key: key.to_owned(), file: None, problem }
+    }
+}
+
+impl std::error::Error for InvalidSettings {}
+
+impl fmt::Display for InvalidSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, file, problem } = self;
+        let place = strict_json::place_of(key);
+        let place = file.as_ref().map_or_else(|| place.clone(), |file| format!("{place} of {file}"));
+        match problem {
+            Problem::Value { given, cause } => write!(f, "invalid value {given} for {place}: {cause}"),
+            Problem::Missing(cause) => write!(f, "missing {place}: {cause}"),
+            Problem::Unknown(cause) => write!(f, "unknown setting `{key}`: {cause}"),
+            Problem::Described { what, accepted } => write!(f, "`{key}` can't be {what}: expected {accepted}"),
+            Problem::Sentence(sentence) => f.write_str(sentence),
         }
-        Self { key: key.to_owned(), given, accepted: accepted.to_owned() }
     }
 }
 
 impl Settings {
-    /// The same, as a command carries them out: what it writes is the command's own to say.
+    /// The same settings with the mode that the command determines.
     #[must_use]
     pub fn commanded(mut self, mode: Mode) -> Self {
         self.given_by.insert(DRY_RUN.name, GivenBy::Flag);
         Self { mode, ..self }
     }
 
-    /// Resolves every setting from what the event and the environment give.
+    /// Resolves every setting from the event and the environment.
     ///
     /// # Errors
-    /// On an unknown key, two spellings of one key, a wrong type or a value that can't be used, naming the key and
-    /// what it accepts.
+    /// On an unknown key, two spellings of one key, a wrong type or an invalid value. The error has the key and the
+    /// accepted values.
     pub fn resolve(
         event: &Map<String, Value>,
         environment: &Environment,
@@ -167,7 +204,7 @@ impl Settings {
         Self::resolve_layers(&[Layer { by: GivenBy::Event, settings: event }], environment, read_file)
     }
 
-    /// The same from several layers, of which the first wins, key by key.
+    /// Resolves every setting from several layers. For each key, the first layer that has it wins.
     ///
     /// # Errors
     /// As [`Self::resolve`], for each layer.
@@ -188,7 +225,7 @@ impl Settings {
             .then_some((UNTAGGED_OLDER_THAN_DAYS.name, POLICIES.name));
         let include = patterns(&REPOSITORIES, &["*"])?;
         if include.is_empty() {
-            return Err(given.refuse(&REPOSITORIES, "at least one pattern; leave it out for all repositories"));
+            return Err(given.refuse(&REPOSITORIES, "at least one pattern. For all repositories, leave it out"));
         }
         Ok(Self {
             mode: if dry_run { Mode::DryRun } else { Mode::Live },

@@ -1,7 +1,7 @@
-//! JSON of which nothing is overlooked: an object that has a key twice is refused, at any depth.
+//! Strict JSON: an object with a duplicate key is rejected, at any depth.
 //!
-//! JSON leaves open what a key means that stands twice in an object, and most readers silently take the last. Whoever
-//! wrote `"dryRun": true` and, further down, `"dryRun": false` has not said which of them is meant.
+//! JSON does not define the meaning of a duplicate key, and most parsers silently use the last value. If a file has
+//! `"dryRun": true` and, further down, `"dryRun": false`, its author's intention is unknown.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -9,21 +9,21 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Why a text was not read.
+/// Why a text was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRead {
-    /// It is no JSON.
+    /// It is not valid JSON.
     #[error("{0}")]
     NotJson(serde_json::Error),
-    /// An object has a key twice.
-    #[error("`{0}` stands twice")]
+    /// An object has a duplicate key, at this path.
+    #[error("duplicate key `{0}`")]
     Twice(String),
 }
 
 /// Reads a text that is one JSON value.
 ///
 /// # Errors
-/// When it is none, or an object anywhere in it has a key twice.
+/// If it is not valid JSON, or an object anywhere in it has a duplicate key.
 pub fn read(text: &str) -> Result<Value, NotRead> {
     let twice = RefCell::new(None);
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -32,7 +32,27 @@ pub fn read(text: &str) -> Result<Value, NotRead> {
     value.map_err(|error| twice.take().map_or(NotRead::NotJson(error), NotRead::Twice))
 }
 
-/// Where in the text a value stands.
+/// A value as JSON text of at most 200 characters, for a message.
+pub(crate) fn shown(value: &Value) -> String {
+    /// A longer value would hide the rest of the message.
+    const SHOWN: usize = 200;
+    let mut text = value.to_string();
+    if let Some((end, _)) = text.char_indices().nth(SHOWN) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// A path in words, for a message: `countUnit in policies[0].rules[1].selection`. A name without an index is unchanged.
+pub(crate) fn place_of(path: &str) -> String {
+    match path.rsplit_once('.') {
+        Some((parent, field)) if parent.contains('[') => format!("{field} in {parent}"),
+        Some(_) | None => path.to_owned(),
+    }
+}
+
+/// The path of a value.
 #[derive(Clone, Copy)]
 enum At<'a> {
     Root,
@@ -51,7 +71,7 @@ impl fmt::Display for At<'_> {
     }
 }
 
-/// A value that is to be read, and where it is noted that a key stands twice.
+/// Reads the value at a path, and stores the path of a duplicate key.
 struct Strict<'a> {
     at: At<'a>,
     twice: &'a RefCell<Option<String>>,
@@ -116,7 +136,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
             let at = At::Key(&self.at, &key);
             if map.contains_key(&key) {
                 self.twice.replace(Some(at.to_string()));
-                return Err(A::Error::custom("a key stands twice"));
+                return Err(A::Error::custom("duplicate key"));
             }
             let value = object.next_value_seed(Strict { at, twice: self.twice })?;
             map.insert(key, value);
@@ -133,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_stands_twice_is_named_with_where_it_stands() {
+    fn a_duplicate_key_is_reported_with_its_path() {
         for (text, named) in [
             (r#"{ "dryRun": true, "dryRun": false }"#, "dryRun"),
             (r#"{ "dryRun": true, "dry\u0052un": true }"#, "dryRun"),
@@ -154,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_none_here_either() {
+    fn invalid_json_is_rejected() {
         for text in ["", "{", "{} {}", "{\"a\":1,}", "01", "nul", "\"\\x\"", &"[".repeat(100_000)] {
             assert!(matches!(read(text), Err(NotRead::NotJson(_))), "{text:.20}");
         }
@@ -181,7 +201,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everything_else_is_read_as_by_any_reader(value in value()) {
+        fn all_other_json_is_read_as_by_any_parser(value in value()) {
             let text = value.to_string();
             prop_assert_eq!(read(&text).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
         }

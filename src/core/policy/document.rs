@@ -1,4 +1,4 @@
-//! Reading policies, with every check that ECR makes. What is wrong is named by policy, rule and field.
+//! Parses policies, with all of ECR's checks. An error has the path of the invalid field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    Action, Count, Entry, EntryRules, Policies, Policy, Rule, RuleName, Selection, StorageClass, TagSelection,
-    UnreadRule,
+    Action, Count, Entry, EntryRules, InvalidPolicy, Policies, Policy, Rule, RuleName, Selection, StorageClass,
+    TagSelection, UnreadRule,
 };
 use crate::pattern::Pattern;
 use crate::strict_json;
 
-/// The most rules of a policy. See <https://docs.aws.amazon.com/general/latest/gr/ecr.html>.
+/// The maximum number of rules of a policy. See <https://docs.aws.amazon.com/general/latest/gr/ecr.html>.
 const RULES: usize = 50;
-/// The most wildcards of a tag pattern.
+/// The maximum number of wildcards of a tag pattern.
 const WILDCARDS: usize = 4;
-/// The fewest days that an image is billed for in archive storage, and so kept there.
+/// The minimum number of days that ECR bills for an archived image, and so the minimum age for its expiry.
 const DAYS_IN_ARCHIVE: u32 = 90;
 
 /// The fields of a rule.
@@ -33,19 +33,7 @@ const SELECTION: [&str; 8] = [
     "countNumber",
 ];
 
-/// A policy that can't be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{at}` can't be {}; accepted: {accepted}", .given.as_ref().map_or("left out".to_owned(), Value::to_string))]
-pub struct InvalidPolicy {
-    /// Where it is wrong: `[0].rules[1].selection.countUnit`.
-    pub at: String,
-    /// What stands there; `None` where nothing does.
-    pub given: Option<Value>,
-    /// What may stand there.
-    pub accepted: String,
-}
-
-/// A value with its place in the document.
+/// A value with its path in the document.
 #[derive(Clone)]
 struct At<'a> {
     path: String,
@@ -53,19 +41,19 @@ struct At<'a> {
 }
 
 impl Policies {
-    /// Reads the list of policies that the settings take.
+    /// Reads the list of policies of the setting `policies`.
     ///
     /// # Errors
-    /// When anything in it is not as ECR, or this program, documents it.
+    /// If anything in it is not valid by ECR's documentation or this program's.
     pub fn read(list: &Value) -> Result<Self, InvalidPolicy> {
         const ENTRY: &str = r#"{ "repositories": [patterns], "rules": [ECR lifecycle policy rules], or "ecr" for the repository's own policy }"#;
         let list = At { path: String::new(), value: list };
         let entries = list.items(&format!("a list of {ENTRY}"))?;
         let read = |(number, entry): (usize, At<'_>)| {
             let fields = entry.fields(&["repositories", "rules"], ENTRY)?;
-            let repositories = fields.required("repositories", "a list of patterns for names of repositories")?;
-            let repositories =
-                repositories.patterns("patterns for names of repositories", Pattern::for_repositories)?;
+            let repositories = fields.required("repositories", "a list of repository patterns")?;
+            let pattern = |pattern: &str| Pattern::for_repositories(pattern).map_err(|error| error.problem());
+            let repositories = repositories.patterns("repository patterns", pattern)?;
             let rules = fields.required("rules", "a list of rules, or \"ecr\"")?;
             let rules = if rules.value == "ecr" {
                 EntryRules::OfRepository
@@ -76,23 +64,23 @@ impl Policies {
         };
         let entries: Vec<Entry> = entries.into_iter().enumerate().map(read).collect::<Result<_, _>>()?;
         if entries.is_empty() {
-            return Err(list.refuse("at least one policy; leave it out to keep the newest images by number"));
+            return Err(list.refuse("at least one policy. To keep the newest images by number, leave it out"));
         }
         Ok(Self { entries, document: list.value.clone() })
     }
 }
 
 impl Policy {
-    /// Reads the document that ECR has for a repository, as far as it can be read: ECR accepted all of it once. A rule
-    /// that is odd takes nothing, and holds what it may select from the rules after it.
+    /// Reads the document that ECR stores for a repository. ECR has accepted all of it, so an unknown rule is not an error.
+    /// Such a rule acts on no image, and shields the images that it may select from later rules.
     ///
     /// # Errors
-    /// When it is no list of rules at all.
+    /// If it has no list of rules.
     pub fn of_repository(text: &str) -> Result<Self, InvalidPolicy> {
         let document = strict_json::read(text).map_err(|_| InvalidPolicy {
             at: "lifecyclePolicyText".to_owned(),
             given: Some(Value::from(text)),
-            accepted: "JSON that has every key once".to_owned(),
+            problem: "expected JSON without duplicate keys".to_owned(),
         })?;
         let document = At { path: "lifecyclePolicyText".to_owned(), value: &document };
         let list = document.fields(&["rules"], "{ \"rules\": [rules] }")?.required("rules", "a list of rules")?;
@@ -105,7 +93,7 @@ impl Policy {
                 rule
             }));
         }
-        // Of two rules of one priority that which can't be read comes first, since it may shield from the other.
+        // If two rules have the same priority, the unread one comes first, since it may shield images from the other.
         rules.sort_by_key(|rule| (rule.name.priority, rule.count != Count::Nothing));
         Ok(Self { rules, unread })
     }
@@ -128,9 +116,9 @@ impl Policy {
 }
 
 impl Rule {
-    /// What a rule is that can't be read: it takes nothing, and shields from the rules after it what it selects, since ECR
-    /// does the same. Where its selection can't be read either, it may select anything, so that it shields everything; and
-    /// where its priority can't be, it comes before all others.
+    /// The substitute for a rule that can't be read. It acts on no image, and shields the images that it selects from later
+    /// rules, as ECR does. If its selection can't be read, it may select any image, so it shields all images. If its
+    /// priority can't be read, it comes before all other rules.
     fn unread(rule: &At<'_>) -> Self {
         let field = |name: &str| rule.value.get(name);
         let priority = field("rulePriority").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
@@ -142,7 +130,7 @@ impl Rule {
     }
 }
 
-/// The tags that a rule selects, if nothing is unknown in it that may select more.
+/// The tags that a rule selects. An error if the rule has an unknown field, since it may then select more images.
 fn read_selected_tags(rule: &At<'_>) -> Result<(TagSelection, Vec<Pattern>), InvalidPolicy> {
     let selection = rule.fields(&RULE, "")?.required("selection", "")?;
     let fields = selection.fields(&SELECTION, "")?;
@@ -152,14 +140,14 @@ fn read_selected_tags(rule: &At<'_>) -> Result<(TagSelection, Vec<Pattern>), Inv
 }
 
 fn read_rule(rule: &At<'_>, policy: Option<usize>) -> Result<Rule, InvalidPolicy> {
-    let fields = rule.fields(&RULE, "a rule of rulePriority, description, selection and action")?;
-    let priority = fields.required("rulePriority", "an integer from 1")?;
-    let priority = priority.integer(1, "an integer from 1")?;
+    let fields = rule.fields(&RULE, "a rule with rulePriority, selection, action and an optional description")?;
+    let priority = fields.required("rulePriority", "a whole number from 1")?;
+    let priority = priority.integer(1, "a whole number from 1")?;
     let description = match fields.get("description") {
-        Some(description) => description.text("a text")?,
+        Some(description) => description.text("a string")?,
         None => "",
     };
-    let selection = fields.required("selection", "an object of tagStatus, countType and what belongs to them")?;
+    let selection = fields.required("selection", "an object with tagStatus, countType and countNumber")?;
     let action = fields
         .required("action", r#"{ "type": "expire" } or { "type": "transition", "targetStorageClass": "archive" }"#)?;
     let action = read_action(&action)?;
@@ -169,15 +157,16 @@ fn read_rule(rule: &At<'_>, policy: Option<usize>) -> Result<Rule, InvalidPolicy
 }
 
 fn read_action(action: &At<'_>) -> Result<Action, InvalidPolicy> {
-    let fields = action.fields(&["type", "targetStorageClass"], "type, and targetStorageClass with transition")?;
+    let fields = action
+        .fields(&["type", "targetStorageClass"], "an object with type and, for transition, targetStorageClass")?;
     let kind = fields.required("type", "expire or transition")?;
     let target = fields.get("targetStorageClass");
     match (kind.text("expire or transition")?, target) {
         ("expire", None) => Ok(Action::Expire),
-        ("expire", Some(target)) => Err(target.refuse("nothing with expire")),
+        ("expire", Some(target)) => Err(target.forbid("with the type expire")),
         ("transition", Some(target)) if target.value == "archive" => Ok(Action::Archive),
         ("transition", Some(target)) => Err(target.refuse("archive")),
-        ("transition", None) => Err(action.refuse("a targetStorageClass of archive with transition")),
+        ("transition", None) => Err(action.refuse("the targetStorageClass archive with the type transition")),
         _ => Err(kind.refuse("expire or transition")),
     }
 }
@@ -186,7 +175,7 @@ fn read_selection(selection: &At<'_>, action: Action) -> Result<(Selection, Coun
     const COUNT_TYPES: &str = "imageCountMoreThan, sinceImagePushed, sinceImagePulled or sinceImageTransitioned";
     let fields = selection.fields(
         &SELECTION,
-        "an object of tagStatus, tagPatternList or tagPrefixList, tagPatternExcludeList, storageClass, countType, countUnit and countNumber",
+        "an object with tagStatus, tagPatternList or tagPrefixList, tagPatternExcludeList, storageClass, countType, countUnit and countNumber",
     )?;
     let tags = read_tags(selection, &fields)?;
     let exclude = read_exclude(&fields, &tags)?;
@@ -197,15 +186,15 @@ fn read_selection(selection: &At<'_>, action: Action) -> Result<(Selection, Coun
         return Err(count_type.refuse(COUNT_TYPES));
     }
     let unit = fields.get("countUnit");
-    let number = fields.required("countNumber", "an integer from 0")?;
+    let number = fields.required("countNumber", "a whole number from 0")?;
     match (kind, &unit) {
-        ("imageCountMoreThan", Some(unit)) => return Err(unit.refuse("nothing with imageCountMoreThan")),
+        ("imageCountMoreThan", Some(unit)) => return Err(unit.forbid("with the countType imageCountMoreThan")),
         ("imageCountMoreThan", None) => {}
         (_, Some(unit)) if unit.value == "days" => {}
         (_, Some(unit)) => return Err(unit.refuse("days")),
-        (_, None) => return Err(selection.refuse(&format!("a countUnit of days with {kind}"))),
+        (_, None) => return Err(selection.refuse(&format!("the countUnit days with the countType {kind}"))),
     }
-    let integer = |from| number.integer(from, &format!("an integer from {from} to {}", u32::MAX));
+    let integer = |from| number.integer(from, &format!("a whole number from {from} to {}", u32::MAX));
     let (count, stored_in) = match kind {
         "imageCountMoreThan" => (Count::ImageCountMoreThan(integer(0)?), StorageClass::Standard),
         "sinceImagePushed" => (Count::SinceImagePushed(integer(0)?), StorageClass::Standard),
@@ -215,16 +204,16 @@ fn read_selection(selection: &At<'_>, action: Action) -> Result<(Selection, Coun
     };
     let storage_class = match fields.get("storageClass") {
         None if stored_in == StorageClass::Standard => StorageClass::Standard,
-        None => return Err(selection.refuse(&format!("a storageClass of archive with {kind}"))),
+        None => return Err(selection.refuse(&format!("the storageClass archive with the countType {kind}"))),
         Some(class) => match (class.text("standard or archive")?, stored_in) {
             ("standard", StorageClass::Standard) => StorageClass::Standard,
             ("archive", StorageClass::Archive) => StorageClass::Archive,
-            (_, StorageClass::Standard) => return Err(class.refuse(&format!("standard with {kind}"))),
-            (_, StorageClass::Archive) => return Err(class.refuse(&format!("archive with {kind}"))),
+            (_, StorageClass::Standard) => return Err(class.refuse(&format!("standard with the countType {kind}"))),
+            (_, StorageClass::Archive) => return Err(class.refuse(&format!("archive with the countType {kind}"))),
         },
     };
     if storage_class == StorageClass::Archive && action == Action::Archive {
-        return Err(count_type.refuse("another countType with transition: what is archived can only expire"));
+        return Err(count_type.refuse("another countType with the action transition: archived images can only expire"));
     }
     Ok((Selection { tags, exclude, storage_class: Some(storage_class) }, count))
 }
@@ -232,7 +221,7 @@ fn read_selection(selection: &At<'_>, action: Action) -> Result<(Selection, Coun
 fn read_exclude(fields: &Fields<'_>, tags: &TagSelection) -> Result<Vec<Pattern>, InvalidPolicy> {
     match fields.get("tagPatternExcludeList") {
         None => Ok(Vec::new()),
-        Some(list) if *tags == TagSelection::Untagged => Err(list.refuse("nothing with the tagStatus untagged")),
+        Some(list) if *tags == TagSelection::Untagged => Err(list.forbid("with the tagStatus untagged")),
         Some(list) => list.patterns("tag patterns", tag_pattern),
     }
 }
@@ -245,16 +234,16 @@ fn read_tags(selection: &At<'_>, fields: &Fields<'_>) -> Result<TagSelection, In
         ("tagged", (None, Some(list))) => {
             let prefix = |prefix: &str| match prefix.find('*') {
                 None if !prefix.is_empty() => tag_pattern(&format!("{prefix}*")),
-                _ => Err(format!("`{prefix}` is no prefix: it is to stand for itself, without a wildcard")),
+                _ => Err("expected a prefix without a wildcard that is not empty".to_owned()),
             };
             Ok(TagSelection::Tagged(list.patterns("tag prefixes", prefix)?))
         }
-        ("tagged", (Some(_), Some(list))) => Err(list.refuse("nothing beside a tagPatternList")),
+        ("tagged", (Some(_), Some(list))) => Err(list.forbid("with a tagPatternList")),
         ("tagged", (None, None)) => {
             Err(selection.refuse("a tagPatternList or a tagPrefixList with the tagStatus tagged"))
         }
         ("untagged" | "any", (Some(list), _) | (None, Some(list))) => {
-            Err(list.refuse("nothing unless the tagStatus is tagged"))
+            Err(list.forbid("unless the tagStatus is tagged"))
         }
         ("untagged", (None, None)) => Ok(TagSelection::Untagged),
         ("any", (None, None)) => Ok(TagSelection::Any),
@@ -264,12 +253,12 @@ fn read_tags(selection: &At<'_>, fields: &Fields<'_>) -> Result<TagSelection, In
 
 fn tag_pattern(pattern: &str) -> Result<Pattern, String> {
     if pattern.matches('*').count() > WILDCARDS {
-        return Err(format!("`{pattern}` has more than {WILDCARDS} wildcards"));
+        return Err(format!("expected at most {WILDCARDS} wildcards"));
     }
-    Pattern::for_tags(pattern).map_err(|error| error.to_string())
+    Pattern::for_tags(pattern).map_err(|error| error.problem())
 }
 
-/// What ECR allows once in a policy.
+/// The values that ECR allows only once in a policy.
 #[derive(Default)]
 struct Seen {
     priorities: BTreeSet<u32>,
@@ -294,15 +283,13 @@ impl Seen {
         match tags {
             TagSelection::Any => {
                 if self.any.insert(class, priority).is_some() {
-                    return Err(
-                        field(&["selection", "tagStatus"]).refuse("any in at most one rule of each storage class")
-                    );
+                    return Err(field(&["selection", "tagStatus"]).refuse("any in at most one rule per storage class"));
                 }
             }
             TagSelection::Untagged => {
                 if !self.untagged.insert(class) {
                     return Err(
-                        field(&["selection", "tagStatus"]).refuse("untagged in at most one rule of each storage class")
+                        field(&["selection", "tagStatus"]).refuse("untagged in at most one rule per storage class")
                     );
                 }
             }
@@ -321,7 +308,7 @@ impl Seen {
         }
         match (self.any.get(&class), self.others.get(&class)) {
             (Some(any), Some(other)) if any < other => Err(field(&["rulePriority"])
-                .refuse("priorities below that of the rule whose tagStatus is any: it comes last")),
+                .refuse("the largest rulePriority for the rule with the tagStatus any, so that it comes last")),
             _ => Ok(()),
         }
     }
@@ -343,14 +330,23 @@ impl<'a> Fields<'a> {
         self.get(name).ok_or_else(|| InvalidPolicy {
             at: format!("{}.{name}", self.object.path),
             given: None,
-            accepted: accepted.to_owned(),
+            problem: format!("expected {accepted}"),
         })
     }
 }
 
 impl<'a> At<'a> {
     fn refuse(&self, accepted: &str) -> InvalidPolicy {
-        InvalidPolicy { at: self.path.clone(), given: Some(self.value.clone()), accepted: accepted.to_owned() }
+        self.refuse_because(format!("expected {accepted}"))
+    }
+
+    /// An error for a field that is not allowed under this condition.
+    fn forbid(&self, condition: &str) -> InvalidPolicy {
+        self.refuse_because(format!("not allowed {condition}"))
+    }
+
+    fn refuse_because(&self, problem: String) -> InvalidPolicy {
+        InvalidPolicy { at: self.path.clone(), given: Some(self.value.clone()), problem }
     }
 
     fn items(&self, accepted: &str) -> Result<Vec<At<'a>>, InvalidPolicy> {
@@ -359,12 +355,12 @@ impl<'a> At<'a> {
         Ok(items.iter().enumerate().map(item).collect())
     }
 
-    /// The fields of an object that has no others than these.
+    /// The fields of an object. Any field that is not in `known` is an error.
     fn fields(&self, known: &[&str], accepted: &str) -> Result<Fields<'a>, InvalidPolicy> {
         let fields = self.value.as_object().ok_or_else(|| self.refuse(accepted))?;
         if let Some((name, value)) = fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             let unknown = At { path: format!("{}.{name}", self.path), value };
-            return Err(unknown.refuse(&format!("only {}", known.join(", "))));
+            return Err(unknown.refuse_because(format!("unknown field. Expected one of {}", known.join(", "))));
         }
         Ok(Fields { object: self.clone(), fields })
     }
@@ -378,10 +374,11 @@ impl<'a> At<'a> {
         integer.filter(|number| *number >= from).ok_or_else(|| self.refuse(accepted))
     }
 
-    fn patterns<E: std::fmt::Display>(
+    /// A list of patterns. The error of a pattern is the problem in it.
+    fn patterns(
         &self,
         noun: &str,
-        pattern: impl Fn(&str) -> Result<Pattern, E>,
+        pattern: impl Fn(&str) -> Result<Pattern, String>,
     ) -> Result<Vec<Pattern>, InvalidPolicy> {
         let accepted = format!("a list of {noun} that is not empty");
         let items = self.items(&accepted)?;
@@ -390,7 +387,7 @@ impl<'a> At<'a> {
         }
         items
             .into_iter()
-            .map(|item| pattern(item.text("a text")?).map_err(|error| item.refuse(&format!("{noun}; {error}"))))
+            .map(|item| pattern(item.text("a string")?).map_err(|problem| item.refuse_because(problem)))
             .collect()
     }
 }

@@ -1,11 +1,11 @@
-//! What a policy takes from a repository, as ECR's documentation has it.
+//! Applies a policy to the images of a repository, as ECR's documentation describes.
 //!
 //! - Every rule is evaluated against the whole repository, then the rules are applied by priority.
-//! - An image is acted on by one rule or by none: by the first whose selection it matches, if that rule identifies it.
-//!   A match shields it from all rules after that one, which still count it. So does what a rule may match that can't be
-//!   read: ECR may shield it, and no rule may take more here than there.
-//! - What a rule counts, it counts from the newest push to the oldest. An image that was archived and restored counts as
-//!   pushed when it was restored.
+//! - At most one rule acts on an image: the first rule that selects it, if the image exceeds that rule's count. If it
+//!   doesn't, the rule shields the image: later rules don't act on it, but still count it. An unread rule shields all
+//!   images that it may select. ECR may do the same, and no rule may act on more images here than in ECR.
+//! - A rule counts images from the newest push to the oldest. An image that was archived and restored counts as pushed when
+//!   it was restored.
 //!
 //! See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html#lp_evaluation_rules>.
 
@@ -14,14 +14,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Count, Policy, Rule, StorageClass};
 use crate::image::ImageDigest;
 
-/// An image as a policy sees it.
+/// The data of an image that a policy evaluates.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// What names it, which orders images that were pushed at the same time.
+    /// Its digest. It orders images that were pushed at the same time.
     pub image_digest: ImageDigest,
     /// Its tags.
     pub image_tags: &'a [Box<str>],
-    /// Where it is stored.
+    /// Its storage class.
     pub storage_class: StorageClass,
     /// When it was pushed.
     pub image_pushed_at: DateTime<Utc>,
@@ -31,22 +31,22 @@ pub struct Subject<'a> {
     pub last_archived_at: Option<DateTime<Utc>>,
     /// When it was restored from there, if it was.
     pub last_activated_at: Option<DateTime<Utc>>,
-    /// Whether it takes a place where images are counted. One that does not is judged by those that do.
+    /// Whether it counts toward `imageCountMoreThan`. If not, its rank is that of the next image that does.
     pub takes_a_place: bool,
 }
 
-/// What a policy says of an image.
+/// The result of a policy for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// This rule takes it.
+    /// This rule expires or archives it.
     Taken(&'a Rule),
-    /// This rule speaks of it and does not take it, and no other may.
+    /// This rule selects it but doesn't act on it, and later rules must not act on it either.
     Shielded(&'a Rule),
-    /// No rule speaks of it.
+    /// No rule selects it.
     Unselected,
 }
 
-/// What a policy says of each image of a repository, in their order.
+/// The result of a policy for each image of a repository, in the order of the images.
 #[must_use]
 pub fn evaluate<'a>(policy: &'a Policy, images: &[Subject<'_>], now: DateTime<Utc>) -> Vec<Verdict<'a>> {
     let mut newest_first: Vec<usize> = (0..images.len()).collect();
@@ -73,20 +73,20 @@ pub fn evaluate<'a>(policy: &'a Policy, images: &[Subject<'_>], now: DateTime<Ut
 }
 
 impl Subject<'_> {
-    /// A restored image is as new as one that was pushed then.
+    /// A restored image counts as pushed when it was restored.
     fn pushed_or_restored_at(&self) -> DateTime<Utc> {
         self.last_activated_at.map_or(self.image_pushed_at, |restored_at| restored_at.max(self.image_pushed_at))
     }
 }
 
 impl Count {
-    /// Whether it identifies an image that is so far down from the newest, which is the first.
+    /// Whether an image of this rank exceeds the count. The newest image has rank 1.
     fn identifies(self, image: &Subject<'_>, rank: u64, now: DateTime<Utc>) -> bool {
         let is_older = |than: DateTime<Utc>, days: u32| now.signed_duration_since(than) > TimeDelta::days(days.into());
         match self {
             Self::ImageCountMoreThan(number) => rank > u64::from(number),
             Self::SinceImagePushed(days) => is_older(image.pushed_or_restored_at(), days),
-            // One that was never pulled counts as pulled when it was pushed, and one that was restored as then.
+            // A push counts as a pull if there was none, and a restoration counts as a pull too.
             Self::SinceImagePulled(days) => {
                 let pulled_at = image.last_pulled_at.unwrap_or(image.image_pushed_at);
                 is_older(image.last_activated_at.map_or(pulled_at, |restored_at| restored_at.max(pulled_at)), days)

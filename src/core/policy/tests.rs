@@ -1,4 +1,4 @@
-//! Cases as tables, the examples that ECR's documentation works out among them.
+//! Tables of cases, including the examples of ECR's documentation.
 
 mod document;
 mod naive;
@@ -19,7 +19,7 @@ fn ago(days: f64) -> DateTime<Utc> {
     now() - TimeDelta::seconds(seconds)
 }
 
-/// An image of a repository, and when what happened to it, in days ago.
+/// An image of a repository, with its events in days ago.
 #[derive(Clone, Debug)]
 struct Stored {
     number: u16,
@@ -65,7 +65,7 @@ impl Stored {
     }
 }
 
-/// A rule that expires, of this priority, selection and count.
+/// A rule with the action expire, and this priority, selection and count.
 fn expire(priority: u32, tags: &Value, count: &Value) -> Value {
     rule(priority, tags, count, json!({ "type": "expire" }))
 }
@@ -110,7 +110,7 @@ fn policy(rules: &[Value]) -> Policy {
     Policy::of_repository(&json!({ "rules": rules }).to_string()).unwrap()
 }
 
-/// What becomes of each image: the priority of the rule that takes it, with its action.
+/// For each image, the priority and the action of the rule that acts on it.
 fn taken(rules: &[Value], images: &[Stored]) -> Vec<Option<(u32, Action)>> {
     let policy = policy(rules);
     let numbered: Vec<Stored> = (0..).zip(images).map(|(number, image)| Stored { number, ..image.clone() }).collect();
@@ -151,7 +151,7 @@ fn the_published_example_of_two_prefixes_in_both_orders() {
 
 #[test]
 fn the_published_example_of_any_after_tags_and_after_untagged() {
-    // Tagged images are shielded by the first rule, whether it takes them or not; any is left with the rest.
+    // The first rule shields the tagged images that it selects, even if it doesn't act on them.
     let images = [
         Stored::new(&["alpha-1"], 12.0),
         Stored::new(&[], 11.0),
@@ -160,14 +160,14 @@ fn the_published_example_of_any_after_tags_and_after_untagged() {
         Stored::new(&[], 8.0),
     ];
     let rules = [expire(1, &tagged(&["alpha*"]), &more_than(5)), expire(2, &status("any"), &more_than(1))];
-    // The second rule counts all five: but the newest, all are too many, and two of them are the first rule's.
+    // The second rule counts all five. All but the newest exceed its count, and the first rule shields two of them.
     assert_eq!(expired(&rules, &images), [None, Some(2), None, Some(2), None]);
     let rules = [expire(1, &status("untagged"), &more_than(1)), expire(2, &status("any"), &more_than(1))];
     assert_eq!(expired(&rules, &images), [Some(2), Some(1), Some(2), Some(2), None]);
 }
 
 #[test]
-fn rules_are_applied_by_priority_wherever_they_stand() {
+fn rules_are_applied_by_priority_in_any_order_of_the_list() {
     let rules = [expire(9, &status("any"), &more_than(0)), expire(2, &tagged(&["v*"]), &more_than(1))];
     assert_eq!(
         expired(&rules, &[Stored::new(&["v1"], 2.0), Stored::new(&["v2"], 1.0), Stored::new(&[], 1.0)]),
@@ -222,16 +222,16 @@ fn an_excluded_image_is_not_selected_not_counted_and_not_shielded() {
 fn ages_are_counted_in_whole_days_of_86_400_seconds() {
     let second = 1.0 / 86_400.0;
     let push = days("sinceImagePushed", 14);
-    for (pushed, goes) in [(14.0, false), (14.0 + second, true), (13.0, false), (-1.0, false)] {
+    for (pushed, expires) in [(14.0, false), (14.0 + second, true), (13.0, false), (-1.0, false)] {
         let images = [Stored::new(&[], pushed)];
-        assert_eq!(expired(&[expire(1, &status("untagged"), &push)], &images)[0].is_some(), goes, "{pushed}");
+        assert_eq!(expired(&[expire(1, &status("untagged"), &push)], &images)[0].is_some(), expires, "{pushed}");
     }
 }
 
 #[test]
 fn an_image_counts_as_pulled_when_it_was_pushed_or_restored_if_not_since() {
     let pulled = days("sinceImagePulled", 28);
-    for (behaviour, image, goes) in [
+    for (behaviour, image, acts) in [
         ("pulled long ago", Stored::new(&[], 90.0).pulled(29.0), true),
         ("pulled lately", Stored::new(&[], 90.0).pulled(27.0), false),
         ("never pulled, pushed long ago", Stored::new(&[], 29.0), true),
@@ -242,7 +242,7 @@ fn an_image_counts_as_pulled_when_it_was_pushed_or_restored_if_not_since() {
         ("pulled since it was restored", Stored::new(&[], 90.0).pulled(20.0).restored(40.0), false),
     ] {
         for rules in [[expire(1, &status("any"), &pulled)], [archive(1, &status("any"), &pulled)]] {
-            assert_eq!(taken(&rules, std::slice::from_ref(&image))[0].is_some(), goes, "{behaviour}");
+            assert_eq!(taken(&rules, std::slice::from_ref(&image))[0].is_some(), acts, "{behaviour}");
         }
     }
 }
@@ -257,7 +257,7 @@ fn a_restored_image_counts_as_pushed_when_it_was_restored() {
 }
 
 #[test]
-fn archived_images_are_selected_by_rules_for_the_archive_alone() {
+fn only_rules_for_the_archive_select_archived_images() {
     let rules = [archive(1, &status("any"), &days("sinceImagePulled", 60)), expire(2, &status("any"), &in_archive(90))];
     let images = [
         Stored::new(&["a"], 400.0),
@@ -285,7 +285,7 @@ fn keeps_five_snapshots_ten_others_and_latest() {
     let expired = expired(&rules, &images);
     let count = |rule: Option<u32>| expired.iter().filter(|expired| **expired == rule).count();
     assert_eq!([count(Some(1)), count(Some(2)), count(Some(3)), count(None)], [15, 10, 1, 16]);
-    assert!(expired[..5].iter().chain(&expired[20..30]).all(Option::is_none), "the newest of each stay");
+    assert!(expired[..5].iter().chain(&expired[20..30]).all(Option::is_none), "the newest of each are kept");
 }
 
 #[test]
@@ -315,9 +315,9 @@ fn the_first_entry_that_matches_a_repository_applies() {
 }
 
 #[test]
-fn a_rule_is_named_by_policy_priority_and_description() {
+fn the_name_of_a_rule_has_policy_priority_and_description() {
     let name =
         |policy, description: &str| RuleName { policy, priority: 2, description: description.into() }.to_string();
     assert_eq!(name(Some(1), "keep five"), "rule 2 of policy 1 (keep five)");
-    assert_eq!(name(None, ""), "rule 2 of the repository's own lifecycle policy");
+    assert_eq!(name(None, ""), "rule 2 of the repository's ECR lifecycle policy");
 }

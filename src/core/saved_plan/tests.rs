@@ -23,7 +23,7 @@ fn file_text() -> String {
 }
 
 #[test]
-fn a_plan_is_read_to_the_nanosecond_whatever_the_order_of_tags() {
+fn a_plan_is_read_to_the_nanosecond_with_tags_in_any_order() {
     let SavedPlan { reviewed, settings, .. } = file(|_| {}).unwrap();
     let place = Place::new("123456789012".parse().unwrap(), "us-west-2".parse().unwrap());
     let of_app = reviewed.of_repository(&place, &"app".parse().unwrap()).unwrap();
@@ -34,9 +34,9 @@ fn a_plan_is_read_to_the_nanosecond_whatever_the_order_of_tags() {
 }
 
 #[test]
-fn what_could_be_misread_is_refused() {
+fn invalid_plans_are_rejected() {
     let image = |value: &mut Value| value["regions"][0]["repositories"][0]["images"][0].take();
-    for (told, change) in [
+    for (expected, change) in [
         ("schema version 7", (|value| value["schemaVersion"] = 7.into()) as fn(&mut Value)),
         ("has no schemaVersion", |value| value["schemaVersion"] = "1".into()),
         ("unknown field `force`", |value| value["force"] = true.into()),
@@ -47,7 +47,7 @@ fn what_could_be_misread_is_refused() {
         ("is not a region code", |value| value["regions"][0]["region"] = "mars".into()),
     ] {
         let error = file(change).unwrap_err();
-        assert!(error.contains(told), "{told}: {error}");
+        assert!(error.contains(expected), "{expected}: {error}");
     }
     let twice = file(|value| {
         let image = image(value);
@@ -57,15 +57,15 @@ fn what_could_be_misread_is_refused() {
 }
 
 #[test]
-fn a_plan_that_says_something_twice_is_refused() {
+fn a_plan_with_a_duplicate_key_is_rejected() {
     let once = file_text();
     SavedPlan::parse(&once).unwrap();
-    for (said, again, named) in [
+    for (once_only, twice, named) in [
         ("\"regions\":", "\"regions\":[],\"regions\":", "regions"),
         ("\"imagesToKeep\":5", "\"imagesToKeep\":9,\"imagesToKeep\":5", "settings.imagesToKeep"),
         ("\"imageTags\":", "\"imageTags\":[],\"imageTags\":", "regions[0].repositories[0].images[0].imageTags"),
     ] {
-        let error = SavedPlan::parse(&once.replace(said, again)).unwrap_err();
-        assert!(error.contains(&format!("`{named}` stands twice")), "{named}: {error}");
+        let error = SavedPlan::parse(&once.replace(once_only, twice)).unwrap_err();
+        assert!(error.contains(&format!("duplicate key `{named}`")), "{named}: {error}");
     }
 }

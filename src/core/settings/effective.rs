@@ -1,4 +1,4 @@
-//! Every setting as it takes effect, with who gave it: what a report shows and a saved plan holds.
+//! The effective value of every setting with its source, for reports and saved plans.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -15,35 +15,35 @@ use crate::pattern::Pattern;
 use crate::retention::Rules;
 use crate::sharing::AcceptedAccounts;
 
-/// Who gave a setting its value.
+/// The source of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum GivenBy {
-    /// Nobody.
+    /// No source: the default.
     Default,
     /// An environment variable.
     Environment,
     /// The event.
     Event,
-    /// A settings file, or the plan that is carried out.
+    /// A settings file, or the saved plan that is carried out.
     File,
     /// The command line.
     Flag,
 }
 
-/// A setting as it takes effect.
+/// A setting with its effective value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effective {
     /// Its name in an event.
     pub name: &'static str,
-    /// Its value as an event has it.
+    /// Its value in the form of an event.
     pub value: Value,
-    /// Who gave it.
+    /// The source of the value.
     pub from: GivenBy,
 }
 
 impl GivenBy {
-    /// As the report says it.
+    /// Its name in the report.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,22 +57,23 @@ impl GivenBy {
 }
 
 impl Settings {
-    /// Every setting, in the order of the keys. The external id is nobody's business, so only that there is one is told.
+    /// Every setting, in the order of the keys. The value of the external id is not shown, only that it is set.
     #[must_use]
     pub fn effective(&self) -> Vec<Effective> {
-        let tell = |(key, value): (&Key, Value)| {
+        let with_source = |(key, value): (&Key, Value)| {
             let from = self.given_by.get(key.name).copied().unwrap_or(GivenBy::Default);
             Effective { name: key.name, value, from }
         };
-        self.values().into_iter().map(tell).collect()
+        self.values().into_iter().map(with_source).collect()
     }
 
-    /// The settings as an event that makes them again, without what a command decides and what is nobody's business.
+    /// The settings as an event that has the same effect. It has neither `dryRun`, which the command determines, nor the
+    /// external id.
     #[must_use]
     pub fn to_event(&self) -> Map<String, Value> {
-        let is_told = |key: &Key| ![DRY_RUN.name, USAGE_EXTERNAL_ID.name].contains(&key.name);
-        let told = self.values().into_iter().filter(|(key, _)| is_told(key));
-        told.map(|(key, value)| (key.name.to_owned(), value)).collect()
+        let is_included = |key: &Key| ![DRY_RUN.name, USAGE_EXTERNAL_ID.name].contains(&key.name);
+        let included = self.values().into_iter().filter(|(key, _)| is_included(key));
+        included.map(|(key, value)| (key.name.to_owned(), value)).collect()
     }
 
     fn values(&self) -> Vec<(&'static Key, Value)> {

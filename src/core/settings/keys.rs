@@ -1,10 +1,10 @@
-//! The table of settings: a row each, from which events, environment, flags and their help are read, and against which
-//! README and the template are held. What a default means stands in words here and as a constant in `settings`; a test
-//! holds the one against the other.
+//! The table of settings, with one row for each. Events, environment variables, flags and their help are read by this
+//! table, and tests compare README and the template with it. A default is here as text and in `settings` as a constant,
+//! and a test compares the two.
 
 use super::Environment;
 
-/// What begins the variables that are meant for this program and for no other.
+/// The prefix of environment variables that are only for this program.
 pub const PREFIX: &str = "ECR_CLEANUP_";
 
 /// A setting.
@@ -12,25 +12,25 @@ pub const PREFIX: &str = "ECR_CLEANUP_";
 pub struct Key {
     /// The name in an event.
     pub name: &'static str,
-    /// Other spellings in an event: those of the command line and of the Python script this one replaces.
+    /// Other spellings in an event: those of the command line and of the Python script that this program replaces.
     pub also: &'static [&'static str],
-    /// The environment variable, without the prefix that it may have.
+    /// The environment variable, without the optional prefix.
     pub environment: Option<&'static str>,
-    /// How its value is written as text.
+    /// The form of its value as text.
     pub form: Form,
-    /// What stands for its value in help: `DAYS`.
+    /// The placeholder for its value in help: `DAYS`.
     pub value: &'static str,
-    /// What it does, in a phrase.
+    /// Its effect, in a phrase.
     pub help: &'static str,
-    /// What it is when it is not given; `None` where there is nothing to say.
+    /// The default as text; `None` if help shows none.
     pub default: Option<&'static str>,
-    /// What null means.
+    /// The meaning of null.
     pub null: Null,
     /// A text in the environment that means the same as an empty one.
     pub unset: Option<&'static str>,
 }
 
-/// How a setting is written as text, in a flag and in the environment alike.
+/// The form of a setting as text, in a flag or an environment variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `true` or `false`; the flag alone means true.
@@ -41,7 +41,7 @@ pub enum Form {
     Number,
     /// Any text.
     Text,
-    /// Commas between the items, or one flag an item.
+    /// Items separated by commas, or one flag per item.
     List,
     /// A number of days, or `never`.
     DaysOrNever,
@@ -51,10 +51,10 @@ pub enum Form {
     File,
 }
 
-/// What null means for a setting.
+/// The meaning of null for a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Null {
-    /// It is not given.
+    /// Not set.
     Unset,
     /// Never.
     Never,
@@ -63,7 +63,7 @@ pub enum Null {
 }
 
 impl Key {
-    /// A setting that has nothing special to it.
+    /// The values that most settings have.
     const PLAIN: Self = Self {
         name: "",
         also: &[],
@@ -76,14 +76,14 @@ impl Key {
         unset: None,
     };
 
-    /// What the environment gives, with the variable; `None` where that is empty, or the Python script's way to say so.
-    /// Of the two spellings of a variable that with the [prefix](PREFIX) comes first.
+    /// The variable and its text; `None` if that is empty, or the Python script's text for empty. Of the two spellings of
+    /// a variable, the one with the [prefix](PREFIX) has precedence.
     #[must_use]
     pub fn in_environment<'a>(&self, environment: &'a Environment) -> Option<(&'a str, &'a str)> {
         self.all_in_environment(environment).next()
     }
 
-    /// The same of each spelling of the variable.
+    /// Each spelling of the variable that is set, with its text.
     pub(super) fn all_in_environment<'a>(
         &self,
         environment: &'a Environment,
@@ -93,12 +93,12 @@ impl Key {
         given.filter_map(|(variable, text)| self.written(text).map(|text| (variable.as_str(), text)))
     }
 
-    /// What a variable of this text gives; `None` for what counts as not set.
+    /// The value in the text of a variable; `None` if it counts as not set.
     fn written<'a>(&self, text: &'a str) -> Option<&'a str> {
         let text = match self.form {
-            // A list that somebody put together may end, begin or consist of separators.
+            // A list that a script has built can start or end with separators, or consist of them.
             Form::List => text.trim_matches(|c: char| c.is_whitespace() || c == ','),
-            // In anything else a comma is part of what was meant, or a mistake to be told.
+            // In any other form a comma is part of the value, or an error.
             Form::Switch
             | Form::Integer
             | Form::IntegerOrAll
@@ -111,13 +111,13 @@ impl Key {
         (!is_unset).then_some(text)
     }
 
-    /// The variable with its prefix: the only one that counts in a terminal, where `REGION` may be anybody's.
+    /// The variable with its prefix: the only one that counts in a terminal, where `REGION` can belong to another tool.
     #[must_use]
     pub fn prefixed(&self) -> Option<String> {
         self.environment.map(|variable| format!("{PREFIX}{variable}"))
     }
 
-    /// Whether `name` is this key in one of its spellings.
+    /// Whether `name` is one of the spellings of this key.
     #[must_use]
     pub fn is_spelled(&self, name: &str) -> bool {
         self.name == name || self.also.contains(&name)
@@ -239,7 +239,7 @@ pub const REPOSITORIES: Key = Key {
     default: Some("*"),
     ..Key::PLAIN
 };
-/// The repositories that are never touched.
+/// The repositories that are never cleaned.
 pub const EXCLUDE_REPOSITORIES: Key = Key {
     name: "excludeRepositories",
     environment: Some("EXCLUDE_REPOSITORIES"),
@@ -266,7 +266,7 @@ pub(super) const AUDIT_LIFECYCLE_POLICIES: Key = Key {
     default: Some("true"),
     ..Key::PLAIN
 };
-/// References that count as used.
+/// References that count as in use.
 pub const IN_USE_IMAGES: Key = Key {
     name: "inUseImages",
     environment: Some("IN_USE_IMAGES"),
@@ -300,7 +300,7 @@ pub(super) const USAGE_ROLE_ARNS: Key = Key {
     help: "Roles in other accounts whose workloads use these registries",
     ..Key::PLAIN
 };
-/// What the usage roles' trust policies ask for.
+/// The external id that the usage roles' trust policies require.
 pub const USAGE_EXTERNAL_ID: Key = Key {
     name: "usageExternalId",
     environment: Some("USAGE_EXTERNAL_ID"),
@@ -336,7 +336,7 @@ pub(super) const EXACT_SIZES: Key = Key {
     default: Some("false"),
     ..Key::PLAIN
 };
-/// The most images that a live run may delete or archive.
+/// The maximum number of images that a live run deletes or archives.
 pub const MAX_DELETIONS: Key = Key {
     name: "maxDeletions",
     environment: Some("MAX_DELETIONS"),
@@ -354,7 +354,7 @@ pub(super) const PRICE_PER_GB_MONTH: Key = Key {
     ..Key::PLAIN
 };
 
-/// Every setting, in the order in which people read of them.
+/// Every setting, in the order of the documentation.
 pub const KEYS: &[&Key] = &[
     &DRY_RUN,
     &REGION,

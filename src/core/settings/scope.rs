@@ -1,4 +1,4 @@
-//! What a run looks at: the repositories that it cleans, and the workloads that it reads.
+//! The scope of a run: the repositories that it cleans, and the workloads that it reads.
 
 use std::collections::BTreeSet;
 
@@ -6,31 +6,31 @@ use crate::account::{ExternalId, Region, RoleArn};
 use crate::image::RepositoryName;
 use crate::pattern::Pattern;
 
-/// What counts as usage, and where it is looked for.
+/// The workloads that count as usage, and the accounts and regions where they are read.
 #[derive(Clone, Debug)]
 pub struct UsageScope {
-    /// The regions of every account; all enabled ones where it is `None`.
+    /// The regions of every account; `None` means all enabled regions.
     pub regions: Option<BTreeSet<Region>>,
     /// Roles in other accounts whose workloads use these registries.
     pub role_arns: Vec<RoleArn>,
-    /// What these roles may ask for.
+    /// The external id that these roles require, if they do.
     pub external_id: Option<ExternalId>,
-    /// References that count as used.
+    /// Additional references that count as in use.
     pub in_use_images: Vec<String>,
-    /// How much of what is not running counts all the same.
+    /// The revisions and versions that count as in use although they don't run.
     pub keep: KeepUnused,
 }
 
-/// How many of the newest of what may be started at any time count as usage.
+/// How many of the newest revisions and versions count as in use. Each of them can be started at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepUnused {
-    /// ACTIVE revisions of a task definition's family.
+    /// ACTIVE revisions per task definition family.
     pub task_definitions: u32,
-    /// Published versions of a Lambda function; all of them where it is `None`.
+    /// Published versions per Lambda function; `None` means all.
     pub lambda_versions: Option<u32>,
 }
 
-/// Which repositories are cleaned.
+/// The selection of the repositories that are cleaned.
 #[derive(Clone, Debug)]
 pub struct RepositorySelection {
     pub(super) include: Vec<Pattern>,
@@ -38,7 +38,7 @@ pub struct RepositorySelection {
 }
 
 impl RepositorySelection {
-    /// This repository alone.
+    /// Only this repository.
     #[must_use]
     pub fn only(repository: &RepositoryName) -> Self {
         Self { include: vec![Pattern::exactly(repository)], exclude: Vec::new() }
@@ -50,18 +50,18 @@ impl RepositorySelection {
         self.exclude.is_empty() && self.include.iter().any(|pattern| pattern.matches("*"))
     }
 
-    /// The patterns that select.
+    /// The patterns of `repositories`.
     pub fn patterns(&self) -> impl Iterator<Item = &Pattern> {
         self.include.iter()
     }
 
-    /// The patterns that exclude.
+    /// The patterns of `excludeRepositories`.
     #[must_use]
     pub fn exclusions(&self) -> impl ExactSizeIterator<Item = &Pattern> {
         self.exclude.iter()
     }
 
-    /// Whether the repository is cleaned. To be excluded wins.
+    /// Whether the repository is cleaned. An exclusion has precedence.
     #[must_use]
     pub fn contains(&self, repository: &RepositoryName) -> bool {
         let matched = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(repository.as_str()));

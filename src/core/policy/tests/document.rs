@@ -1,13 +1,13 @@
-//! What a document may not say, and how it is told.
+//! Invalid policy documents, and their error messages.
 
 use super::*;
 
-/// A rule that is right.
+/// A valid rule.
 fn right() -> Value {
     expire(1, &tagged(&["v*"]), &more_than(5))
 }
 
-/// The rule with a field set, or taken away by null.
+/// The rule with a field set, or removed if the value is null.
 fn with(mut rule: Value, path: &[&str], value: Value) -> Value {
     let (last, parents) = path.split_last().unwrap();
     let object = parents.iter().fold(&mut rule, |object, name| &mut object[*name]);
@@ -19,7 +19,7 @@ fn with(mut rule: Value, path: &[&str], value: Value) -> Value {
 }
 
 #[test]
-fn null_is_no_way_to_leave_something_out() {
+fn null_does_not_count_as_a_missing_field() {
     let null = |name: &str| {
         let mut rule = right();
         match name {
@@ -39,27 +39,27 @@ fn null_is_no_way_to_leave_something_out() {
         (null("countType"), "[0].rules[0].selection.countType"),
         (null("description"), "[0].rules[0].description"),
     ]);
-    let (_, accepted) = wrong(&null("targetStorageClass"));
-    assert_eq!(accepted, "nothing with expire");
+    let (_, problem) = wrong(&null("targetStorageClass"));
+    assert_eq!(problem, "not allowed with the type expire");
 }
 
-/// Where the policy of these rules is wrong, and what is accepted there.
+/// The path at which the policy of these rules is invalid, and the problem.
 fn wrong(rules: &[Value]) -> (String, String) {
     let error = Policies::read(&json!([{ "repositories": ["*"], "rules": rules }])).unwrap_err();
-    (error.at, error.accepted)
+    (error.at, error.problem)
 }
 
-/// The right rule with another field.
+/// The valid rule with another field.
 fn set(path: &[&str], value: Value) -> Vec<Value> {
     vec![with(right(), path, value)]
 }
 
-/// The right rule with another field in its selection.
+/// The valid rule with another field in its selection.
 fn selection(name: &str, value: Value) -> Vec<Value> {
     set(&["selection", name], value)
 }
 
-/// The right rule with an age of 90 days.
+/// The valid rule with an age of 90 days.
 fn since(count_type: &str) -> Value {
     let mut selection = tagged(&["v*"]);
     for (name, value) in days(count_type, 90).as_object().unwrap() {
@@ -71,14 +71,14 @@ fn since(count_type: &str) -> Value {
 #[track_caller]
 fn each_is_wrong_at(cases: &[(Vec<Value>, &str)]) {
     for (rules, expected) in cases {
-        let (at, accepted) = wrong(rules);
+        let (at, problem) = wrong(rules);
         assert_eq!(at, *expected, "{}", json!(rules));
-        assert!(!accepted.is_empty());
+        assert!(!problem.is_empty());
     }
 }
 
 #[test]
-fn what_ecr_refuses_of_a_rule_and_its_tags_is_refused_by_its_place() {
+fn invalid_rules_and_tags_are_rejected_with_their_path() {
     each_is_wrong_at(&[
         (set(&["rulePriority"], Value::Null), "[0].rules[0].rulePriority"),
         (set(&["rulePriority"], json!(0)), "[0].rules[0].rulePriority"),
@@ -137,7 +137,7 @@ fn what_ecr_refuses_of_a_rule_and_its_tags_is_refused_by_its_place() {
 }
 
 #[test]
-fn what_ecr_refuses_of_a_count_is_refused_by_its_place() {
+fn invalid_counts_are_rejected_with_their_path() {
     each_is_wrong_at(&[
         (selection("countType", json!("imageCountLessThan")), "[0].rules[0].selection.countType"),
         (selection("countNumber", Value::Null), "[0].rules[0].selection.countNumber"),
@@ -167,7 +167,7 @@ fn what_ecr_refuses_of_a_count_is_refused_by_its_place() {
 }
 
 #[test]
-fn what_ecr_refuses_of_rules_together_is_refused_by_its_place() {
+fn invalid_combinations_of_rules_are_rejected_with_their_path() {
     each_is_wrong_at(&[
         (vec![], "[0].rules"),
         ((1..=51).map(|priority| with(right(), &["rulePriority"], json!(priority))).collect(), "[0].rules"),
@@ -200,7 +200,7 @@ fn what_ecr_refuses_of_rules_together_is_refused_by_its_place() {
 }
 
 #[test]
-fn what_is_no_list_of_policies_is_refused_by_its_place() {
+fn invalid_lists_of_policies_are_rejected_with_their_path() {
     let rules = json!([right()]);
     for (policies, expected) in [
         (json!({}), ""),
@@ -221,7 +221,7 @@ fn what_is_no_list_of_policies_is_refused_by_its_place() {
 }
 
 #[test]
-fn any_may_stand_once_a_storage_class() {
+fn one_rule_per_storage_class_can_have_the_tag_status_any() {
     let rules = [
         archive(1, &status("any"), &days("sinceImagePulled", 60)),
         expire(2, &status("any"), &in_archive(90)),
@@ -232,11 +232,13 @@ fn any_may_stand_once_a_storage_class() {
 }
 
 #[test]
-fn a_message_names_the_place_what_stands_there_and_what_may() {
+fn a_message_has_the_field_its_value_and_the_problem() {
     let rule = with(right(), &["selection", "countUnit"], json!("days"));
     let error = Policies::read(&json!([{ "repositories": ["*"], "rules": [rule] }])).unwrap_err();
-    let expected = "`[0].rules[0].selection.countUnit` can't be \"days\"; accepted: nothing with imageCountMoreThan";
+    let expected = "invalid value \"days\" for countUnit in [0].rules[0].selection: not allowed with the countType imageCountMoreThan";
     assert_eq!(error.to_string(), expected);
+    let error = Policies::read(&json!([{ "repositories": ["*"] }])).unwrap_err();
+    assert_eq!(error.to_string(), "missing rules in [0]: expected a list of rules, or \"ecr\"");
 }
 
 #[test]
@@ -250,8 +252,9 @@ fn the_document_of_a_repository_is_read_as_ecr_returns_it() {
     }
 }
 
-/// What becomes of `v1`, `x1` and an untagged image under a stored policy of this first rule and one that takes everything.
-fn beside_one_for_all(odd: Value) -> (Vec<&'static str>, String) {
+/// Which of `v1`, `x1` and an untagged image a stored policy expires, and the path of its unread rule. The policy has this
+/// rule first, and then one that expires every image.
+fn before_one_for_all(odd: Value) -> (Vec<&'static str>, String) {
     let policy = policy(&[odd, expire(9, &status("any"), &more_than(0))]);
     let images = [Stored::new(&["v1"], 9.0), Stored::new(&["x1"], 9.0), Stored::new(&[], 9.0)];
     let images: Vec<Stored> = (0..).zip(images).map(|(number, image)| Stored { number, ..image }).collect();
@@ -263,7 +266,7 @@ fn beside_one_for_all(odd: Value) -> (Vec<&'static str>, String) {
 }
 
 #[test]
-fn an_odd_rule_takes_nothing_and_shields_what_it_may_select() {
+fn an_unread_rule_acts_on_no_image_and_shields_all_that_it_may_select() {
     let (none, others): (&[&str], &[&str]) = (&[], &["x1", "untagged"]);
     for (odd, left, at) in [
         // Its tags can be read.
@@ -272,28 +275,28 @@ fn an_odd_rule_takes_nothing_and_shields_what_it_may_select() {
         (with(right(), &["selection", "countNumber"], json!("5")), others, "selection.countNumber"),
         (with(right(), &["selection", "storageClass"], json!("glacier")), others, "selection.storageClass"),
         (with(right(), &["description"], json!(7)), others, "description"),
-        // They can't, or something unknown may select more.
+        // Its tags can't be read, or an unknown field may select more images.
         (with(right(), &["selection", "tagStatus"], json!("signed")), none, "selection.tagStatus"),
         (with(right(), &["selection", "tagRegex"], json!("^v")), none, "selection.tagRegex"),
         (with(right(), &["selection", "tagPrefixList"], json!(["v"])), none, "selection.tagPrefixList"),
         (with(right(), &["selection"], json!("any")), none, "selection"),
         (with(right(), &["also"], json!({})), none, "also"),
-        // It may come before any other.
+        // Its priority can't be read, so it may come before any other rule.
         (with(right(), &["rulePriority"], json!("last")), others, "rulePriority"),
         (with(right(), &["rulePriority"], json!(9)), none, "rulePriority"),
-        // It comes after the other.
+        // It comes after the other rule.
         (with(with(right(), &["rulePriority"], json!(10)), &["also"], json!(1)), &["v1", "x1", "untagged"], "also"),
     ] {
-        let (taken, why) = beside_one_for_all(odd.clone());
+        let (taken, why) = before_one_for_all(odd.clone());
         let expected = format!("lifecyclePolicyText.rules[0].{at}");
-        // Of two rules of one priority the second is odd.
+        // If two rules have one priority, the second is the invalid one.
         assert!(why == expected || why == "lifecyclePolicyText.rules[1].rulePriority", "{odd}: {why}");
         assert_eq!(taken, *left, "{odd}");
     }
 }
 
 #[test]
-fn null_is_odd_in_a_stored_policy_too() {
+fn null_makes_a_stored_rule_unreadable_too() {
     for (path, left) in [
         (&["description"][..], &["x1", "untagged"][..]),
         (&["action", "targetStorageClass"], &["x1", "untagged"]),
@@ -304,6 +307,6 @@ fn null_is_odd_in_a_stored_policy_too() {
         let mut odd = right();
         let (last, parents) = path.split_last().unwrap();
         parents.iter().fold(&mut odd, |object, name| &mut object[*name])[*last] = Value::Null;
-        assert_eq!(beside_one_for_all(odd).0, *left, "{path:?}");
+        assert_eq!(before_one_for_all(odd).0, *left, "{path:?}");
     }
 }

@@ -1,7 +1,7 @@
-//! A second evaluator, written from ECR's published text alone and slow on purpose, agrees with the first.
+//! A second evaluator, written only from ECR's documentation and slow on purpose, agrees with the first.
 //!
-//! It goes by marks, as the text does: every rule marks what it identifies in the whole repository; then the rules are
-//! applied in order, and each expires or archives what it marked unless an earlier rule speaks of it.
+//! It uses marks, as the documentation does. Every rule marks images of the whole repository by its count. Then the rules are
+//! applied in order, and each expires or archives its marked images, unless an earlier rule selects them.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::seeded;
 
-/// Whether a text matches a pattern, by trying everything that a wildcard may stand for.
+/// Whether a text matches a pattern. It tries every text for each wildcard.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.chars().next() {
         None => text.is_empty(),
@@ -24,7 +24,7 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 /// The tagging requirements and the storage class of a rule.
-fn speaks_of(rule: &Value, image: &Stored) -> bool {
+fn selects(rule: &Value, image: &Stored) -> bool {
     let selection = &rule["selection"];
     let any_tag = |pattern: &str| image.tags.iter().any(|tag| matches(pattern, tag));
     let by_tags = match selection["tagStatus"].as_str().unwrap() {
@@ -40,13 +40,13 @@ fn speaks_of(rule: &Value, image: &Stored) -> bool {
     by_tags && image.class == class && !texts(&selection["tagPatternExcludeList"]).into_iter().any(any_tag)
 }
 
-/// What a rule marks, whatever the other rules say.
+/// The images that a rule marks, regardless of the other rules.
 fn marked(rule: &Value, images: &[Stored]) -> BTreeSet<usize> {
     let selection = &rule["selection"];
     let number = u32::try_from(selection["countNumber"].as_u64().unwrap()).unwrap();
     let limit = f64::from(number);
-    let selected: Vec<usize> = (0..images.len()).filter(|place| speaks_of(rule, &images[*place])).collect();
-    // An image that was restored goes by that time instead.
+    let selected: Vec<usize> = (0..images.len()).filter(|place| selects(rule, &images[*place])).collect();
+    // For a restored image, that time counts instead.
     let age_of = |image: &Stored| image.restored.map_or(image.pushed, |restored| restored.min(image.pushed));
     let is_newer = |one: &Stored, other: &Stored| {
         let age = age_of(one).total_cmp(&age_of(other));
@@ -79,7 +79,7 @@ fn naive(rules: &[Value], images: &[Stored]) -> Vec<Option<(u32, Action)>> {
     let mut done: Vec<Option<(u32, Action)>> = vec![None; images.len()];
     for (order, rule) in rules.iter().enumerate() {
         for place in &marks[order] {
-            let is_shielded = rules[..order].iter().any(|earlier| speaks_of(earlier, &images[*place]));
+            let is_shielded = rules[..order].iter().any(|earlier| selects(earlier, &images[*place]));
             if !is_shielded && done[*place].is_none() {
                 let action = if rule["action"]["type"] == "expire" { Action::Expire } else { Action::Archive };
                 done[*place] = Some((u32::try_from(rule["rulePriority"].as_u64().unwrap()).unwrap(), action));
@@ -145,8 +145,8 @@ prop_compose! {
 fn both_evaluators_agree() {
     let config = ProptestConfig { max_global_rejects: 1_000_000, ..seeded::config(5_000) };
     let rules = prop::collection::vec(a_rule(), 1..6);
-    // What ECR would refuse says nothing.
-    let rules = rules.prop_filter("ECR refuses it", |rules| policy(rules).unread().is_empty());
+    // Policies that ECR rejects are left out.
+    let rules = rules.prop_filter("ECR rejects it", |rules| policy(rules).unread().is_empty());
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let world = (rules, prop::collection::vec(an_image(), 0..20));
     runner

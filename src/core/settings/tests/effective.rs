@@ -1,17 +1,17 @@
-//! Who gave each setting, and what is told of it.
+//! The effective value and the source of each setting.
 
 use super::*;
 
 const ACCOUNT: &str = "123456789012";
 
 #[test]
-fn every_setting_is_told_with_who_gave_it() {
+fn every_setting_has_its_value_and_its_source() {
     let effective = settings(&json!({}), &[]).effective();
     let names: Vec<&str> = effective.iter().map(|setting| setting.name).collect();
     assert_eq!(names, KEYS.iter().map(|key| key.name).collect::<Vec<_>>());
     assert!(effective.iter().all(|setting| setting.from == GivenBy::Default));
 
-    let told = |event: &Value, variables: &[(&str, &str)], name: &str| {
+    let value_of = |event: &Value, variables: &[(&str, &str)], name: &str| {
         let effective = settings(event, variables).effective();
         let setting = effective.into_iter().find(|setting| setting.name == name).unwrap();
         (setting.value, setting.from.as_str())
@@ -35,14 +35,14 @@ fn every_setting_is_told_with_who_gave_it() {
         (json!({ "usageExternalId": "ours-alone" }), &[], "usageExternalId", json!("set"), "event"),
         (json!({ "ignoreTagsRegex": "^v" }), &[], "ignoreTagsRegex", json!("^v"), "event"),
     ] {
-        assert_eq!(told(&event, variables, name), (value, from), "{event} {variables:?} {name}");
+        assert_eq!(value_of(&event, variables, name), (value, from), "{event} {variables:?} {name}");
     }
 
     let policies = json!([{ "repositories": ["*"], "rules": "ecr" }]);
     let event = json!({ "policies": policies, "untaggedOlderThanDays": 3 });
-    assert_eq!(told(&event, &[], "policies"), (policies, "event"));
-    assert_eq!(told(&event, &[], "untaggedOlderThanDays"), (json!(null), "default"), "it is not used");
-    assert_eq!(told(&event, &[], "imagesToKeep"), (json!(0), "default"));
+    assert_eq!(value_of(&event, &[], "policies"), (policies, "event"));
+    assert_eq!(value_of(&event, &[], "untaggedOlderThanDays"), (json!(null), "default"), "it is not used");
+    assert_eq!(value_of(&event, &[], "imagesToKeep"), (json!(0), "default"));
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn of_several_layers_the_first_wins_key_by_key() {
 }
 
 #[test]
-fn the_settings_are_told_as_an_event_that_makes_them_again() {
+fn the_settings_as_an_event_have_the_same_effect() {
     let policies = json!([{ "repositories": ["*"], "rules": "ecr" }]);
     for event in [
         json!({}),
