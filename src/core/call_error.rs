@@ -1,4 +1,4 @@
-//! A call that failed: which, how, and what a person can do about it. No SDK type gets further than this.
+//! A failed call: the operation, the error code, and a remedy. The shell converts every SDK error into this type.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,24 +11,24 @@ use serde::{Deserialize, Serialize};
 pub struct CallError {
     /// The call in IAM's notation, `ecr:DescribeImages`.
     pub api: Cow<'static, str>,
-    /// AWS's error code, or what kept AWS from answering.
+    /// AWS's error code, or a code for the reason that there was no response.
     pub code: String,
-    /// What AWS, or the SDK, says of it.
+    /// The error message of AWS or the SDK.
     pub message: String,
 }
 
-/// Why a call was given up, or not begun.
+/// Why a call was cancelled, or not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GivenUp {
     /// The deadline is near.
-    #[error("the function's deadline is near; give it more time, or less to do")]
+    #[error("the function's deadline is near")]
     DeadlineReached,
-    /// Somebody stopped the run.
+    /// A person or a signal interrupted the run.
     #[error("the run was interrupted")]
     Interrupted,
 }
 
-/// Something that a call names and that is not there. Each service has a code of its own for it.
+/// A resource that does not exist. ECR has an error code for each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// An ECR repository.
@@ -43,7 +43,7 @@ pub enum Missing {
     Image,
 }
 
-/// The codes by which the services that run images say that what a call names, or what that belongs to, is not there.
+/// The error codes of services that run images for a resource, or its parent resource, that does not exist.
 const GONE: [&str; 5] = [
     "ClusterNotFoundException",
     "ServiceNotFoundException",
@@ -51,9 +51,9 @@ const GONE: [&str; 5] = [
     "ResourceNotFoundException",
     GONE_BY_ITS_PARENT,
 ];
-/// The code of what nothing names any more, whatever the call about it said.
+/// Our code for a resource that is in no listing any more, in place of the code of the failed call.
 const GONE_BY_ITS_PARENT: &str = "Gone";
-/// The codes by which a service says that it is asked too fast: those that the SDK knows, and Image Builder's.
+/// The codes for throttling: those that the SDK knows, and Image Builder's.
 const THROTTLES: [&str; 15] = [
     "BandwidthLimitExceeded",
     "CallRateLimitExceededException",
@@ -71,7 +71,7 @@ const THROTTLES: [&str; 15] = [
     "TooManyRequestsException",
     "TransactionInProgressException",
 ];
-/// The codes of ECS for anything that is wrong with a request, be it that what it names was deleted.
+/// ECS's codes for any invalid request. A deleted resource is one possible reason among others.
 const DOUBTFUL: [&str; 2] = ["ClientException", "InvalidParameterException"];
 
 impl Missing {
@@ -93,134 +93,131 @@ impl CallError {
         Self { api: api.into(), code: code.to_owned(), message }
     }
 
-    /// An answer that AWS's documentation rules out.
+    /// A response that contradicts AWS's documentation.
     pub fn unexpected(api: &'static str, message: &dyn fmt::Display) -> Self {
         Self::new(api, "UnexpectedResponse", message.to_string())
     }
 
-    /// A listing that ended although it named a next page.
+    /// A listing that can't be completed, since a page's token for the next page is its own token.
     #[must_use]
     pub fn broke_off(api: &'static str) -> Self {
-        Self::unexpected(api, &"the listing broke off: a page names itself as the next")
+        Self::unexpected(api, &"the listing can't be completed: a page points to itself as the next page")
     }
 
-    /// A listing with images that nothing names.
+    /// A listing with images that have no digest.
     #[must_use]
     pub fn unnamed_images(number: u64) -> Self {
         Self::unexpected("ecr:DescribeImages", &format!("{number} images have no digest"))
     }
 
-    /// A page of a listing without the list, which is not an empty one.
+    /// A page without a list. That does not count as an empty list.
     #[must_use]
     pub fn no_list(api: &'static str) -> Self {
-        Self::unexpected(api, &"the answer has no list, not even an empty one")
+        Self::unexpected(api, &"the response has no list, not even an empty one")
     }
 
-    /// Whether the call was given up for the function's deadline.
+    /// Whether the call was cancelled because of the function's deadline.
     #[must_use]
     pub fn is_deadline(&self) -> bool {
         Self::is_deadline_code(&self.code)
     }
 
-    /// Whether this is the code of such a call.
+    /// Whether this is the code of a call that was cancelled because of the deadline.
     #[must_use]
     pub fn is_deadline_code(code: &str) -> bool {
         code == DEADLINE_REACHED
     }
 
-    /// Whether AWS may have said so since what the call names, or what that belongs to, went away in between. Then it is not
-    /// there any more where it was listed.
+    /// Whether the reason can be that the resource, or its parent, was deleted since it was listed. If so, a new listing
+    /// doesn't have it.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         !self.is_denial() && !self.is_deadline() && !self.is_interruption()
     }
 
-    /// Whether the call was not made, since the run was interrupted.
+    /// Whether the call was not made because the run was interrupted.
     #[must_use]
     pub fn is_interruption(&self) -> bool {
         self.code == INTERRUPTED
     }
 
-    /// Whether the call says that this is not there.
+    /// Whether the error code means that this resource does not exist.
     #[must_use]
     pub fn is_missing(&self, what: Missing) -> bool {
         self.code == what.code()
     }
 
-    /// Whether what was listed, or what it belongs to, went away before it was asked about: then it uses nothing. Which of
-    /// the codes a call answers with depends on how much of it went.
+    /// Whether a listed resource, or its parent, was deleted before it was described. Then it uses no image. The code
+    /// depends on how much of the hierarchy was deleted.
     #[must_use]
     pub fn says_gone(&self) -> bool {
         GONE.contains(&self.code.as_str())
     }
 
-    /// Whether a call that has no code of its own for what is not there may mean that. Then whatever named it is asked
-    /// once more.
+    /// Whether the error can mean that the resource was deleted, including calls without a code of their own for that.
+    /// Then the caller lists its parent once more.
     #[must_use]
     pub fn may_say_gone(&self) -> bool {
         self.says_gone() || self.is_doubtful()
     }
 
-    /// Whether it may mean that what the call names went away, and may as well mean something else.
+    /// Whether the error can mean that the resource was deleted, but can also have another reason.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
         DOUBTFUL.contains(&self.code.as_str())
     }
 
-    /// The same, once nothing names any more what the call was about.
+    /// The same error, after a new listing has shown that the resource was deleted.
     #[must_use]
     pub fn settled_as_gone(self) -> Self {
         Self { code: GONE_BY_ITS_PARENT.to_owned(), ..self }
     }
 
-    /// Whether the service was asked too fast. It is asked again, however often: refused is only what fails otherwise.
+    /// Whether the service throttled the call. Throttled calls are retried without a limit, and are never a failure.
     #[must_use]
     pub fn is_throttle_code(code: &str) -> bool {
         THROTTLES.contains(&code)
     }
 
-    /// Whether the service does not know the operation, so that nothing of its kind can exist there.
+    /// Whether the service does not know the operation. Then resources of this kind can't exist there.
     #[must_use]
     pub fn is_unknown_operation(&self) -> bool {
         matches!(self.code.as_str(), "UnknownOperationException" | "UnsupportedFeatureException" | "InvalidAction")
     }
 
-    /// Whether the caller may not do this there at all.
+    /// Whether AWS denied the call: the caller has no permission, or its credentials are not valid in this region.
     #[must_use]
     pub fn is_denial(&self) -> bool {
         self.is_refusal() || matches!(self.code.as_str(), "UnrecognizedClientException" | "InvalidClientTokenId")
     }
 
-    /// Whether AWS knows the caller, and its policies do not let it do this.
+    /// Whether AWS knows the caller, and the caller has no permission for this call.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         let code = self.code.as_str();
         code.contains("AccessDenied") || code.contains("NotAuthorized") || code == "UnauthorizedOperation"
     }
 
-    /// What a person can do about it.
+    /// The next step for a person: an imperative phrase without a period.
     #[must_use]
     pub fn remedy(&self) -> String {
         let code = self.code.as_str();
         if self.is_refusal() {
-            return format!("grant {} to the role or user that this runs as", self.api);
+            return format!("grant {} to the role or user that runs ecr-cleanup", self.api);
         }
         match code {
             "UnrecognizedClientException" | "InvalidClientTokenId" => {
-                "the credentials are not valid there: the region may be disabled, then leave it out".to_owned()
+                "use credentials that are valid in this region; if the region is disabled, leave it out".to_owned()
             }
             "ExpiredToken" | "ExpiredTokenException" => "renew the credentials".to_owned(),
-            DEADLINE_REACHED => "give the function more time".to_owned(),
+            DEADLINE_REACHED => "increase the function's timeout".to_owned(),
             INTERRUPTED => "run again".to_owned(),
             NO_CREDENTIALS => {
-                "give it credentials; for a profile: eval \"$(aws configure export-credentials --format env)\""
-                    .to_owned()
+                "set AWS_PROFILE, or run: eval \"$(aws configure export-credentials --format env)\"".to_owned()
             }
-            "TimeoutError" | "DispatchFailure" => {
-                "check that the service can be reached from here: the network, or a VPC endpoint".to_owned()
-            }
-            "UnexpectedResponse" => "it is not what AWS documents, or newer than this version: report it".to_owned(),
-            _ => "run again; if it persists, see the code in the service's API reference".to_owned(),
+            "TimeoutError" | "DispatchFailure" => "check the network, or the VPC endpoint of this service".to_owned(),
+            "UnexpectedResponse" => "update ecr-cleanup; if the error persists, report it as a bug".to_owned(),
+            _ => "run again; if the error persists, look up its code in the service's API reference".to_owned(),
         }
     }
 }
@@ -237,5 +234,5 @@ impl From<(&'static str, GivenUp)> for CallError {
 
 const DEADLINE_REACHED: &str = "DeadlineReached";
 const INTERRUPTED: &str = "Interrupted";
-/// The code of a call that had no credentials to be made with.
+/// The code of a call that was not made because there were no credentials.
 pub const NO_CREDENTIALS: &str = "NoCredentials";

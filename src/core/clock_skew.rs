@@ -1,25 +1,26 @@
-//! How far a run's clock is from AWS's: every age is told by it, and a clock that is ahead makes everything look old.
+//! The difference between a run's clock and AWS's. Every age depends on it: if the clock is ahead, all images look older
+//! than they are.
 
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// AWS itself accepts requests that are signed within so long.
+/// The largest difference that is ignored. AWS accepts a signed request within the same time.
 pub const TOLERATED: TimeDelta = TimeDelta::minutes(5);
 
 /// Two clocks that are too far apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClockSkew {
-    /// What the run's clock said.
+    /// The time on the run's clock.
     pub clock: DateTime<Utc>,
-    /// What AWS's said at the same time.
+    /// The time on AWS's clock at that moment.
     pub aws: DateTime<Utc>,
 }
 
 impl ClockSkew {
-    /// The skew of two clocks; `None` where they are near enough. AWS tells whole seconds.
+    /// The skew of two clocks; `None` if it is within [`TOLERATED`]. AWS's time is in whole seconds.
     #[must_use]
     pub fn between(clock: DateTime<Utc>, aws: DateTime<Utc>) -> Option<Self> {
         let apart = TimeDelta::seconds((clock.timestamp() - aws.timestamp()).abs());
@@ -30,9 +31,9 @@ impl ClockSkew {
 impl fmt::Display for ClockSkew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clock, aws } = self;
-        let told = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let shown = |time: &DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         let relation = if clock > aws { "ahead of" } else { "behind" };
-        write!(f, "this machine's clock ({}) is {relation} AWS's ({})", told(clock), told(aws))
+        write!(f, "this machine's clock ({}) is {relation} AWS's ({})", shown(clock), shown(aws))
     }
 }
 
@@ -43,7 +44,7 @@ mod tests {
     #[test]
     fn clocks_may_be_five_minutes_apart_and_no_more() {
         let aws: DateTime<Utc> = "2026-01-01T12:00:00Z".parse().unwrap();
-        // Of what AWS cuts off its seconds nothing comes.
+        // The fraction of a second that AWS cuts off makes no difference.
         for (milliseconds, is_skewed) in [
             (0, false),
             (300_999, false),

@@ -1,6 +1,6 @@
-//! Who else may pull from a repository: what its resource policy says, and whether those accounts' usage was read.
+//! Who else can pull from a repository by its resource policy, and whether the workloads of those accounts were read.
 //!
-//! Pure. Statements that deny are not counted in anyone's favour, and what can't be understood means anyone.
+//! Pure. Statements that deny are ignored, and an unknown principal counts as anyone.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,14 +12,14 @@ use crate::account::AccountId;
 /// The actions that pull an image.
 const PULL_ACTIONS: [&str; 2] = ["ecr:batchgetimage", "ecr:getdownloadurlforlayer"];
 
-/// The service that pulls the images of functions.
+/// The service that pulls the images of Lambda functions.
 const LAMBDA: &str = "lambda.amazonaws.com";
 
-/// Condition keys that name the account on whose behalf the call is made, or a resource of it.
+/// Condition keys for the account on whose behalf the call is made, or for a resource of it.
 const ACCOUNT_CONDITIONS: [&str; 4] =
     ["aws:principalaccount", "aws:sourceaccount", "aws:sourcearn", "aws:principalarn"];
 
-/// The accounts that a resource policy lets pull.
+/// The accounts that a resource policy allows to pull.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pullers {
     accounts: BTreeSet<AccountId>,
@@ -27,35 +27,35 @@ pub struct Pullers {
     anyone: bool,
 }
 
-/// Accounts that may pull although their usage isn't read, with the consent of the settings.
+/// The setting `acceptUnseenAccounts`: accounts that can pull although their workloads aren't read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AcceptedAccounts {
-    /// These.
+    /// These accounts.
     pub accounts: BTreeSet<AccountId>,
-    /// Whoever it is.
+    /// Any account.
     pub anyone: bool,
 }
 
-/// Who may pull without its usage being read.
+/// The accounts that can pull and whose workloads aren't read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unseen {
     accounts: BTreeSet<AccountId>,
     anyone: bool,
 }
 
-/// Text that is not a policy.
+/// Text that is not an IAM policy.
 #[derive(Debug, thiserror::Error)]
-#[error("the policy is not one that IAM documents: {0}")]
+#[error("the resource policy is not valid: {0}")]
 pub struct NotAPolicy(String);
 
 impl Pullers {
-    /// Reads the resource policy of a repository, or that of the registry, which speaks of all of them.
+    /// Reads the resource policy of a repository, or that of the registry, which applies to all its repositories.
     ///
     /// See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-policies.html> and
     /// <https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry-permissions.html>.
     ///
     /// # Errors
-    /// When it is not JSON with statements.
+    /// If it is not JSON with statements.
     pub fn of_policy(text: &str) -> Result<Self, NotAPolicy> {
         let policy: Value = serde_json::from_str(text).map_err(|error| NotAPolicy(error.to_string()))?;
         let statements = match &policy["Statement"] {
@@ -72,13 +72,13 @@ impl Pullers {
         Ok(pullers)
     }
 
-    /// Those of either.
+    /// The union of both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         Self { accounts: &self.accounts | &other.accounts, anyone: self.anyone || other.anyone }
     }
 
-    /// Those whose usage is not read and who are not accepted either.
+    /// Those whose workloads aren't read and that the settings don't accept.
     #[must_use]
     pub fn unseen(&self, seen: &BTreeSet<AccountId>, accepted: &AcceptedAccounts) -> Option<Unseen> {
         if accepted.anyone {
@@ -90,7 +90,7 @@ impl Pullers {
     }
 
     fn add_statement(&mut self, statement: &Value) {
-        // By its conditions, a statement may name accounts although its principal is everyone or a service.
+        // The conditions of a statement can limit it to accounts although its principal is everyone or a service.
         let by_conditions = |pullers: &mut Self| match accounts_of_conditions(&statement["Condition"]) {
             Some(accounts) => pullers.accounts.extend(accounts),
             None => pullers.anyone = true,
@@ -102,8 +102,8 @@ impl Pullers {
             for name in texts(names) {
                 match (kind.as_str(), account_of_principal(name)) {
                     ("AWS", Some(account)) => _ = self.accounts.insert(account),
-                    // AWS's own page has this statement for functions of the same account. Those of another need one
-                    // for their account besides, and that counts.
+                    // AWS's documentation has this statement for functions of the same account. Functions of another
+                    // account also need a statement for that account, and then that statement counts.
                     ("Service", None) if name == LAMBDA && has_no_condition(statement) => {}
                     _ => by_conditions(self),
                 }
@@ -113,11 +113,23 @@ impl Pullers {
 }
 
 impl AcceptedAccounts {
-    /// Whether the copies that an account holds need not be looked at. One's own account can be read and is not meant by
-    /// "anyone": there a call that failed has to be waited for, or the account named.
+    /// Whether the replicas in an account don't have to be read. `*` does not include the source registry's account, which
+    /// can be read: after a failed call there, run again, or list that account in the setting.
     #[must_use]
     pub fn cover_copies(&self, holder: &AccountId, own: &AccountId) -> bool {
         self.accounts.contains(holder) || (self.anyone && holder != own)
+    }
+}
+
+impl Unseen {
+    /// The value to add to `acceptUnseenAccounts`, with its noun.
+    #[must_use]
+    pub fn to_accept(&self) -> &'static str {
+        match (self.anyone, self.accounts.len()) {
+            (true, _) => "*",
+            (false, 1) => "the account",
+            (false, _) => "the accounts",
+        }
     }
 }
 
@@ -135,7 +147,7 @@ impl fmt::Display for Unseen {
 fn lets_pull(statement: &Value) -> bool {
     let actions = &statement["Action"];
     if actions.is_null() {
-        // NotAction allows everything but what it names.
+        // NotAction allows every action that it doesn't list.
         return true;
     }
     texts(actions).any(|pattern| PULL_ACTIONS.iter().any(|action| matches(&pattern.to_ascii_lowercase(), action)))
@@ -155,7 +167,7 @@ fn account_of_arn(arn: &str) -> Option<AccountId> {
     arn.strip_prefix("arn:")?.split(':').nth(3)?.parse().ok()
 }
 
-/// The accounts that the conditions limit a statement to. All conditions must hold, so one that names accounts is enough.
+/// The accounts that the conditions limit a statement to. All conditions must be true, so one with accounts is enough.
 fn accounts_of_conditions(conditions: &Value) -> Option<BTreeSet<AccountId>> {
     let limiting = ["stringequals", "stringlike", "stringequalsignorecase", "arnequals", "arnlike"];
     let operators = conditions.as_object()?.iter();
@@ -167,7 +179,7 @@ fn accounts_of_conditions(conditions: &Value) -> Option<BTreeSet<AccountId>> {
         .find_map(|(_, values)| texts(values).map(account_of_principal).collect())
 }
 
-/// A text, or each text of a list; anything else as the empty text, which names no one.
+/// A string, or the strings of a list. Any other value counts as an empty string, which is no account.
 fn texts(value: &Value) -> impl Iterator<Item = &str> {
     let list = match value {
         Value::Array(list) => list.as_slice(),
@@ -176,8 +188,8 @@ fn texts(value: &Value) -> impl Iterator<Item = &str> {
     list.iter().map(|text| text.as_str().unwrap_or_default())
 }
 
-/// IAM's wildcards: `*` for any number of characters, `?` for one. Only the last `*` is ever gone back to, so the time
-/// is bounded by the product of the lengths.
+/// IAM's wildcards: `*` matches any number of characters, `?` one. It backtracks only to the last `*`, so the time is
+/// bounded by the product of the lengths.
 fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
@@ -223,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_pull_without_being_seen_is_told() {
+    fn accounts_that_can_pull_and_are_not_read_are_unseen() {
         let pull = json!(["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]);
         let none = json!({});
         let other = Some("account 222222222222");
@@ -289,7 +301,7 @@ mod tests {
                 anyone,
             ),
             (
-                "what is spelled like Lambda, and no service",
+                "a principal with the name of Lambda that is not a service",
                 json!({ "Federated": LAMBDA }),
                 pull.clone(),
                 none.clone(),
@@ -303,7 +315,7 @@ mod tests {
                 anyone,
             ),
             (
-                "a condition that need not hold",
+                "a condition that can be absent",
                 json!("*"),
                 pull.clone(),
                 json!({ "StringEqualsIfExists": { "aws:PrincipalAccount": OWN } }),
@@ -323,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_not_taken_for_less() {
+    fn in_doubt_a_policy_allows_more() {
         let nobody = AcceptedAccounts::default();
         assert!(
             unseen(&json!({ "Effect": "Allow", "NotPrincipal": { "AWS": OWN }, "Action": "ecr:*" }), &nobody).is_some()

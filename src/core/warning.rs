@@ -1,4 +1,4 @@
-//! What a person should know of a run that was not stopped by it. Each concern words its own warnings, in `warning/`.
+//! Warnings: findings of a run that did not stop it. The modules in `warning/` have the texts, one module per topic.
 
 mod cause;
 mod of_plan;
@@ -23,27 +23,27 @@ pub use of_usage::{of_usage, usage_incomplete, withheld};
 use crate::account::{AccountId, Place, Region};
 use crate::image::RepositoryName;
 
-/// One thing to know. As JSON it is what the report has.
+/// A warning. Its JSON form is that of the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Warning {
-    /// What kind of thing it is, for programs.
+    /// Its kind, for programs.
     pub code: WarningCode,
-    /// What it concerns.
+    /// The registry or repository.
     #[serde(flatten)]
     pub about: About,
-    /// What to know, and what to do about it, in a sentence.
+    /// The finding and the next step, for people.
     pub message: String,
-    /// What failed, where a failure is the reason.
+    /// The failed call or the unreadable reference, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Box<Cause>>,
 }
 
-/// What a warning concerns: a repository, a registry, or, with neither, the run as a whole.
+/// The subject of a warning: a repository, a registry, or, if all fields are `None`, the whole run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct About {
-    /// The account whose registry it is; `None` where it is every one that is cleaned.
+    /// The account of the registry; `None` means every registry that is cleaned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_id: Option<AccountId>,
     /// The registry's region.
@@ -54,66 +54,66 @@ pub struct About {
     pub repository_name: Option<RepositoryName>,
 }
 
-/// The kinds of warnings. Their names stay as they are: programs go by them.
+/// The kinds of warnings. Programs depend on these names, so they must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WarningCode {
-    /// ECR's own policy of a repository would take images in use.
+    /// The ECR lifecycle policy of a repository would expire or archive images in use.
     AtRisk,
-    /// Regions are cleaned in which, by the settings, no workload is looked for.
+    /// The settings exclude the workloads of some regions that are cleaned.
     CleanedUnseen,
-    /// The clock is wrong, so that ages are too; a live run would refuse.
+    /// The clock is wrong, and so are all ages. A live run would delete nothing.
     ClockSkew,
-    /// Exact sizes are left out, since reading for them counts as pulling every image, or may.
+    /// Exact sizes were not computed, since reading the manifests counts as a pull of every image, or may count as one.
     ExactSizesRefused,
-    /// Pulls of indexes count although they may be this function's.
+    /// Recorded pulls of indexes keep images although they can be ecr-cleanup's own readings.
     IndexPullsCounted,
-    /// The same, and it can't be told whether they may.
+    /// The same, if it is unknown whether they can be own readings.
     IndexPullsUnknown,
     /// Images that workloads or kept indexes need can't be pulled from their repository.
     Missing,
-    /// Workloads name repositories that do not exist.
+    /// Workloads reference repositories that do not exist.
     MissingRepository,
-    /// A workload names what no repository can be called, so that it uses nothing.
+    /// A workload's reference has a name that no repository can have. The reference was ignored.
     NamesNothing,
     /// No repository is selected.
     NoRepository,
-    /// Lifecycle policies could not be read, so they were not held against what is in use.
+    /// Lifecycle policies could not be read, so images in use that they would expire are not reported.
     NotAudited,
-    /// The role may not delete from some repositories, or not archive there.
+    /// The role has no permission to delete or archive images of some repositories.
     NotAllowed,
-    /// The exact sizes of a repository could not be told.
+    /// The exact sizes of a repository could not be computed.
     NotExact,
-    /// A setting has no effect beside another.
+    /// A setting has no effect with another one.
     NotUsed,
-    /// No workload names an image of the registries being cleaned.
+    /// No workload references an image of the registries that are cleaned.
     NothingInUse,
-    /// The event was sent long ago, so everything pushed since is kept.
+    /// The event's time is long ago. Images that were pushed since then are kept.
     OldEvent,
-    /// An entry of the policies applies to no repository.
+    /// A policy of the settings applies to no repository.
     PolicyWithoutRepository,
-    /// Most candidates of a repository stay since something pulled them all within a day.
+    /// Most candidates of a repository are kept only because they were all pulled within a day.
     PulledTogether,
-    /// A repository is kept whole, since what is deleted there is deleted elsewhere too, and that can't be read.
+    /// All images of a repository are kept, since ECR would delete replicas of them that can't be read.
     ReplicasUnread,
-    /// A region of a reviewed plan is not cleaned any more.
+    /// A region of a reviewed plan is no longer cleaned.
     ReviewedRegionLeftOut,
-    /// A repository of a reviewed plan does not exist any more.
+    /// A repository of a reviewed plan no longer exists.
     ReviewedRepositoryGone,
-    /// A rule of a repository's own lifecycle policy can't be read.
+    /// A rule of a repository's own ECR lifecycle policy can't be read.
     RuleNotRead,
     /// A rule of a policy selects no image of any repository.
     RuleSelectsNothing,
-    /// A repository is kept whole, since others may pull from it whose usage isn't read.
+    /// All images of a repository are kept, since accounts whose workloads aren't read can pull from it.
     SharedElsewhere,
     /// The manifests of some indexes could not be fetched.
     Unfetched,
-    /// The manifests of some indexes are not what they should be.
+    /// The manifests of some indexes are not valid.
     Unreadable,
-    /// The regions that would have worked.
+    /// The regions that did not deny access.
     UsableRegions,
-    /// A dry run planned although usage is not known in full; a live run would refuse.
+    /// A dry run planned with incomplete usage data. A live run would delete nothing.
     UsageIncomplete,
-    /// A repository is kept whole, for a reference that can't be read.
+    /// All images of a repository are kept, since a reference to it can't be read.
     Withheld,
 }
 
@@ -122,14 +122,14 @@ impl Warning {
         Self { code, about, message, cause: None }
     }
 
-    /// The same, because of this failure.
+    /// The same warning with the cause.
     fn because_of(self, cause: impl Into<Cause>) -> Self {
         Self { cause: Some(Box::new(cause.into())), ..self }
     }
 }
 
 impl About {
-    /// The run as a whole.
+    /// The whole run.
     pub(crate) const RUN: Self = Self { registry_id: None, region: None, repository_name: None };
 
     pub(crate) fn place(Place { account, region }: &Place) -> Self {
@@ -147,7 +147,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// A number with its noun.
+/// A number with its noun in the singular or plural.
 pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

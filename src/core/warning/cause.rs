@@ -1,4 +1,4 @@
-//! A failure in the parts that a program goes by: where it was, which call, and what to do about it.
+//! A failure in parts, for programs: the place, the call, and the remedy.
 
 use std::borrow::Cow;
 
@@ -8,33 +8,33 @@ use crate::account::{AccountId, Region};
 use crate::call_error::CallError;
 use crate::usage::{self, UnreadableUse};
 
-/// The code of a reference whose repository can't be told.
+/// The code of a reference whose repository is unknown.
 const UNREADABLE_REFERENCE: &str = "UnreadableReference";
 
-/// A failure, as far as it is known.
+/// A failure. Unknown parts are `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
-    /// The account in which it failed.
+    /// The account in which the call failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
-    /// The region in which it failed.
+    /// The region in which the call failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
-    /// What was to be read there, as people call it.
+    /// What should have been read there: a title for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Cow<'static, str>>,
-    /// The ARN or the name of the resource that it failed for.
+    /// The ARN or the name of the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     /// The call in IAM's notation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<Cow<'static, str>>,
-    /// AWS's error code, or what kept AWS from answering.
+    /// AWS's error code, or a code for the reason that there was no response.
     pub code: String,
-    /// What AWS, or the SDK, says of it.
+    /// The error message of AWS or the SDK.
     pub message: String,
-    /// What a person can do about it.
+    /// The next step for a person.
     pub remedy: String,
 }
 

@@ -1,4 +1,4 @@
-//! What a registry gives to know, once all its repositories were decided on.
+//! Warnings for a registry, after the decisions on all its repositories.
 
 use super::{About, Warning, WarningCode, counted};
 use crate::account::Place;
@@ -6,20 +6,20 @@ use crate::call_error::CallError;
 use crate::image::RepositoryName;
 use crate::pull_time::{IndexPulls, RegisterCommand};
 
-/// What a repository's study gives to know about its registry.
+/// The data of a repository for the warnings of its registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
     /// Whether its indexes had to be read.
     pub read_indexes: bool,
-    /// How many of its indexes stay for nothing but a recorded pull of their own.
+    /// The number of its indexes that are kept only because of a recorded pull of their own.
     pub indexes_kept_by_pulls: u64,
-    /// Whether exact sizes were left out, since reading for them would count as pulling, or might.
+    /// Whether exact sizes were not computed, since reading the manifests counts as a pull, or may count as one.
     pub exact_sizes_refused: bool,
-    /// Why its lifecycle policy was not held against what is in use.
+    /// Why its ECR lifecycle policy was not compared with the images in use.
     pub not_audited: Option<CallError>,
 }
 
-/// What the notes taken of a registry's repositories give to know. `index_pulls` is `None` where nobody had to ask for it.
+/// The warnings for a registry. `index_pulls` is `None` if the run did not need it.
 #[must_use]
 pub fn of_registry(
     place: &Place,
@@ -54,58 +54,64 @@ fn index_pulls_counted(
         None => (
             WarningCode::IndexPullsCounted,
             format!(
-                "in {region} reading an index, as this run does, is recorded as a pull, and any recorded pull counts"
+                "in {region}, this run's reading of indexes updates their last-pull time, so they can look recently used"
             ),
         ),
         Some(error) => (
             WarningCode::IndexPullsUnknown,
             format!(
-                "whether in {region} this run's reading of an index is recorded as a pull is not known, and any recorded pull counts: {error} ({})",
+                "can't determine whether reading indexes in {region} updates their last-pull time: {error} ({}). Every recorded pull counts",
                 error.remedy()
             ),
         ),
     };
-    let holds = match usize::try_from(kept_by_pulls).unwrap_or(usize::MAX) {
-        0 => "what a run like this one has read stays for keepPulledWithinDays".to_owned(),
+    let kept = match usize::try_from(kept_by_pulls).unwrap_or(usize::MAX) {
+        0 => "Stale indexes that a run has read are kept for keepPulledWithinDays".to_owned(),
         indexes => {
-            let indexes = counted(indexes, "index, with what it names, stays", "indexes, with what they name, stay");
-            format!("{indexes} for nothing but a pull that may be such a reading")
+            let indexes = counted(indexes, "index and its child images are", "indexes and their child images are");
+            format!("{indexes} kept only because of such a pull")
         }
     };
     let remedy = match command {
-        Some(command) => format!("`{command}` ends that (a role's path belongs into the ARN), and so does a memory"),
-        None => "a memory ends that, or running as a role or user that can be registered as a pull-time exclusion"
+        Some(command) => format!("To prevent this, use a memory, or run {}", registered_by(command)),
+        None => "To prevent this, use a memory, or a role or user that can be registered as a pull-time exclusion"
             .to_owned(),
     };
-    let warning = Warning::new(code, About::place(place), format!("{counts}; {holds}; {remedy}"));
+    let warning = Warning::new(code, About::place(place), format!("{counts}. {kept}. {remedy}."));
     match unknown {
         Some(error) => warning.because_of(error),
         None => warning,
     }
 }
 
+/// The command, with what to change in it: the identity of a role's session does not have the role's path.
+fn registered_by(command: &RegisterCommand) -> String {
+    format!("`{command}`. If the role has a path, add it to the ARN")
+}
+
 fn exact_sizes_refused(place: &Place, unknown: Option<&CallError>, command: Option<&RegisterCommand>) -> Warning {
     let why = match unknown {
-        None => "this function's reading would count as pulling every image".to_owned(),
+        None => "reading the manifests would update the last-pull time of every image".to_owned(),
         Some(error) => format!(
-            "whether this function's reading would count as pulling every image is not known: {error} ({})",
+            "can't determine whether reading the manifests would update the last-pull time of every image: {error} ({})",
             error.remedy()
         ),
     };
     let remedy = match command {
-        Some(command) => format!("to have them, run `{command}` (a role's path belongs into the ARN)"),
-        None => "run as a role or user that can be registered as a pull-time exclusion".to_owned(),
+        Some(command) => format!("To use it, run {}", registered_by(command)),
+        None => "To use it, run as a role or user that can be registered as a pull-time exclusion".to_owned(),
     };
-    let message = format!("exactSizes is left out in {}, and sizes stay upper bounds: {why}; {remedy}", place.region);
+    let message = format!("exactSizes was not used in {}: {why}. Sizes are upper bounds. {remedy}.", place.region);
     Warning::new(WarningCode::ExactSizesRefused, About::place(place), message)
 }
 
-/// The lifecycle policies of some repositories could not be read. The first by name tells why.
+/// The ECR lifecycle policies of some repositories could not be read. The message has the error of the first repository by
+/// name.
 fn not_audited(place: &Place, notes: &[(RepositoryName, Notes)]) -> Option<Warning> {
     let unread = notes.iter().filter_map(|(name, notes)| Some((name, notes.not_audited.as_ref()?)));
     let (first, error) = unread.clone().min_by_key(|(name, _)| *name)?;
     let message = format!(
-        "the lifecycle policies of {} in {}, such as {first}, could not be read, so what they would take from under a workload is not known: {error} ({})",
+        "can't read the ECR lifecycle policies of {} in {}, such as {first}: {error} ({}). Images in use that they would expire aren't reported.",
         counted(unread.count(), "repository", "repositories"),
         place.region,
         error.remedy()

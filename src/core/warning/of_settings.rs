@@ -1,4 +1,4 @@
-//! What the settings, and the event that they came in, give to know.
+//! Warnings about the settings and their event.
 
 use std::collections::BTreeSet;
 
@@ -14,27 +14,32 @@ use crate::plan::{AppliedPolicy, Plan};
 use crate::policy::{Policies, RuleName};
 use crate::settings::{Candidates, Settings};
 
-/// What the settings give to know.
+/// The warnings from the settings alone.
 #[must_use]
 pub fn of_settings(settings: &Settings) -> Vec<Warning> {
     let unseen: BTreeSet<Region> = match (&settings.regions, &settings.usage.regions) {
-        (Some(cleaned), Some(looked_in)) => cleaned - looked_in,
+        (Some(cleaned), Some(read)) => cleaned - read,
         (Some(_) | None, None) | (None, Some(_)) => BTreeSet::new(),
     };
     let unseen = (!unseen.is_empty()).then(|| {
+        let is = if unseen.len() == 1 { "is" } else { "are" };
+        let regions = listed(&unseen);
         let message = format!(
-            "{} is cleaned, and usageRegions leaves out what runs there: only what other regions run is known",
-            listed(&unseen)
+            "{regions} {is} cleaned but not in usageRegions, so images that only workloads there use are not protected. If workloads run there, add {regions} to usageRegions."
         );
         Warning::new(WarningCode::CleanedUnseen, About::RUN, message)
     });
     let unused = settings.unused.map(|(setting, beside)| {
-        Warning::new(WarningCode::NotUsed, About::RUN, format!("{setting} has no effect beside {beside}"))
+        Warning::new(
+            WarningCode::NotUsed,
+            About::RUN,
+            format!("{setting} has no effect with {beside}. Remove one of them."),
+        )
     });
     unseen.into_iter().chain(unused).collect()
 }
 
-/// What the plan gives to know about the settings.
+/// The warnings about settings that match nothing in the plan.
 #[must_use]
 pub fn of_selection(settings: &Settings, plan: &Plan) -> Vec<Warning> {
     let all_are_listed = plan.registries.iter().all(|registry| registry.repositories.is_ok());
@@ -46,13 +51,13 @@ pub fn of_selection(settings: &Settings, plan: &Plan) -> Vec<Warning> {
         return Vec::new();
     }
     if names.is_empty() {
-        let message = "no repository is cleaned: repositories and excludeRepositories leave none".to_owned();
+        let message = "no repository is cleaned: no repository matches repositories and excludeRepositories. Check their patterns.".to_owned();
         let nothing = Warning::new(WarningCode::NoRepository, About::RUN, message);
         return if settings.repositories.is_everything() { Vec::new() } else { vec![nothing] };
     }
     match &settings.candidates {
         Candidates::NumberAndAge { .. } => Vec::new(),
-        // What is not selected may be what the others are for.
+        // The other policies can be for repositories that are not selected.
         Candidates::Policies(_) if !settings.repositories.is_everything() => Vec::new(),
         Candidates::Policies(policies) => {
             let idle = policies.without_repository(names.into_iter());
@@ -62,7 +67,7 @@ pub fn of_selection(settings: &Settings, plan: &Plan) -> Vec<Warning> {
     }
 }
 
-/// The rules that select nothing anywhere. Where not every repository could be read that is not known.
+/// The rules that select no image of any repository. If a repository could not be read, they are unknown.
 fn rules_without_image(policies: &Policies, plan: &Plan) -> Vec<Warning> {
     let mut repositories = plan.registries.iter().flat_map(|registry| registry.repositories.iter().flatten());
     if repositories.any(|repository| repository.decided.is_err()) {
@@ -85,34 +90,34 @@ fn rule_selects_nothing(rule: &RuleName, patterns: &[Pattern]) -> Warning {
     let why = match patterns.as_slice() {
         [pattern] => format!("no image has a tag that matches {pattern}"),
         patterns => format!(
-            "no image has tags for all of {}; patterns and prefixes of one rule are no alternatives, so write a rule for each",
+            "no image has tags that match all of {}. An image must match all patterns of a rule. For alternatives, write a rule for each pattern",
             patterns.join(", ")
         ),
     };
-    let message = format!("{rule} selects no image of any repository: {why}");
+    let message = format!("{rule} selects no image of any repository: {why}.");
     Warning::new(WarningCode::RuleSelectsNothing, About::RUN, message)
 }
 
 fn policy_without_repository(number: usize) -> Warning {
     let message = format!(
-        "policy {number} applies to no repository: its patterns match none, or earlier policies match them all"
+        "policy {number} applies to no repository: its patterns match none, or earlier policies apply to all of them"
     );
     Warning::new(WarningCode::PolicyWithoutRepository, About::RUN, message)
 }
 
-/// The event was sent long ago.
+/// The event's time is long ago.
 #[must_use]
 pub fn old_event(time: DateTime<Utc>) -> Warning {
     let message = format!(
-        "the event is from {}, over a day ago: images pushed since then are kept and not counted",
+        "the event's time is {}, over a day ago. Kept all images pushed since then, without counting them.",
         time.to_rfc3339_opts(SecondsFormat::Secs, true)
     );
     Warning::new(WarningCode::OldEvent, About::RUN, message)
 }
 
-/// The clock that ages are told by is wrong.
+/// The clock is wrong, and so are all ages.
 #[must_use]
 pub fn clock_skew(skew: &ClockSkew) -> Warning {
-    let message = format!("{skew}, so that ages are not what they seem: a live run would be refused; set the clock");
+    let message = format!("{skew}. Image ages would be wrong, so a live run would delete nothing. Correct the clock.");
     Warning::new(WarningCode::ClockSkew, About::RUN, message)
 }

@@ -1,4 +1,4 @@
-//! What usage gives to know.
+//! Warnings about usage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,18 @@ use crate::image::RepositoryName;
 use crate::plan::Plan;
 use crate::usage::{UnreadableUse, Usage, UsageIncomplete};
 
-/// What usage gives to know about a plan.
+/// The warnings about usage, for the registries of a plan.
 #[must_use]
 pub fn of_usage(usage: &Usage, plan: &Plan) -> Vec<Warning> {
     let mut warnings = usage_incomplete(usage);
-    // What is odd in a registry that is not cleaned is nobody's concern here.
+    // Invalid references to registries that are not cleaned don't matter.
     warnings.extend(withheld(usage, plan.accounts().into_iter()));
     let impossible: BTreeSet<_> =
         plan.accounts().into_iter().flat_map(|account| usage.known().impossible(account)).collect();
     warnings.extend(impossible.into_iter().map(|UnreadableUse { reference, holder }| {
-        let message = format!("{holder}: {reference}, so that it counts as no image: no repository can be called so");
+        let message = format!(
+            "{holder} has an {reference}. The reference was ignored, since no repository can have this name. Correct it."
+        );
         Warning::new(WarningCode::NamesNothing, About::RUN, message)
     }));
     for account in plan.accounts() {
@@ -25,7 +27,7 @@ pub fn of_usage(usage: &Usage, plan: &Plan) -> Vec<Warning> {
         let cleaned = of_account.map(|registry| registry.place.region.clone()).collect();
         if !usage.known().refers_to(account, &cleaned) {
             let message = format!(
-                "no workload refers to the registry of account {account} in the regions being cleaned: is this the account whose images run?"
+                "no workload uses the registry of account {account} in the regions being cleaned. Check that this is the right account."
             );
             warnings.push(Warning::new(WarningCode::NothingInUse, About::RUN, message));
         }
@@ -33,35 +35,35 @@ pub fn of_usage(usage: &Usage, plan: &Plan) -> Vec<Warning> {
     warnings
 }
 
-/// Why usage is not known in full.
+/// The reasons why usage data is incomplete.
 #[must_use]
 pub fn usage_incomplete(usage: &Usage) -> Vec<Warning> {
     let Some(UsageIncomplete { causes, usable_regions }) = usage.incomplete() else { return Vec::new() };
     let of_cause = |cause| {
-        let message = format!("usage incomplete, so a live run would delete nothing: {cause}");
+        let message = format!("usage data is incomplete, so a live run would delete nothing: {cause}");
         Warning::new(WarningCode::UsageIncomplete, About::RUN, message).because_of(cause)
     };
     let usable = (!usable_regions.is_empty()).then(|| {
         let regions = listed(usable_regions);
-        let message =
-            format!("every call was denied in some regions; if nothing runs there, set usageRegions to {regions}");
+        let message = format!("some regions denied every call. If nothing runs there, set usageRegions to {regions}");
         Warning::new(WarningCode::UsableRegions, About::RUN, message)
     });
     causes.iter().map(of_cause).chain(usable).collect()
 }
 
-/// The repositories of these accounts' registries that are kept whole, each for a reference that can't be read.
+/// The repositories of these accounts' registries whose images are all kept, since a reference to them can't be read.
 pub fn withheld<'a>(usage: &Usage, accounts: impl Iterator<Item = &'a AccountId>) -> Vec<Warning> {
     let withheld: BTreeMap<_, _> = accounts.flat_map(|account| usage.known().withheld(account)).collect();
     let of_repository = |(repository, UnreadableUse { reference, holder }): (&RepositoryName, &UnreadableUse)| {
         let about = About { repository_name: Some(repository.clone()), ..About::RUN };
-        let message = format!("repository {repository} is kept whole: {holder}: {reference}");
+        let message =
+            format!("all images of {repository} are kept: {holder} has an {reference}. Correct the reference.");
         Warning::new(WarningCode::Withheld, about, message)
     };
     withheld.into_iter().map(of_repository).collect()
 }
 
-/// Regions as a setting takes them.
+/// Regions in the form of a setting.
 pub(super) fn listed(regions: &BTreeSet<Region>) -> String {
     regions.iter().map(Region::as_str).collect::<Vec<_>>().join(",")
 }
