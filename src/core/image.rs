@@ -1,6 +1,6 @@
-//! An image as ECR holds it: one digest in one repository, with many tags or none.
+//! An image in ECR: one digest in one repository, with any number of tags.
 //!
-//! The record is compact on purpose. An account may hold a million images, and every one passes through here.
+//! The record is compact on purpose: an account can have a million images, and a run keeps a record of each.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The SHA-256 digest that names an image's manifest, and with it the image.
+/// The SHA-256 digest of an image's manifest. It identifies the image.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageDigest([u8; 32]);
 
@@ -27,68 +27,68 @@ pub struct RepositoryName(Arc<str>);
 #[error("`{0}` is not a repository name")]
 pub struct NotARepositoryName(String);
 
-/// What `DescribeImages` tells of an image, as far as retention asks.
+/// The data from `DescribeImages` that retention needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// What names it.
+    /// Its digest.
     pub image_digest: ImageDigest,
     /// Its tags, in order; empty when it is untagged.
     pub image_tags: Box<[Box<str>]>,
-    /// When it was pushed. ECR always tells; without it, no rule can judge the image.
+    /// When it was pushed. ECR always returns it. Without it, no rule applies, and the image is kept.
     pub image_pushed_at: Option<DateTime<Utc>>,
     /// The last pull ECR recorded, precise to about a day; `None` if it was never pulled.
     pub last_recorded_pull_time: Option<DateTime<Utc>>,
-    /// Compressed bytes. An index tells the size of the largest of its manifests.
+    /// Compressed bytes. Of an index, ECR returns the size of its largest child image.
     pub image_size_in_bytes: u64,
     /// Whether it can be pulled.
     pub image_status: ImageStatus,
-    /// When it was archived or restored; `None` for one that never was.
+    /// When it was archived or restored; `None` if it never was.
     pub archival: Option<Box<Archival>>,
-    /// Whether its manifest names other manifests.
+    /// Whether its manifest is an index.
     pub manifest: ManifestKind,
-    /// The image that this one is about (a signature, an SBOM): its `subjectManifestDigest`.
+    /// If it is an attached artifact, such as a signature or an SBOM: its subject, from `subjectManifestDigest`.
     pub subject: Subject,
 }
 
-/// What a manifest says of the image that it is about.
+/// The `subject` of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// It is about no other.
+    /// It has none.
     None,
-    /// It is about this one.
+    /// This image.
     Image(ImageDigest),
-    /// It is about one that ECR names in a way that can't be read.
+    /// It has one, but ECR returned a digest that can't be parsed.
     Unknown,
 }
 
 /// ECR's `imageStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageStatus {
-    /// It can be pulled. Registries that tell no status have only such images.
+    /// It can be pulled. If ECR returns no status, the image is active.
     Active,
     /// It is in archive storage.
     Archived,
-    /// It is on its way out of there, or has a status newer than this program.
+    /// It is being restored from archive storage, or has a status that this program does not know.
     Other,
 }
 
-/// What became of an image that was archived.
+/// When an image was last archived and restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Archival {
-    /// When it was moved to archive storage last.
+    /// When it was last moved to archive storage.
     pub last_archived_at: Option<DateTime<Utc>>,
-    /// When it was restored last.
+    /// When it was last restored.
     pub last_activated_at: Option<DateTime<Utc>>,
 }
 
-/// What an image's manifest media type says of it.
+/// The kind of a manifest, from its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ManifestKind {
-    /// An OCI image index or a Docker manifest list, which name other manifests.
+    /// An OCI image index or a Docker manifest list. Its manifest references child images.
     Index,
-    /// Another: a platform's image, an artifact.
+    /// Any other manifest, of an image for one platform or of an artifact.
     Manifest,
-    /// Not told: it may be either.
+    /// ECR returned no media type, so it can be either.
     Unknown,
 }
 
@@ -159,7 +159,7 @@ impl<'de> Deserialize<'de> for ImageDigest {
 }
 
 impl RepositoryName {
-    /// A name that ECR itself gave. It is not checked: the registry knows its own names.
+    /// A name that ECR returned. It is not checked, since the registry knows its own names.
     #[must_use]
     pub fn from_ecr(name: &str) -> Self {
         Self(name.into())
@@ -181,8 +181,8 @@ impl FromStr for RepositoryName {
     /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>.
     fn from_str(text: &str) -> Result<Self, NotARepositoryName> {
         let word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        // Docker, unlike ECR's page, also accepts `__` and runs of `-`. A reference that uses them is still a
-        // reference to a repository of that name, so both are read as one separator.
+        // Docker also accepts `__` and runs of `-`, which ECR's documentation does not allow. A reference with them still
+        // refers to a repository of that name, so both count as one separator.
         let part = |part: &str| {
             let joined = part.replace("__", "_");
             let mut words = joined.split(['.', '_', '-']);
@@ -212,8 +212,8 @@ impl fmt::Debug for RepositoryName {
 }
 
 impl ManifestKind {
-    /// The bytes that an image of this kind and size adds to its repository. An index's size is that of the largest of its
-    /// manifests, which are images of the repository themselves.
+    /// The bytes that an image of this kind and size adds to its repository. An index adds none: the size that ECR returns
+    /// for it is that of its largest child image, which is counted as an image of its own.
     #[must_use]
     pub fn own_bytes(self, image_size_in_bytes: u64) -> u64 {
         match self {
@@ -222,7 +222,7 @@ impl ManifestKind {
         }
     }
 
-    /// Whether an image of this kind may name others.
+    /// Whether an image of this kind can have child images.
     #[must_use]
     pub fn may_name_others(self) -> bool {
         match self {
@@ -233,15 +233,15 @@ impl ManifestKind {
 }
 
 impl Image {
-    /// Whether no tag names it.
+    /// Whether it has no tag.
     #[must_use]
     pub fn is_untagged(&self) -> bool {
         self.image_tags.is_empty()
     }
 }
 
-/// The subject that a tag names by convention: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`, and the referrers
-/// fallback tag `sha256-<hex>` of the OCI distribution specification.
+/// The subject whose digest a tag contains by convention: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`, and the
+/// referrers fallback tag `sha256-<hex>` of the OCI distribution specification.
 #[must_use]
 pub fn subject_named_by_tag(tag: &str) -> Option<ImageDigest> {
     let rest = tag.strip_prefix("sha256-")?;
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sha256_digest_is_refused() {
+    fn text_that_is_not_a_sha256_digest_is_refused() {
         for text in [
             String::new(),
             HEX.to_owned(),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn conventional_tags_name_their_subject() {
+    fn conventional_tags_have_the_digest_of_their_subject() {
         let subject = format!("sha256:{HEX}").parse().ok();
         for suffix in ["", ".sig", ".att", ".sbom"] {
             assert_eq!(subject_named_by_tag(&format!("sha256-{HEX}{suffix}")), subject, "{suffix}");

@@ -1,8 +1,8 @@
-//! What a manifest says: of an index which images it names as its children, of an image which blobs it is made of.
+//! Manifests: an index references its child images, and the manifest of an image references its blobs.
 //!
-//! Pure, and strict where it matters: a manifest that is not what its digest says is not read. Of an index only the digests
-//! of its entries matter, and what else is odd in it hinders nobody; an image whose blobs are counted has to be as the
-//! specification says.
+//! Pure, and strict where it matters: a manifest whose content doesn't match its digest is rejected. Of an index only the
+//! digests of its child images matter, and any other invalid field in it is ignored. A manifest whose blobs are counted
+//! must comply with the specification.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -15,72 +15,72 @@ use sha2::{Digest, Sha256};
 use crate::call_error::CallError;
 use crate::image::{Image, ImageDigest, ManifestKind};
 
-/// The indexes of a repository whose manifests were read, each with its children. An index that is not here has
-/// children that nobody knows.
+/// The child images of each index of a repository whose manifest was read. The child images of any other index are
+/// unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifests {
     children: HashMap<ImageDigest, Box<[ImageDigest]>>,
-    /// None was read, and no index is taken to name anything.
+    /// No manifest was read, and the indexes are assumed to have no child images.
     are_assumed: bool,
 }
 
-/// A layer or a configuration, which ECR stores once a repository.
+/// A layer or a configuration. ECR stores each once per repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// What names it.
+    /// Its digest.
     pub digest: ImageDigest,
     /// Its compressed bytes.
     pub bytes: u64,
 }
 
-/// What could be read of a repository's manifests.
+/// The result of reading the manifests of a repository's indexes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IndexContents {
-    /// What the indexes name.
+    /// The child images of the indexes.
     pub manifests: Manifests,
-    /// The indexes that could not be fetched.
+    /// The indexes whose manifests could not be fetched.
     pub unfetched: Option<Unfetched>,
-    /// The indexes whose manifests came and can't be used.
+    /// The indexes whose manifests were fetched and can't be used, with the reason.
     pub unreadable: BTreeMap<ImageDigest, UnreadableManifest>,
 }
 
 /// Indexes whose manifests could not be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfetched {
-    /// How many.
+    /// Their number.
     pub indexes: u64,
-    /// Why not, for one of them.
+    /// The error for one of them.
     pub error: CallError,
 }
 
 /// A manifest that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadableManifest {
-    /// ECR does not give it out: the image is archived, or was deleted in between.
-    #[error("ECR does not give its manifest out: {0}")]
+    /// ECR returned a failure code instead: the image is archived, or was deleted since it was listed.
+    #[error("ECR didn't return its manifest: {0}")]
     NotGivenOut(String),
-    /// The bytes are those of another image, or of none.
-    #[error("the manifest that came has another digest")]
+    /// The text has another digest.
+    #[error("ECR returned a manifest with another digest")]
     AnotherDigest,
-    /// It is not as the OCI image specification, or Docker's for manifest lists, has it.
-    #[error("its manifest is not an index: {0}")]
+    /// It is neither an OCI image index nor a Docker manifest list.
+    #[error("its manifest is not a valid index: {0}")]
     NotAnIndex(String),
-    /// It is not as the OCI image specification, or Docker's for images, has it.
-    #[error("its manifest is not that of an image: {0}")]
+    /// It is neither an OCI nor a Docker image manifest.
+    #[error("its manifest is not a valid image manifest: {0}")]
     NotAnImage(String),
-    /// It names an image in a way that ECR does not.
-    #[error("its manifest names `{0}`, which is no digest of ECR's")]
+    /// It has a digest that is not SHA-256.
+    #[error("its manifest has the digest `{0}`, which ECR doesn't support")]
     UnknownDigest(String),
-    /// It has a layer that is fetched from elsewhere, so that ECR may store it or not.
-    #[error("its layer {0} may be stored elsewhere")]
+    /// It has a layer with download URLs, so ECR doesn't necessarily store it.
+    #[error("its layer {0} may be stored outside ECR")]
     ForeignLayer(ImageDigest),
 }
 
 impl UnreadableManifest {
-    /// ECR's code for an image that is not there.
+    /// ECR's code for an image that does not exist.
     pub const GONE: &str = "ImageNotFound";
 
-    /// The image was deleted in between.
+    /// The image was deleted since it was listed.
     #[must_use]
     pub fn gone() -> Self {
         Self::NotGivenOut(Self::GONE.to_owned())
@@ -95,14 +95,14 @@ impl IndexContents {
         self.unreadable.values().any(is_gone)
     }
 
-    /// So many more indexes could not be fetched. The first error tells why.
+    /// Adds a number of indexes that could not be fetched. Only the first error is stored.
     pub fn add_unfetched(&mut self, indexes: u64, error: CallError) {
         self.unfetched.get_or_insert(Unfetched { indexes: 0, error }).indexes += indexes;
     }
 }
 
 impl Manifests {
-    /// As if no index named any image. What may not go even then may not go at all.
+    /// The assumption that no index has child images. An image that is kept under it is kept in any case.
     #[must_use]
     pub fn childless(images: &[Image]) -> Self {
         let indexes = images.iter().filter(|image| image.manifest.may_name_others());
@@ -110,13 +110,13 @@ impl Manifests {
         Self { are_assumed: !children.is_empty(), children }
     }
 
-    /// Whether there are indexes of which none was read.
+    /// Whether there are indexes, and none of them was read.
     #[must_use]
     pub fn are_assumed(&self) -> bool {
         self.are_assumed
     }
 
-    /// What either knows.
+    /// The union of both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         let mut children = self.children.clone();
@@ -124,7 +124,7 @@ impl Manifests {
         Self { children, are_assumed: self.are_assumed || other.are_assumed }
     }
 
-    /// As if these indexes named these images.
+    /// These indexes with these child images.
     #[cfg(test)]
     pub(crate) fn naming(children: impl IntoIterator<Item = (ImageDigest, Vec<ImageDigest>)>) -> Self {
         let children = children.into_iter().map(|(index, children)| (index, children.into()));
@@ -134,7 +134,7 @@ impl Manifests {
     /// Adds the manifest of an image that may be an index.
     ///
     /// # Errors
-    /// When the text is not that image's manifest, or not one that the specifications know.
+    /// If the text doesn't match the image's digest, or does not comply with the specifications.
     pub fn add(
         &mut self,
         image_digest: ImageDigest,
@@ -157,19 +157,18 @@ impl Manifests {
         Ok(())
     }
 
-    /// The children of an index; `None` where its manifest was not read.
+    /// The child images of an index; `None` if its manifest was not read.
     #[must_use]
     pub fn children_of(&self, index: ImageDigest) -> Option<&[ImageDigest]> {
         self.children.get(&index).map(|children| &**children)
     }
 }
 
-/// The blobs that an image's manifest names: its configuration and its layers. Of an index there are none: what it names
-/// are images.
+/// The blobs of an image: its configuration and its layers. An index has none, only child images.
 ///
 /// # Errors
-/// When the text is not that image's manifest, or not one that the specifications know, or it names what may be stored
-/// elsewhere.
+/// If the text doesn't match the image's digest, does not comply with the specifications, or has a layer that may be
+/// stored outside ECR.
 pub fn blobs_of(
     image_digest: ImageDigest,
     kind: ManifestKind,
@@ -194,7 +193,7 @@ pub fn blobs_of(
     std::iter::once(image.config()).chain(image.layers()).map(blob).collect()
 }
 
-/// What decides over other images, or is counted, is not taken on trust.
+/// Checks the digest, since the manifest decides about other images or is counted.
 fn check_digest(image_digest: ImageDigest, manifest: &str) -> Result<(), UnreadableManifest> {
     if ImageDigest::from_sha256(Sha256::digest(manifest).into()) == image_digest {
         Ok(())
@@ -203,7 +202,7 @@ fn check_digest(image_digest: ImageDigest, manifest: &str) -> Result<(), Unreada
     }
 }
 
-/// What is needed of an OCI image index or a Docker manifest list: the two name images alike.
+/// The part of an OCI image index or a Docker manifest list that is needed. Both have the same form.
 ///
 /// See <https://specs.opencontainers.org/image-spec/image-index/>.
 #[derive(Deserialize)]
@@ -212,14 +211,14 @@ struct Index<'a> {
     manifests: Vec<Named<'a>>,
 }
 
-/// An image that an index names: a platform, an attestation, a nested index.
+/// A child image of an index: a platform's image, an attestation, or a nested index.
 #[derive(Deserialize)]
 struct Named<'a> {
     #[serde(borrow)]
     digest: Cow<'a, str>,
 }
 
-/// The images that an index names.
+/// Reads the child images of an index.
 fn children_named_in(manifest: &str) -> Result<Box<[ImageDigest]>, UnreadableManifest> {
     let index: Index<'_> =
         serde_json::from_str(manifest).map_err(|error| UnreadableManifest::NotAnIndex(error.to_string()))?;
@@ -229,7 +228,8 @@ fn children_named_in(manifest: &str) -> Result<Box<[ImageDigest]>, UnreadableMan
     index.manifests.into_iter().map(child).collect()
 }
 
-/// Whether a text has what makes it an index, however odd: a number in it may be too large for any type.
+/// Whether a text has the field `manifests`, which makes it an index. Other parts of it can be invalid, such as a number that
+/// is too large for any type.
 #[expect(clippy::zero_sized_map_values, reason = "serde reads an object's names into no set")]
 fn names_manifests(manifest: &str) -> bool {
     serde_json::from_str::<HashMap<Cow<'_, str>, IgnoredAny>>(manifest)
@@ -259,13 +259,13 @@ mod tests {
     }
 
     #[test]
-    fn an_index_names_its_children() {
+    fn an_index_has_its_child_images() {
         assert_eq!(read(ManifestKind::Index, &index_of(&[CHILD])), Ok(vec![CHILD.parse().unwrap()]));
         assert_eq!(read(ManifestKind::Index, &index_of(&[])), Ok(vec![]));
     }
 
     #[test]
-    fn what_is_not_an_index_is_not_read() {
+    fn text_that_is_not_an_index_is_rejected() {
         let sha512 = format!("sha512:{}", "0".repeat(128));
         for manifest in [
             "",
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_else_is_odd_in_an_index_hinders_nobody() {
+    fn other_invalid_fields_of_an_index_are_ignored() {
         for odd in [
             format!(r#"{{"manifests":[{{"digest":"{CHILD}"}}]}}"#),
             format!(r#"{{"schemaVersion":"two","manifests":[{{"digest":"{CHILD}"}}]}}"#),
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_an_index_and_can_not_be_read_is_not_taken_for_an_image() {
+    fn an_invalid_index_does_not_count_as_an_image_manifest() {
         let config = descriptor(CHILD);
         let both =
             |manifests: &str| format!(r#"{{"schemaVersion":2,"config":{config},"layers":[],"manifests":{manifests}}}"#);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_of_a_kind_that_ecr_does_not_tell_is_either() {
+    fn a_manifest_without_a_media_type_can_be_either_kind() {
         let config = descriptor(CHILD);
         let manifest = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[]}}"#);
         assert_eq!(read(ManifestKind::Unknown, &manifest), Ok(vec![]));
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_made_of_its_configuration_and_its_layers() {
+    fn the_blobs_of_an_image_are_its_configuration_and_its_layers() {
         let image = image_of(&[descriptor(CHILD).replace("\"size\":7", "\"size\":900")]);
         for kind in [ManifestKind::Manifest, ManifestKind::Unknown] {
             assert_eq!(blobs(kind, &image), Ok(vec![7, 900]), "{kind:?}");
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_is_not_what_its_digest_says_is_not_read() {
+    fn a_manifest_with_another_digest_is_rejected() {
         let mut manifests = Manifests::default();
         let other = CHILD.parse().unwrap();
         let read = manifests.add(other, ManifestKind::Index, &index_of(&[]));

@@ -1,8 +1,9 @@
-//! What a recorded pull tells: whether somebody used the image, or this function only read its manifest.
+//! Whether a recorded pull of an index can be ecr-cleanup's own reading of its manifest.
 //!
-//! `BatchGetImage`, which reads manifests, is the call that pulls images, so ECR records it as a pull unless the caller
-//! is registered as an exclusion. Where it is not, and nothing remembers what was read, a recorded pull counts whoever's it
-//! was: a node that has an image's layers pulls its index alone, so that the pulls of the platforms tell too little.
+//! ecr-cleanup reads manifests with `BatchGetImage`, which clients also use to pull images. ECR therefore records it as a
+//! pull, unless the caller is registered as an exclusion. Without an exclusion and without a record of own readings, every
+//! recorded pull counts. The pulls of the child images are not enough: a node that has an image's layers already pulls
+//! only its index.
 //!
 //! See <https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-time-update-exclusions.html>.
 
@@ -13,18 +14,18 @@ use serde::{Deserialize, Serialize};
 use crate::account::Region;
 use crate::image::ManifestKind;
 
-/// Whose the pulls may be that ECR records of indexes.
+/// Whether the recorded pulls of indexes can be ecr-cleanup's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IndexPulls {
-    /// This function's own reading is not recorded, so every recorded pull was somebody's.
+    /// ECR doesn't record own readings, so every recorded pull is somebody else's.
     #[default]
     OfOthers,
-    /// They may be this function's. Of an index that a run has read, a pull recorded since then tells nothing; who else
-    /// pulls it pulls one of its children too, as a rule, and those this function never reads.
+    /// They can be own readings. A pull of an index that was recorded since a run read it proves nothing. Other clients
+    /// usually pull one of its child images too, and ecr-cleanup never reads those.
     MayBeOwn,
 }
 
-/// Who makes the calls, as `GetCallerIdentity` names it.
+/// The caller of the API, as returned by `GetCallerIdentity`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     partition: Box<str>,
@@ -34,37 +35,37 @@ pub struct Principal {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A role that was assumed, by its name: the identity of a session lacks the role's path.
+    /// The name of an assumed role: the identity of a session does not have the role's path.
     Role(Box<str>),
-    /// A user, by its whole ARN.
+    /// The ARN of a user.
     User(Box<str>),
-    /// Another, which can't be registered: the root user, a federated one, or what can't be told.
+    /// Any other caller, which can't be registered: the root user, a federated user, or an unknown one.
     Other,
 }
 
-/// The command that makes ECR ignore the pulls of a principal in a region.
+/// The command that registers a principal as a pull-time exclusion, so that ECR ignores its pulls in a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterCommand(String);
 
 impl IndexPulls {
-    /// Whose they may be where these principals are excluded.
+    /// The value for this caller, if these principals are registered as exclusions.
     pub fn of<'a>(principal: &Principal, mut excluded: impl Iterator<Item = &'a str>) -> Self {
         if excluded.any(|arn| principal.is_named_by(arn)) { Self::OfOthers } else { Self::MayBeOwn }
     }
 
-    /// Whether a pull of an image of this kind, recorded since this run read what it reads, was somebody's.
+    /// Whether a pull of an image of this kind counts if it was recorded since this run read the manifests.
     #[must_use]
     pub fn count(self, manifest: ManifestKind) -> bool {
         match (self, manifest) {
             (Self::MayBeOwn, ManifestKind::Index) => false,
-            // Where the kind is not told, a pull that was ours keeps the image: unknown means keep.
+            // If the kind is unknown, even an own reading keeps the image: unknown means keep.
             (Self::MayBeOwn, ManifestKind::Manifest | ManifestKind::Unknown) | (Self::OfOthers, _) => true,
         }
     }
 }
 
 impl Principal {
-    /// Reads the ARN of a caller's identity.
+    /// Parses the ARN of a caller's identity.
     #[must_use]
     pub fn of_identity(arn: &str) -> Self {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
@@ -79,13 +80,13 @@ impl Principal {
         Self { partition: partition.into(), account: account.into(), kind }
     }
 
-    /// Whether an IAM ARN names it, with or without a path.
+    /// Whether this is its IAM ARN, with or without a path.
     fn is_named_by(&self, arn: &str) -> bool {
         match &self.kind {
             Kind::User(user) => arn == &**user,
             Kind::Role(name) => {
                 let parts: Vec<&str> = arn.splitn(6, ':').collect();
-                // A role's name is unique in its account, whatever its path.
+                // A role's name is unique in its account, so the path makes no difference.
                 matches!(parts[..], [_, _, "iam", _, account, role] if account == &*self.account
                     && role.starts_with("role/") && role.rsplit('/').next() == Some(name))
             }
@@ -93,7 +94,7 @@ impl Principal {
         }
     }
 
-    /// The command that registers it; `None` for one that can't be.
+    /// The command that registers it; `None` if it can't be registered.
     #[must_use]
     pub fn register_command(&self, region: &Region) -> Option<RegisterCommand> {
         let Self { partition, account, kind } = self;
@@ -122,7 +123,7 @@ mod tests {
     const USER: &str = "arn:aws:iam::123456789012:user/admins/ann";
 
     #[test]
-    fn an_exclusion_is_known_by_the_roles_name_or_the_users_arn() {
+    fn an_exclusion_matches_the_roles_name_or_the_users_arn() {
         for (identity, excluded, pulls) in [
             (ROLE, "arn:aws:iam::123456789012:role/ecr-cleanup", IndexPulls::OfOthers),
             (ROLE, "arn:aws:iam::123456789012:role/a/path/ecr-cleanup", IndexPulls::OfOthers),
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_names_the_principal_as_iam_does() {
+    fn the_command_has_the_iam_arn_of_the_principal() {
         let command = |identity| {
             let region = "eu-west-1".parse().unwrap();
             Principal::of_identity(identity).register_command(&region).map(|command| command.to_string())

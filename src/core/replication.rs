@@ -1,6 +1,6 @@
-//! Which registries lose an image when another does: the replication rules that carry deletes on.
+//! Delete replication: the replication rules that also delete an image's replicas in other registries.
 //!
-//! Pure. Where a rule can't be told not to carry deletes, it does.
+//! Pure. A rule counts as replicating deletes unless it is certain that it doesn't.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use crate::call_error::CallError;
 use crate::image::{Image, RepositoryName};
 use crate::manifest::Manifests;
 
-/// The replication rules of a registry that carry deletes on to others.
+/// The replication rules of a registry that replicate deletes.
 ///
-/// A rule speaks of its own destinations alone: what arrives there by replication is not replicated any further.
+/// A rule applies only to its own destinations: ECR does not replicate a replica further.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeleteReplication(Vec<Rule>);
 
@@ -23,71 +23,71 @@ struct Rule {
     repositories: Repositories,
 }
 
-/// The repositories that a rule speaks of.
+/// The repositories that a rule applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Repositories {
     All,
-    /// Those whose names begin with one of these.
+    /// Those whose names start with one of these prefixes.
     Prefixed(Vec<String>),
 }
 
-/// What a registry that deletes are carried on to holds of a repository.
+/// A repository in a registry that deletes are replicated to.
 #[derive(Clone, Debug)]
 pub struct Replica {
     /// The registry.
     pub place: Place,
-    /// What is there.
+    /// Its images there.
     pub copies: Result<Copies, UnreadCopies>,
 }
 
-/// The images of a repository of another registry: copies, and what was pushed there.
+/// The images of a repository in another registry: replicas, and images that were pushed there.
 #[derive(Clone, Debug, Default)]
 pub struct Copies {
     /// The images.
     pub images: Vec<Image>,
-    /// What those indexes name whose manifests are not known from the repository that they were copied from.
+    /// The child images of the indexes whose manifests were not read in the source repository.
     pub manifests: Manifests,
 }
 
-/// Why it is not known what a registry holds.
+/// Why the images of a destination registry are unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadCopies {
-    /// It is another account's, and no credentials are at hand for it.
-    #[error("it is another account's, whose images can't be read")]
+    /// It belongs to another account, and the run has no credentials for that account.
+    #[error("it belongs to another account, and its images can't be read")]
     OfAnotherAccount,
     /// It could not be read.
     #[error("{0}")]
     Failed(CallError),
 }
 
-/// An answer that is not the configuration of a registry.
+/// A response that is not the configuration of a registry.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the replication rules are not as ECR documents them: {0}")]
+#[error("ECR returned replication rules in an unknown format: {0}")]
 pub struct NotAConfiguration(String);
 
 impl DeleteReplication {
-    /// Reads the answer of `DescribeRegistry`.
+    /// Reads the response of `DescribeRegistry`.
     ///
     /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ReplicationRule.html>.
     ///
     /// # Errors
-    /// When it has no list of rules, not even an empty one, or a rule that carries deletes on doesn't say where to.
+    /// If it has no list of rules, not even an empty one, or if a rule that replicates deletes has no valid destination.
     pub fn of_registry(answer: &str) -> Result<Self, NotAConfiguration> {
         let answer: Value = serde_json::from_str(answer).map_err(|error| NotAConfiguration(error.to_string()))?;
         let rules = answer["replicationConfiguration"]["rules"].as_array();
-        let rules = rules.ok_or_else(|| NotAConfiguration("they are no list".to_owned()))?;
+        let rules = rules.ok_or_else(|| NotAConfiguration("they are not a list".to_owned()))?;
         rules.iter().filter(|rule| carries_deletes(rule)).map(read_rule).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The registries that lose what is deleted from this repository.
+    /// The registries where ECR also deletes the images that are deleted from this repository.
     #[must_use]
     pub fn destinations(&self, repository: &RepositoryName) -> BTreeSet<&Place> {
-        self.0.iter().filter(|rule| rule.speaks_of(repository)).flat_map(|rule| &rule.destinations).collect()
+        self.0.iter().filter(|rule| rule.applies_to(repository)).flat_map(|rule| &rule.destinations).collect()
     }
 }
 
 impl Rule {
-    fn speaks_of(&self, repository: &RepositoryName) -> bool {
+    fn applies_to(&self, repository: &RepositoryName) -> bool {
         match &self.repositories {
             Repositories::All => true,
             Repositories::Prefixed(prefixes) => prefixes.iter().any(|prefix| repository.as_str().starts_with(prefix)),
@@ -95,7 +95,7 @@ impl Rule {
     }
 }
 
-/// It is off unless it is set, and what is neither on nor off is on.
+/// Whether a rule replicates deletes. It is off by default, and any value other than `false` counts as on.
 fn carries_deletes(rule: &Value) -> bool {
     let setting = &rule["deleteReplication"];
     !(setting.is_null() || setting["enabled"] == false)
@@ -112,7 +112,7 @@ fn read_rule(rule: &Value) -> Result<Rule, NotAConfiguration> {
         Ok(Place::new(account.map_err(|error| unreadable(&error))?, region.map_err(|error| unreadable(&error))?))
     };
     let filters = rule["repositoryFilters"].as_array().map_or(&[][..], Vec::as_slice);
-    // A filter of another kind may match any name.
+    // A filter of an unknown type can match any name.
     let prefix = |filter: &Value| match (filter["filterType"].as_str(), filter["filter"].as_str()) {
         (Some("PREFIX_MATCH"), Some(prefix)) => Some(prefix.to_owned()),
         _ => None,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn only_rules_that_carry_deletes_count_and_on_doubt_they_do() {
+    fn only_rules_that_replicate_deletes_count_and_in_doubt_they_do() {
         for (setting, expected) in [
             (json!(null), vec![]),
             (json!({ "enabled": false }), vec![]),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_speaks_of_the_repositories_that_its_filters_match() {
+    fn a_rule_applies_to_the_repositories_that_its_filters_match() {
         let rule = |region: &str, filters: Value| json!({ "destinations": [to(region)], "repositoryFilters": filters, "deleteReplication": { "enabled": true } });
         let prefix = |prefix: &str| json!({ "filter": prefix, "filterType": "PREFIX_MATCH" });
         let rules = json!([
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_told_is_not_taken_for_no_rules() {
+    fn a_response_without_rules_does_not_count_as_no_rules() {
         for answer in
             ["", "{}", "[]", r#"{"replicationConfiguration":{}}"#, r#"{"replicationConfiguration":{"rules":null}}"#]
         {

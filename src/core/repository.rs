@@ -1,8 +1,8 @@
-//! What becomes of one repository: a study that says what it still has to know, is told, and comes to its conclusion.
+//! The decisions on one repository. A study requests the data that it needs, receives it, and makes the decisions.
 //!
-//! Whoever studies a repository asks [`Study::still_needs`] and answers with [`Study::learn`], until nothing is needed any
-//! more. Where an answer comes from, ECR, memory or a stored snapshot, makes no difference here, and nothing is asked for
-//! that the decision does not depend on: each need is a call to AWS, and some of them count as pulls.
+//! The caller alternates between [`Study::still_needs`] and [`Study::learn`] until nothing is needed. The data can come from
+//! ECR, a memory or a stored snapshot. The study requests only data on which its decisions depend, since each need is a call
+//! to AWS, and some calls count as pulls.
 
 mod elsewhere;
 
@@ -27,84 +27,84 @@ use crate::usage::{RepositoryUsage, Usage};
 use crate::wanted::{ExplainedImage, WantedImage};
 use crate::warning::{self, Notes, Warning};
 
-/// What every repository of a registry is judged by.
+/// The input that all repositories of a registry share.
 #[derive(Clone, Copy, Debug)]
 pub struct Standards<'a> {
     /// The registry.
     pub place: &'a Place,
-    /// What the run is asked to do.
+    /// The settings of the run.
     pub settings: &'a Settings,
-    /// What is in use.
+    /// The usage data.
     pub usage: &'a Usage,
-    /// The time that ages are counted to.
+    /// The time of the run, for ages.
     pub now: DateTime<Utc>,
-    /// What may go, where that was reviewed.
+    /// The reviewed plan, if the run carries one out.
     pub reviewed: Option<&'a ReviewedPlan>,
-    /// The image that is to be explained.
+    /// The image to explain, if there is one.
     pub wanted: Option<&'a WantedImage>,
 }
 
-/// Something that has to be known before a repository can be decided on.
+/// Data that the decisions on a repository need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// The lifecycle policy that ECR has for it.
+    /// The repository's own ECR lifecycle policy.
     OwnPolicy,
-    /// What its indexes name.
+    /// The child images of its indexes.
     Indexes,
-    /// Whether a recorded pull of an index may be a run's own reading: one stays for nothing else.
+    /// Whether a recorded pull of an index can be a run's own reading, since only such a pull keeps an index.
     IndexPulls,
-    /// Who else may pull from it, by its own policy and by the registry's.
+    /// Who else can pull from it, by its resource policy and that of the registry.
     Pullers,
-    /// What the registries hold that lose what is deleted from it.
+    /// The images of the registries to which its deletes are replicated.
     Replicas,
-    /// What it stores, each layer counted once.
+    /// The stored bytes, each layer counted once.
     ExactSizes,
 }
 
 /// The answer to a need.
 #[derive(Debug)]
 pub enum Answer {
-    /// To [`Need::OwnPolicy`]: `None` where it has none.
+    /// To [`Need::OwnPolicy`]: `None` if it has none.
     OwnPolicy(Result<Option<Policy>, CallError>),
     /// To [`Need::Indexes`].
     Indexes(IndexContents),
-    /// To [`Need::IndexPulls`]. What it is tells the registry's warnings; no decision depends on it.
+    /// To [`Need::IndexPulls`]. Only the registry's warnings use the answer. No decision depends on it.
     IndexPulls,
     /// To [`Need::Pullers`].
     Pullers(Result<Pullers, CallError>),
-    /// To [`Need::Replicas`]: empty where no deletes are carried on.
+    /// To [`Need::Replicas`]: empty if no deletes are replicated.
     Replicas(Result<Vec<Replica>, CallError>),
     /// To [`Need::ExactSizes`].
     ExactSizes(Exactness),
 }
 
-/// What came of counting each layer of a repository once.
+/// The result of counting each layer of a repository once.
 #[derive(Debug)]
 pub enum Exactness {
-    /// The sizes, or why they can't be told.
+    /// The sizes, or why they are unknown.
     Read(Result<ExactSizes, NotExact>),
-    /// Nothing was read, since reading would make every image look pulled.
+    /// No manifest was read, since reading would update the last-pull time of every image.
     Refused,
 }
 
-/// What a repository came to.
+/// The result of the study of a repository.
 #[derive(Debug)]
 pub struct Judged {
     /// Its part of the plan.
     pub decided: Decided,
-    /// What a person should know of it.
+    /// The warnings about it.
     pub warnings: Vec<Warning>,
-    /// What it gives to know about its registry.
+    /// The data for the warnings about its registry.
     pub notes: Notes,
-    /// The image that is to be explained, if it is here.
+    /// The image to explain, if it is in this repository.
     pub explained: Option<ExplainedImage>,
 }
 
-/// The lifecycle policy that ECR has for a repository.
+/// The repository's own ECR lifecycle policy.
 #[derive(Debug)]
 enum OwnPolicy {
     Unread,
-    /// `None` where there is none, or none that could be read.
+    /// `None` if there is none, or if it could not be read.
     Read(Option<Arc<Policy>>),
 }
 
@@ -117,7 +117,7 @@ impl OwnPolicy {
     }
 }
 
-/// What is known of a repository so far.
+/// The data of a repository so far, and the decisions once they are made.
 #[derive(Debug)]
 pub struct Study<'a> {
     standards: Standards<'a>,
@@ -130,13 +130,13 @@ pub struct Study<'a> {
     own_policy: OwnPolicy,
     indexes: Option<IndexContents>,
     asked_for_index_pulls: bool,
-    /// As if no index named any image: what is decided on as long as no manifest was needed.
+    /// The assumption that no index has child images. It is used until manifests are needed.
     childless: Manifests,
     decisions: Option<Decisions>,
     pullers: Option<Pullers>,
-    /// The images whose copies hold them; `None` until that is known.
+    /// The images that are kept because of a replica; `None` until that is known.
     replicated: Option<HashSet<ImageDigest>>,
-    /// The copies that are deleted along, by their registry.
+    /// The replicas that ECR deletes too, by their registry.
     copies: Vec<(Place, Vec<Image>)>,
     exactness: Option<Exactness>,
     warnings: Vec<Warning>,
@@ -144,7 +144,7 @@ pub struct Study<'a> {
 }
 
 impl<'a> Study<'a> {
-    /// Begins with the repository's images, of which so many more came without a digest.
+    /// Starts the study with the repository's images. `unnamed` is the number of further images without a digest.
     #[must_use]
     pub fn begin(
         standards: Standards<'a>,
@@ -186,32 +186,32 @@ impl<'a> Study<'a> {
         &self.images
     }
 
-    /// How many images came without a digest.
+    /// The number of images without a digest.
     #[must_use]
     pub fn unnamed(&self) -> u64 {
         self.unnamed
     }
 
-    /// Whether an index was deleted while the repository was read, which then is not as it was read.
+    /// Whether an index was deleted while the repository was read. Then the data of the repository is outdated.
     #[must_use]
     pub fn is_outdated(&self) -> bool {
         self.indexes.as_ref().is_some_and(IndexContents::any_is_gone)
     }
 
-    /// What becomes of the image at a place, as far as is known.
+    /// The decision on the image at a place. Before the decisions are made, every image is kept.
     #[must_use]
     pub fn fate(&self, place: usize) -> Fate {
         self.decisions.as_ref().map_or(Fate::Stays, |decisions| decisions.each()[place].fate())
     }
 
-    /// What was decided; `None` until all is known that it depends on.
+    /// The decisions; `None` until the study has all data for them.
     #[must_use]
     pub fn decisions(&self) -> Option<&Decisions> {
         self.decisions.as_ref()
     }
 
-    /// What has to be known next; `None` once the repository can be concluded.
-    #[must_use = "it is to be answered"]
+    /// The data that the study needs next; `None` if it can be concluded.
+    #[must_use = "a need requires an answer"]
     pub fn still_needs(&mut self) -> Option<Need> {
         if matches!(self.own_policy, OwnPolicy::Unread)
             && (self.is_audited || self.applicable == Applicable::OfRepository)
@@ -225,7 +225,7 @@ impl<'a> Study<'a> {
             self.decisions = Some(retention::decide(&self.known(), &self.standards.settings.rules));
         }
         let decisions = self.decisions.as_ref()?;
-        if self.pullers.is_none() && decisions.any_goes() {
+        if self.pullers.is_none() && decisions.any_is_stale() {
             return Some(Need::Pullers);
         }
         if self.replicated.is_none() && decisions.any_is_deleted() {
@@ -241,10 +241,10 @@ impl<'a> Study<'a> {
         (self.exactness.is_none() && asks_for_sizes).then_some(Need::ExactSizes)
     }
 
-    /// Takes an answer.
+    /// Adds an answer.
     ///
     /// # Errors
-    /// When it leaves open what the repository's decision depends on.
+    /// If the answer is an error and the decisions depend on it.
     pub fn learn(&mut self, answer: Answer) -> Result<(), CallError> {
         match answer {
             Answer::OwnPolicy(Ok(policy)) => {
@@ -258,7 +258,7 @@ impl<'a> Study<'a> {
             {
                 return Err(error);
             }
-            // It was only to be held against what is in use.
+            // The policy was only needed for a comparison with the images in use.
             Answer::OwnPolicy(Err(error)) => {
                 self.own_policy = OwnPolicy::Read(None);
                 self.notes.not_audited = Some(error);
@@ -285,7 +285,7 @@ impl<'a> Study<'a> {
         Ok(())
     }
 
-    /// The indexes among these images whose manifests would have to be read to know what they name.
+    /// The indexes among these images whose child images are unknown.
     pub fn unread_among<'i>(&self, images: &'i [Image]) -> impl Iterator<Item = &'i Image> {
         let manifests = self.known().manifests;
         images
@@ -293,7 +293,7 @@ impl<'a> Study<'a> {
             .filter(|image| image.manifest.may_name_others() && manifests.children_of(image.image_digest).is_none())
     }
 
-    /// The policy that decides, where policies do.
+    /// The policy that applies; `None` without policies.
     fn policy(&self) -> Option<&Policy> {
         match &self.applicable {
             Applicable::Policy(policy) => Some(policy),
@@ -318,7 +318,7 @@ impl<'a> Study<'a> {
         Known { images, manifests, usage, replicated: self.replicated.as_ref(), takes, now }
     }
 
-    /// What the repository comes to.
+    /// Concludes the study.
     #[must_use]
     pub fn conclude(mut self) -> Judged {
         let Standards { place, settings, usage: of_all, reviewed, wanted, .. } = self.standards;

@@ -1,22 +1,22 @@
-//! Which images of a repository are stale, and why each of the others stays.
+//! Decides which images of a repository are stale, and why each other image is kept.
 //!
-//! Pure: it takes the images as they are, the usage, the rules and the time, and returns a decision for every image.
-//! It reads no clock, calls nothing and logs nothing.
+//! Pure: the input is the images, the usage, the rules and the time, and the output is a decision for every image. It reads
+//! no clock, calls nothing and logs nothing.
 //!
-//! - Retention decides per image, never per tag: deleting an image takes all its tags, so every tag is asked.
-//! - Without policies, a tagged image is a candidate if it is not among the `images_to_keep` newest tagged ones by push time
-//!   and digest, and an untagged one if it was pushed more than `untagged_older_than_days` ago. With policies, what a rule
-//!   takes is a candidate, to be deleted or to be archived, and the newest tagged ones stay all the same.
-//! - An index's untagged children and all referrers (signatures, SBOMs) take no place among the newest, no policy counts
-//!   them, and they have no age of their own: what becomes of what they belong to becomes of them. A child with a tag is
-//!   an image like others, which also stays while an index that names it stays.
-//! - A referrer without its subject counts as untagged when its manifest names the subject, though it displaces nothing,
-//!   and is kept when only its tag does, unless a rule of a policy names that tag by a pattern.
-//! - Images that stay for their tags take no place among the newest either: they are often releases among builds.
-//! - A candidate is stale unless anything holds it; see [`KeepReason`]. What a child is used for, or pulled for, holds
-//!   every index above it.
-//! - Unknown means keep. What an index names stands in its manifest; where that could not be read, every untagged image,
-//!   and every image not pushed after the index, may be its child and is kept.
+//! - Retention decides per image, never per tag: deleting an image deletes all its tags, so one matching tag keeps it.
+//! - Without policies, a tagged image is a candidate if it is not among the `images_to_keep` newest tagged images by push
+//!   time and digest. An untagged image is a candidate if it was pushed more than `untagged_older_than_days` ago.
+//! - With policies, an image is a candidate if a rule expires or archives it. The newest tagged images are kept in this case
+//!   too.
+//! - Untagged child images and referrers (attached artifacts such as signatures and SBOMs) don't count toward the newest
+//!   images or toward a policy's count. Their age doesn't matter. They are kept or deleted together with their parents and
+//!   subjects. A child image with a tag is an ordinary image that is also kept if one of its parents is kept.
+//! - A referrer whose subject does not exist counts as untagged if its manifest has the subject, but doesn't displace other
+//!   images. If only its tag has the subject, it is kept, unless a policy rule selects that tag by a pattern.
+//! - Images that are kept by their tags don't count toward the newest images either: they are often releases among builds.
+//! - A candidate is stale unless a [`KeepReason`] applies. The use or a pull of a child image keeps all its parents.
+//! - Unknown means keep. If the manifest of an index could not be read, its child images are unknown. Then all untagged
+//!   images and all images not pushed after the index are kept.
 
 mod audit;
 mod candidates;
@@ -48,126 +48,125 @@ use crate::policy::{Action, Policy, RuleName, StorageClass};
 use crate::usage::RepositoryUsage;
 use candidates::{Candidate, Candidates, candidates, storage_class};
 use closure::{
-    hold_what_follows_the_held, hold_what_may_be_named, hold_what_names_the_held, hold_what_the_archived_name,
-    spare_what_follows_the_archived,
+    archive_followers, keep_followers, keep_parents, keep_possible_children, keep_possible_children_of_archived,
 };
 use graph::Graph;
-use rank::{hold_what_came_before, newest_tagged};
+use rank::{keep_newest_before_in_use, newest_tagged};
 
 /// Seconds a day; "older than n days" means an age of more than n times this.
 const DAY: i64 = 86_400;
 
-/// What is kept, whatever would take it.
+/// The rules that keep candidates.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// How many of the newest tagged images stay.
+    /// The number of newest tagged images to keep.
     pub images_to_keep: u32,
-    /// Of the tagged images pushed before one in use, so many of the newest stay.
+    /// The number of newest tagged images to keep among those pushed before an image in use.
     pub keep_before_in_use: u32,
-    /// An image with a tag that it finds a match in stays.
+    /// Keeps images with a tag in which it finds a match.
     pub ignore_tags_regex: Option<Regex>,
-    /// An image with a tag that matches one of these stays.
+    /// Keeps images with a tag that matches one of these patterns.
     pub keep_tags: Vec<Pattern>,
-    /// An image pulled within so many days stays; 0 means that pulls don't count.
+    /// The number of days for which a pull keeps an image; 0 disables it.
     pub keep_pulled_within_days: u32,
-    /// An image pushed within so many days stays.
+    /// The number of days for which a push keeps an image; 0 disables it.
     pub keep_pushed_within_days: u32,
-    /// Where this is given, an image without a tag that matches stays, unless it goes with one that has.
+    /// Keeps images without a matching tag, unless they are child images or attached artifacts of stale images.
     pub only_tags: Option<Pattern>,
 }
 
 impl Rules {
-    /// Whether an image is among those that may go for themselves.
-    fn may_take(&self, image: &Image) -> bool {
+    /// Whether `only_tags` allows the image to be stale by itself.
+    fn allow(&self, image: &Image) -> bool {
         self.only_tags.as_ref().is_none_or(|only| image.image_tags.iter().any(|tag| only.matches(tag)))
     }
 }
 
-/// What would go from a repository if nothing kept it.
+/// The images of a repository that are candidates.
 #[derive(Clone, Copy, Debug)]
 pub enum Takes<'a> {
-    /// Tagged images beyond the number that is kept, and untagged ones older than this.
+    /// Tagged images beyond the number to keep, and untagged images older than a number of days.
     NumberAndAge {
         /// The age in days above which untagged images are candidates; `None` means never.
         untagged_older_than_days: Option<u32>,
     },
-    /// What the rules of this policy take.
+    /// The images that this policy expires or archives.
     Policy(&'a Policy),
-    /// Nothing: no policy matches the repository.
+    /// None: no policy matches the repository.
     Nothing,
 }
 
-/// What is known of a repository.
+/// The data of a repository.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
     /// Its images, each digest once, in any order.
     pub images: &'a [Image],
-    /// What its indexes name.
+    /// The child images of its indexes.
     pub manifests: &'a Manifests,
-    /// What workloads use of it.
+    /// Its usage.
     pub usage: &'a RepositoryUsage<'a>,
-    /// The images whose copies hold them, where deletes are carried on to other registries.
+    /// The images that are kept because of a replica that ECR would delete with them; `None` if replicas don't matter.
     pub replicated: Option<&'a HashSet<ImageDigest>>,
-    /// What would go if nothing kept it.
+    /// Its candidates.
     pub takes: Takes<'a>,
-    /// The time that ages are counted to.
+    /// The time of the run, for ages.
     pub now: DateTime<Utc>,
 }
 
-/// Whether an image stays where it is pulled from and billed: all that others need to know of its decision.
+/// A decision without its reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It stays.
+    /// The image is kept.
     Stays,
-    /// It goes to archive storage.
+    /// The image is moved to archive storage.
     IsArchived,
-    /// It is deleted.
+    /// The image is deleted.
     IsDeleted,
 }
 
-/// What becomes of an image, with why.
+/// The decision on an image, with the reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It stays.
+    /// Keep it.
     Keep {
-        /// Why.
+        /// The reasons.
         reasons: KeepReasons,
-        /// Why it would go without these.
+        /// If it is a candidate: why it would be stale without these reasons.
         candidate: Option<StaleReason>,
     },
-    /// It goes.
+    /// Delete it.
     Delete(StaleReason),
-    /// It goes to archive storage.
+    /// Move it to archive storage.
     Archive(StaleReason),
 }
 
-/// What becomes of every image of a repository, and how they hang together.
+/// The decisions on all images of a repository, and the relations of the images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decisions {
     each: Vec<Decision>,
-    /// Of the images that a rule speaks of and does not take, that rule.
+    /// By the place of an image: the rule that shields it from later rules.
     shielded_by: HashMap<usize, Arc<RuleName>>,
-    /// Of the indexes, when they or what they name were last pulled.
+    /// By the place of an index: the last pull of the index or of one of its child images.
     pulls: HashMap<usize, Option<DateTime<Utc>>>,
     graph: Graph,
 }
 
-/// The images that a stale image hangs together with.
+/// The images that are related to a stale image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edges {
-    /// The indexes that name it and the images it is about, all of them stale: it goes after them, and only if they go.
+    /// Its parents and subjects. All of them are stale. It is deleted after them, and only if they are deleted.
     pub follows: Box<[ImageDigest]>,
-    /// What it names.
+    /// Its child images.
     pub children: Box<[ImageDigest]>,
 }
 
-/// Whether the decisions depend on what the repository's indexes name.
+/// Whether the decisions depend on the manifests of the repository's indexes.
 #[must_use]
 pub fn needs_manifests(known: &Known<'_>, rules: &Rules) -> bool {
-    // Without any child there are no followers, and nothing is held by what an index names or is named by. What stays
-    // even so stays whatever the manifests say; and what follows goes only where something else does.
+    // Without child images, no image is kept because of a parent or a child image. An image that is kept under this
+    // assumption is kept for any content of the manifests, and child images are stale only if another image is stale.
     known.images.iter().any(|image| image.manifest.may_name_others())
-        && decide(&Known { manifests: &Manifests::childless(known.images), ..*known }, rules).any_goes()
+        && decide(&Known { manifests: &Manifests::childless(known.images), ..*known }, rules).any_is_stale()
 }
 
 /// Decides for every image of one repository.
@@ -176,11 +175,11 @@ pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
     let Known { images, manifests, usage: _, replicated: _, takes: _, now } = *known;
     let graph = Graph::of(images, manifests);
     let mut reasons: Vec<KeepReasons> = images.iter().map(|image| protections(image, known, rules)).collect();
-    hold_what_names_the_held(&mut reasons, &graph);
-    let named_by_archived = hold_what_may_be_named(&mut reasons, images, &graph);
+    keep_parents(&mut reasons, &graph);
+    let named_by_archived = keep_possible_children(&mut reasons, images, &graph);
     graph.in_circles().for_each(|place| reasons[place].add(KeepReason::Unknown));
 
-    hold_what_came_before(&mut reasons, images, &graph, rules.keep_before_in_use, now);
+    keep_newest_before_in_use(&mut reasons, images, &graph, rules.keep_before_in_use, now);
     let newest = newest_tagged(images, &graph, &reasons, rules.images_to_keep, now);
     let pulls = pulls_of_indexes(images, &graph);
     let Candidates { mut each, shielded_by } = candidates(known, &graph, &pulls, &newest, rules);
@@ -191,14 +190,14 @@ pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
         if newest[place] {
             reasons[place].add(KeepReason::Newest);
         }
-        let goes_by_itself = candidate.as_ref().is_ok_and(|candidate| candidate.reason.owner().is_none());
-        if goes_by_itself && !rules.may_take(&images[place]) {
+        let is_own_candidate = candidate.as_ref().is_ok_and(|candidate| candidate.reason.owner().is_none());
+        if is_own_candidate && !rules.allow(&images[place]) {
             reasons[place].add(KeepReason::Policy);
         }
     }
-    spare_what_follows_the_archived(&mut each, &mut reasons, images, &graph);
-    hold_what_the_archived_name(&named_by_archived, &each, &mut reasons);
-    hold_what_follows_the_held(&mut reasons, &graph);
+    archive_followers(&mut each, &mut reasons, images, &graph);
+    keep_possible_children_of_archived(&named_by_archived, &each, &mut reasons);
+    keep_followers(&mut reasons, &graph);
 
     let decide = |(reasons, candidate): (KeepReasons, Result<Candidate, KeepReason>)| match candidate {
         Ok(Candidate { reason, action: Action::Expire }) if reasons.is_empty() => Decision::Delete(reason),
@@ -209,7 +208,7 @@ pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
 }
 
 impl Decision {
-    /// The decision without why.
+    /// The decision without its reasons.
     #[must_use]
     pub fn fate(&self) -> Fate {
         match self {
@@ -221,25 +220,25 @@ impl Decision {
 }
 
 impl Decisions {
-    /// The decisions in the order of the images.
+    /// The decisions, in the order of the images.
     #[must_use]
     pub fn each(&self) -> &[Decision] {
         &self.each
     }
 
-    /// Whether anything goes, be it to archive storage.
+    /// Whether any image is to be deleted or archived.
     #[must_use]
-    pub fn any_goes(&self) -> bool {
+    pub fn any_is_stale(&self) -> bool {
         self.each.iter().any(|decision| matches!(decision, Decision::Delete(_) | Decision::Archive(_)))
     }
 
-    /// Whether anything is to be deleted.
+    /// Whether any image is to be deleted.
     #[must_use]
     pub fn any_is_deleted(&self) -> bool {
         self.each.iter().any(|decision| matches!(decision, Decision::Delete(_)))
     }
 
-    /// The places of these images and of all that they name, over any number of steps, as far as that is known.
+    /// The places of these images and of their known child images, over any number of steps.
     #[must_use]
     pub fn with_what_they_name(&self, places: &[usize]) -> HashSet<usize> {
         let mut reached: HashSet<usize> = places.iter().copied().collect();
@@ -250,19 +249,19 @@ impl Decisions {
         reached
     }
 
-    /// Whether the image at a place is known to name others of its repository.
+    /// Whether the image at a place has known child images in its repository.
     #[must_use]
     pub fn names_others(&self, place: usize) -> bool {
         !self.graph.children(place).is_empty()
     }
 
-    /// The rule that speaks of the image at a place without taking it, so that no other rule may.
+    /// The rule that selects the image at a place without acting on it, and so shields it from later rules.
     #[must_use]
     pub fn shielded_by(&self, place: usize) -> Option<&Arc<RuleName>> {
         self.shielded_by.get(&place)
     }
 
-    /// Keeps everything that would go, for a reason that the repository as a whole gives.
+    /// Keeps all images, for a reason that applies to the whole repository.
     pub fn keep_whole(&mut self, reason: KeepReason) {
         for decision in &mut self.each {
             if let Decision::Delete(candidate) | Decision::Archive(candidate) = decision {
@@ -272,19 +271,19 @@ impl Decisions {
         }
     }
 
-    /// When the image at a place, or what it names, was last pulled.
+    /// The last pull of the image at a place, or of one of its child images.
     #[must_use]
     pub fn pulled_at(&self, place: usize, image: &Image) -> Option<DateTime<Utc>> {
         self.pulls.get(&place).copied().unwrap_or(image.last_recorded_pull_time)
     }
 
-    /// What the indexes that stay name, as far as it is here.
+    /// The kept indexes, each with its child images in this repository.
     pub fn kept_indexes(&self, images: &[Image]) -> impl Iterator<Item = (ImageDigest, Box<[ImageDigest]>)> {
         let stay = self.graph.indexes().filter(|place| matches!(self.each[*place], Decision::Keep { .. }));
         stay.map(|place| (images[place].image_digest, digests(self.graph.children(place).iter().copied(), images)))
     }
 
-    /// What the image at a place hangs together with; `None` for one that stands alone.
+    /// The images that are related to the image at a place; `None` if there are none.
     #[must_use]
     pub fn edges(&self, place: usize, images: &[Image]) -> Option<Edges> {
         let subjects = self.graph.relation(place).subjects();
@@ -294,7 +293,7 @@ impl Decisions {
     }
 }
 
-/// The images in use that would go if no workload used any: each of them is kept by its use alone.
+/// The images in use that would be stale without any usage: only their use keeps them.
 #[must_use]
 pub fn kept_by_use_alone(known: &Known<'_>, rules: &Rules) -> HashSet<ImageDigest> {
     let is_used = |image: &&Image| known.usage.holder(image.image_digest, &image.image_tags).is_some();
@@ -302,7 +301,7 @@ pub fn kept_by_use_alone(known: &Known<'_>, rules: &Rules) -> HashSet<ImageDiges
         return HashSet::new();
     }
     let unused = decide(&Known { usage: &RepositoryUsage::NONE, ..*known }, rules);
-    // Where no manifest was read, an untagged image beside an index is its child, as a rule, and held by it.
+    // If no manifest was read, an untagged image is probably a child image of an index, which keeps it.
     let may_be_a_child = |image: &&Image| image.is_untagged() && known.manifests.are_assumed();
     let decided = known.images.iter().zip(unused.each());
     let goes = |(_, decision): &(&Image, &Decision)| matches!(decision, Decision::Delete(_) | Decision::Archive(_));
@@ -317,14 +316,14 @@ fn digests(places: impl Iterator<Item = usize>, images: &[Image]) -> Box<[ImageD
     digests.into()
 }
 
-/// When each index, or what it names, was last pulled. Whoever pulls an index pulls one of its children too, unless that
-/// is there already.
+/// The last pull of each index or of one of its child images. A client that pulls an index also pulls one of its child
+/// images, unless it has that already.
 fn pulls_of_indexes(images: &[Image], graph: &Graph) -> HashMap<usize, Option<DateTime<Utc>>> {
     let own = |place: usize| images[place].last_recorded_pull_time;
     let mut pulls: HashMap<usize, Option<DateTime<Utc>>> = HashMap::new();
     let indexes = (0..images.len()).filter(|place| images[*place].manifest.may_name_others());
     pulls.extend(indexes.map(|place| (place, own(place))));
-    // From the innermost outwards; an index that has not been counted when it is asked for is part of a circle.
+    // From the innermost index outwards. An index without a value at this point is part of a circle.
     for place in graph.indexes_from_within() {
         let named = graph.children(place).iter().map(|child| pulls.get(child).copied().unwrap_or_else(|| own(*child)));
         let newest = named.max().flatten().max(own(place));
@@ -333,7 +332,7 @@ fn pulls_of_indexes(images: &[Image], graph: &Graph) -> HashMap<usize, Option<Da
     pulls
 }
 
-/// Everything but its rank and its relations that keeps an image.
+/// The reasons to keep an image, except for those by rank and by relations.
 fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
     let Known { images: _, manifests: _, usage, replicated, takes, now } = *known;
     let within = |time: DateTime<Utc>, days: u32| age_in_seconds(time, now) <= i64::from(days) * DAY;
@@ -349,16 +348,16 @@ fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
     {
         reasons.add(KeepReason::IgnoreTagsRegex);
     }
-    // Who restores an image from the archive is about to pull it.
+    // An image is usually restored from archive storage to be pulled.
     let restored_at = image.archival.as_deref().and_then(|archival| archival.last_activated_at);
-    if let Some(wanted_at) = image.last_recorded_pull_time.max(restored_at)
+    if let Some(last_needed_at) = image.last_recorded_pull_time.max(restored_at)
         && rules.keep_pulled_within_days > 0
-        && within(wanted_at, rules.keep_pulled_within_days)
+        && within(last_needed_at, rules.keep_pulled_within_days)
     {
         reasons.add(KeepReason::PulledRecently);
     }
     match image.image_pushed_at {
-        // An image pushed after `now` is one that the run this one repeats could not see.
+        // `now` can be the time of an event whose first run failed. That run could not see an image pushed after `now`.
         Some(pushed_at) if pushed_at > now => reasons.add(KeepReason::PushedRecently),
         Some(pushed_at) if rules.keep_pushed_within_days > 0 && within(pushed_at, rules.keep_pushed_within_days) => {
             reasons.add(KeepReason::PushedRecently);

@@ -1,10 +1,10 @@
-//! What deleting images really frees: every blob of a repository counted once.
+//! The bytes that deleting images really frees: every blob of a repository is counted once.
 //!
-//! The size that ECR tells of an image includes layers that it shares with others, so the sum over stale images is an
-//! upper bound. Their deletion frees the blobs (layers and configurations) that no image which stays refers to. The
-//! manifests themselves, some kilobytes each, are not counted.
+//! The size that ECR returns for an image includes layers that it shares with others, so the sum over the stale images is
+//! an upper bound. Deleting them frees the blobs (layers and configurations) that no kept image references. The manifests
+//! themselves, some kilobytes each, are not counted.
 //!
-//! Pure, and exact or nothing: with one image whose blobs aren't known, no size of its repository is.
+//! Pure, and exact or nothing: if the blobs of one image are unknown, so are the sizes of its whole repository.
 
 use std::collections::HashMap;
 
@@ -15,48 +15,48 @@ use crate::image::ImageDigest;
 use crate::manifest::{Blob, UnreadableManifest};
 use crate::retention::Fate;
 
-/// What a repository stores, each blob counted once.
+/// The stored bytes of a repository, each blob counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExactSizes {
-    /// All of it.
+    /// The bytes of all blobs.
     pub bytes: u64,
-    /// What only images that are to be deleted refer to: what deleting all of them frees.
+    /// The bytes that deleting all stale images frees: those of blobs that only these images reference.
     pub bytes_stale: u64,
 }
 
-/// How much is freed, as far as it is known.
+/// The bytes that are freed, exactly or as an upper bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freed {
-    /// This much.
+    /// Exactly these bytes.
     Exactly(u64),
-    /// No more than this: images share layers.
+    /// At most these bytes, since images share layers.
     AtMost(u64),
 }
 
-/// Why a repository's exact sizes aren't known.
+/// Why a repository's exact sizes are unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotExact {
-    /// ECR did not give a manifest out.
+    /// A manifest could not be fetched.
     #[error("{0} ({remedy})", remedy = .0.remedy())]
     Unfetched(CallError),
     /// A manifest can't be used.
     #[error("{0}: {1}")]
     Unreadable(ImageDigest, UnreadableManifest),
-    /// ECR describes so many images without a digest to ask for them by.
+    /// ECR returned this number of images without a digest, so their manifests can't be read.
     #[error("{0} of its images have no digest")]
     Unnamed(u64),
-    /// A manifest tells a size that no registry could hold.
-    #[error("a manifest claims {1} bytes for {0}, which is more than ECR could hold")]
+    /// A manifest has a size that is larger than ECR can store.
+    #[error("a manifest has a size of {1} bytes for {0}, which is more than ECR can store")]
     Impossible(ImageDigest, u64),
-    /// Two manifests tell different sizes of one blob.
-    #[error("its manifests contradict each other on the size of {0}")]
+    /// Two manifests have different sizes for one blob.
+    #[error("its manifests have different sizes for {0}")]
     Contradiction(ImageDigest),
 }
 
-/// Far more than ECR takes for a layer (52 GB), and less than any claim that is made up.
+/// 1 TiB: far more than ECR accepts for a layer (52 GB), so a larger size in a manifest is false.
 const LARGEST_BLOB: u64 = 1 << 40;
 
-/// The blobs of a repository's images, as far as they were added.
+/// The blobs of the images that were added so far.
 #[derive(Debug, Default)]
 pub struct Blobs(HashMap<ImageDigest, Held>);
 
@@ -67,13 +67,13 @@ struct Held {
 }
 
 impl Freed {
-    /// Exactly this much where that is known, and otherwise at most that much.
+    /// The exact bytes if they are known, else the upper bound.
     #[must_use]
     pub fn of(exact: Option<u64>, upper_bound: u64) -> Self {
         exact.map_or(Self::AtMost(upper_bound), Self::Exactly)
     }
 
-    /// The number, whatever it is worth.
+    /// The bytes, exact or not.
     #[must_use]
     pub fn bytes(self) -> u64 {
         match self {
@@ -83,10 +83,10 @@ impl Freed {
 }
 
 impl Blobs {
-    /// Adds what an image refers to. The order in which images are added makes no difference.
+    /// Adds the blobs of an image. The order in which images are added makes no difference.
     ///
     /// # Errors
-    /// When another image told another size of one of them, or it is a size that none can have.
+    /// If another image has a different size for one of the blobs, or a size is larger than ECR can store.
     pub fn add(&mut self, fate: Fate, blobs: &[Blob]) -> Result<(), NotExact> {
         for Blob { digest, bytes } in blobs {
             if *bytes > LARGEST_BLOB {
@@ -109,7 +109,7 @@ impl Blobs {
     pub fn sizes(&self) -> ExactSizes {
         let mut sizes = ExactSizes::default();
         for Held { bytes, fate } in self.0.values() {
-            // What many manifests claim together is still anything.
+            // The sum of false sizes can exceed 64 bits.
             sizes.bytes = sizes.bytes.saturating_add(*bytes);
             match fate {
                 Fate::IsDeleted => sizes.bytes_stale = sizes.bytes_stale.saturating_add(*bytes),
@@ -135,7 +135,7 @@ mod tests {
         Blob { digest: ImageDigest::from_sha256(digest), bytes: 1 << number }
     }
 
-    /// What these images store, blob by blob.
+    /// The blobs of these images.
     fn stored<'a>(images: impl Iterator<Item = &'a (Fate, BTreeSet<u8>)>) -> BTreeSet<u8> {
         images.flat_map(|(_, blobs)| blobs.iter().copied()).collect()
     }
@@ -147,7 +147,7 @@ mod tests {
     fn sizes<'a>(images: impl Iterator<Item = &'a (Fate, BTreeSet<u8>)>) -> ExactSizes {
         let mut counted = Blobs::default();
         for (fate, blobs) in images {
-            // A manifest may name a layer twice, as one of an empty layer does.
+            // A manifest can have a layer twice, for example the empty layer.
             let named: Vec<Blob> = blobs.iter().chain(blobs.iter().take(1)).map(|number| blob(*number)).collect();
             counted.add(*fate, &named).unwrap();
         }
@@ -161,7 +161,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_freed_is_what_the_repository_stores_less_afterwards(images in images()) {
+        fn freed_bytes_are_the_difference_in_stored_bytes(images in images()) {
             let before = stored(images.iter());
             let after = stored(images.iter().filter(|(fate, _)| *fate == Fate::Stays));
             let ExactSizes { bytes, bytes_stale } = sizes(images.iter());
@@ -170,7 +170,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_freed_is_never_over_the_sum_of_the_stale_images(images in images()) {
+        fn freed_bytes_never_exceed_the_sum_of_the_stale_images(images in images()) {
             let stale = images.iter().filter(|(fate, _)| *fate == Fate::IsDeleted);
             let upper_bound: u64 = stale.map(|(_, blobs)| sum(blobs)).sum();
             prop_assert!(sizes(images.iter()).bytes_stale <= upper_bound);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_beyond_all_storage_is_not_counted() {
+    fn a_size_that_ecr_can_not_store_is_not_counted() {
         let of = |bytes| Blob { bytes, ..blob(1) };
         for bytes in [LARGEST_BLOB + 1, 1 << 60, u64::MAX] {
             let added = Blobs::default().add(Fate::IsDeleted, &[blob(2), of(bytes)]);

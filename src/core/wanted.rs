@@ -1,4 +1,4 @@
-//! An image that somebody asks about, and the answer: why it stays or goes, and who uses it.
+//! The image that `explain` explains: the request, and the decision on the image with the workloads that use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,18 +11,18 @@ use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::retention::Explanation;
 use crate::usage::Holder;
 
-/// An image that is to be explained.
+/// The image to explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedImage {
-    /// The account whose registry it is in, where that is told.
+    /// The account of its registry, if the request has it.
     pub registry_id: Option<AccountId>,
     /// Its repository.
     pub repository_name: RepositoryName,
-    /// What names it.
+    /// Its tag or digest.
     pub name: ImageName,
 }
 
-/// What names an image in its repository.
+/// A tag or a digest: it identifies an image within its repository.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ImageName {
     /// A tag.
@@ -31,16 +31,16 @@ pub enum ImageName {
     Digest(ImageDigest),
 }
 
-/// An image and why it stays or goes.
+/// An image with the decision on it and the reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExplainedImage {
     /// The place of its registry.
     pub place: Place,
     /// Its repository.
     pub repository_name: RepositoryName,
-    /// All who use it, each with the references by which they do.
+    /// The workloads that use it, each with its references to the image.
     pub users: BTreeMap<Arc<Holder>, BTreeSet<String>>,
-    /// What was decided on it.
+    /// The decision on it.
     pub explanation: Explanation,
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for ImageName {
 }
 
 impl ImageName {
-    /// Whether it names this image.
+    /// Whether this is a tag, or the digest, of the image.
     #[must_use]
     pub fn names(&self, image: &Image) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! Who else depends on a repository: those who may pull from it, and the registries that lose its copies with it.
+//! Other users of a repository: accounts that can pull from it, and registries with replicas that ECR deletes too.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ impl Study<'_> {
         self.pullers = Some(pullers);
     }
 
-    /// An image and the copies that are deleted with it are one image: what keeps any of them keeps all.
+    /// An image and the replicas that ECR deletes with it count as one image: a reason to keep one of them keeps all.
     pub(super) fn learn_replicas(&mut self, replicas: Vec<Replica>) {
         let Standards { place, settings, usage, .. } = self.standards;
         let (mut held, mut unread, mut read) = (HashSet::new(), Vec::new(), Vec::new());

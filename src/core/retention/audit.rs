@@ -1,7 +1,6 @@
-//! Which images in use ECR's own lifecycle policy of a repository would take: outages in waiting.
+//! Finds images in use that the ECR lifecycle policy of a repository would expire or archive: future outages.
 //!
-//! ECR knows nothing of usage, counts every image, and goes by every pull that it recorded. It takes no child before the
-//! indexes that name it.
+//! ECR has no usage data, counts every image, and uses every recorded pull. It acts on no child image before its parents.
 
 use std::sync::Arc;
 
@@ -11,18 +10,18 @@ use super::{Known, Policy};
 use crate::image::{Image, ManifestKind};
 use crate::policy::{self, Action, RuleName, Subject, Verdict};
 
-/// An image in use that a policy would take.
+/// An image in use that a policy would expire or archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doomed {
     /// Its place among the repository's images.
     pub place: usize,
-    /// The rule that would take it.
+    /// The rule that would act on it.
     pub rule: Arc<RuleName>,
-    /// What would become of it. An archived image can't be pulled either.
+    /// The action. An archived image can't be pulled either.
     pub action: Action,
 }
 
-/// The images in use that this policy would take, were it left to ECR.
+/// The images in use that ECR would expire or archive by this policy.
 #[must_use]
 pub fn audit(known: &Known<'_>, policy: &Policy) -> Vec<Doomed> {
     let graph = Graph::of(known.images, known.manifests);
@@ -42,8 +41,8 @@ pub fn audit(known: &Known<'_>, policy: &Policy) -> Vec<Doomed> {
     in_use
         .filter_map(|(place, image)| {
             let parents = graph.parents(place);
-            // An untagged platform beside an index that was not read is its child, as a rule. To name it would cry wolf in
-            // every repository of multi-arch images.
+            // If an index was not read, an untagged image is probably its child image. A warning for it would be false in
+            // every repository with multi-arch images.
             let is_unknown = known.manifests.are_assumed() || !graph.unread.is_empty();
             let is_platform = image.is_untagged() && image.manifest == ManifestKind::Manifest;
             let may_be_a_child = is_platform && parents.is_empty() && is_unknown;
@@ -54,7 +53,7 @@ pub fn audit(known: &Known<'_>, policy: &Policy) -> Vec<Doomed> {
         .collect()
 }
 
-/// An image as ECR sees it.
+/// The data of an image that ECR uses.
 fn subject(image: &Image) -> Option<Subject<'_>> {
     let archival = image.archival.as_deref();
     Some(Subject {

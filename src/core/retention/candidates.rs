@@ -1,4 +1,5 @@
-//! What would go from a repository if nothing held it: by number and age, or by the rules of a policy.
+//! The candidates of a repository: the images that are stale unless something keeps them. They are found by number and age,
+//! or by a policy.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,20 +11,20 @@ use super::{DAY, KeepReason, Known, Rules, StaleReason, Takes, age_in_seconds};
 use crate::image::{Image, ImageDigest, ImageStatus, subject_named_by_tag};
 use crate::policy::{self, Action, Rule, RuleName, StorageClass, Subject, Verdict};
 
-/// What would become of an image if nothing held it.
+/// The reason and the action for a candidate.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) reason: StaleReason,
     pub(super) action: Action,
 }
 
-/// Of every image, what would become of it, or why nothing would.
+/// For every image, whether it is a candidate, or why not.
 pub(super) struct Candidates {
     pub(super) each: Vec<Result<Candidate, KeepReason>>,
     pub(super) shielded_by: HashMap<usize, Arc<RuleName>>,
 }
 
-/// What would become of every image of a repository if nothing held it.
+/// Finds the candidates among the images of a repository.
 pub(super) fn candidates(
     known: &Known<'_>,
     graph: &Graph,
@@ -66,8 +67,8 @@ pub(super) fn candidates(
         let (places, subjects): (Vec<usize>, Vec<_>) = judged.iter().filter_map(subject).unzip();
         for (place, verdict) in places.into_iter().zip(policy::evaluate(policy, &subjects, known.now)) {
             match verdict {
-                // Whoever writes such a pattern knows what signatures are, and that these are left over.
-                Verdict::Taken(rule) if !may_take(rule, place, images, graph) => {}
+                // A pattern for such tags shows that its author wants to delete signatures without a subject.
+                Verdict::Taken(rule) if !may_act_on(rule, place, images, graph) => {}
                 Verdict::Taken(rule) => {
                     let reason = StaleReason::Rule(Arc::clone(&rule.name), rule.action);
                     candidates.each[place] = Ok(Candidate { reason, action: rule.action });
@@ -80,14 +81,15 @@ pub(super) fn candidates(
     candidates
 }
 
-/// What becomes of an image that follows others; `None` for one that is judged for itself.
+/// Whether an image that follows others is a candidate; `None` if it follows none and has to be evaluated by itself.
 fn following(
     place: usize,
     images: &[Image],
     graph: &Graph,
     shared: &mut HashMap<ImageDigest, Arc<ImageDigest>>,
 ) -> Option<Result<Candidate, KeepReason>> {
-    // The smallest, so that the reason does not depend on the order of the images. All that follow one share it.
+    // The smallest digest, so that the reason does not depend on the order of the images. All followers of an image share
+    // one value.
     let mut smallest = |places: &[usize]| {
         let digest = places.iter().map(|place| images[*place].image_digest).min()?;
         Some(Arc::clone(shared.entry(digest).or_insert_with(|| Arc::new(digest))))
@@ -105,8 +107,9 @@ fn following(
     }
 }
 
-/// Whether a rule may take what it takes: of what is about nothing here, only what it names by the tags that say so.
-fn may_take(rule: &Rule, place: usize, images: &[Image], graph: &Graph) -> bool {
+/// Whether a rule may act on an image. If the subjects in the image's tags don't exist here, the rule must select these tags
+/// by a pattern.
+fn may_act_on(rule: &Rule, place: usize, images: &[Image], graph: &Graph) -> bool {
     match graph.relation(place) {
         Relation::AboutNothingHere => {
             let tags = images[place].image_tags.iter();
@@ -121,7 +124,7 @@ fn may_take(rule: &Rule, place: usize, images: &[Image], graph: &Graph) -> bool 
     }
 }
 
-/// An image as a policy sees it; `None` for one that no policy may judge or count.
+/// The data of an image for a policy; `None` if no policy may act on it or count it.
 fn subject<'a>(
     place: usize,
     known: &Known<'a>,
@@ -134,25 +137,25 @@ fn subject<'a>(
     let image_pushed_at = image.image_pushed_at.filter(|pushed_at| *pushed_at <= known.now)?;
     let last_activated_at = archival.and_then(|archival| archival.last_activated_at);
     if last_activated_at.is_some_and(|restored_at| restored_at > known.now) {
-        // As one that was pushed since: the run that this one repeats could not see it.
+        // As with an image pushed after `now`: the first run for this event could not see it.
         return None;
     }
     Some(Subject {
         image_digest: image.image_digest,
-        // A referrer without its subject counts as untagged.
+        // A referrer whose subject does not exist counts as untagged.
         image_tags: if *relation == Relation::WithoutSubject { &[] } else { &image.image_tags },
         storage_class: storage_class(image.image_status)?,
         image_pushed_at,
-        // What was pushed again since its last pull may have been pushed to be pulled.
+        // An image that was pushed again since its last pull has probably been pushed to be pulled.
         last_pulled_at: pulls.get(&place).copied().unwrap_or(image.last_recorded_pull_time).max(Some(image_pushed_at)),
         last_archived_at: archival.and_then(|archival| archival.last_archived_at),
         last_activated_at,
-        // What is about something displaces nothing that stands for itself, also not when its subject has gone.
+        // A referrer doesn't count toward a rule's number of images, even if its subject does not exist.
         takes_a_place: *relation == Relation::Image,
     })
 }
 
-/// Where an image is stored; `None` while that changes.
+/// The storage class of an image; `None` while it is being restored.
 pub(super) fn storage_class(status: ImageStatus) -> Option<StorageClass> {
     match status {
         ImageStatus::Active => Some(StorageClass::Standard),
@@ -161,7 +164,7 @@ pub(super) fn storage_class(status: ImageStatus) -> Option<StorageClass> {
     }
 }
 
-/// The days over which an image without tags is a candidate, if it is that old.
+/// The age limit in days, if the image is older and therefore a candidate.
 fn old(image: &Image, days: Option<u32>, now: DateTime<Utc>) -> Result<u32, KeepReason> {
     let pushed_at = image.image_pushed_at.ok_or(KeepReason::Unknown)?;
     days.filter(|days| age_in_seconds(pushed_at, now) > i64::from(*days) * DAY).ok_or(KeepReason::Untagged)

@@ -1,4 +1,4 @@
-//! What holds what: an image that stays needs others, over any number of steps.
+//! Relations that keep images: a kept image keeps others, over any number of steps.
 
 use chrono::{DateTime, Utc};
 
@@ -8,8 +8,9 @@ use super::{KeepReason, KeepReasons, StaleReason};
 use crate::image::{Image, ImageStatus};
 use crate::policy::Action;
 
-/// A used child needs its index to be found by tag, and a pull of a child may have been one of the index.
-pub(super) fn hold_what_names_the_held(reasons: &mut [KeepReasons], graph: &Graph) {
+/// Keeps the parents of child images in use and of recently pulled child images. Workloads find a child image by the tag of
+/// its parent, and a pull of a child image can have been a pull of its parent.
+pub(super) fn keep_parents(reasons: &mut [KeepReasons], graph: &Graph) {
     for (of_child, of_index) in
         [(KeepReason::InUse, KeepReason::ParentOfInUse), (KeepReason::PulledRecently, KeepReason::PulledRecently)]
     {
@@ -20,18 +21,18 @@ pub(super) fn hold_what_names_the_held(reasons: &mut [KeepReasons], graph: &Grap
     }
 }
 
-/// What an index names is not known where its manifest could not be read. It may be any untagged image, and any that
-/// was there when the index was pushed; and an index above it may be one of something used.
+/// Keeps the possible child images of indexes whose manifests could not be read: all untagged images, and all images that
+/// existed when the index was pushed. Also keeps the parents of such an index, since a child image may be in use.
 ///
-/// Returns the images that only archived indexes may name, and only because those can't be read by anybody. Nothing keeps
-/// such an index, so that what another index names may be archived with that one: see [`hold_what_the_archived_name`].
-pub(super) fn hold_what_may_be_named(reasons: &mut [KeepReasons], images: &[Image], graph: &Graph) -> Vec<usize> {
+/// Returns the images that can only be child images of archived indexes, whose manifests ECR doesn't return. If nothing keeps
+/// such an index, its child images may still be archived with another parent: see [`keep_possible_children_of_archived`].
+pub(super) fn keep_possible_children(reasons: &mut [KeepReasons], images: &[Image], graph: &Graph) -> Vec<usize> {
     let is_idle = |index: &&usize| {
         let idle = |reason| matches!(reason, KeepReason::Archived | KeepReason::Unreadable);
         images[**index].image_status == ImageStatus::Archived && reasons[**index].iter().all(idle)
     };
     let (archived, others): (Vec<usize>, Vec<usize>) = graph.unread.iter().partition(is_idle);
-    // An index of unknown age may have been pushed after any image.
+    // An index without a push time may have been pushed after any image.
     let pushed_at = |index: &usize| images[*index].image_pushed_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
     let last_of = |indexes: &[usize]| indexes.iter().map(pushed_at).max();
     let (last_archived, last_of_others) = (last_of(&archived), last_of(&others));
@@ -52,9 +53,10 @@ pub(super) fn hold_what_may_be_named(reasons: &mut [KeepReasons], images: &[Imag
     named_by_archived
 }
 
-/// What archived indexes may name stays, unless it is archived with what it is known to belong to: it is then as they are.
-/// Otherwise archiving one multi-arch image would tear apart all that are archived after it.
-pub(super) fn hold_what_the_archived_name(
+/// Keeps the possible child images of archived indexes. Those that are archived with a known parent or subject are an
+/// exception: they are then archived as their parents are. Without it, the first archived multi-arch image would keep the
+/// child images of all that are archived later.
+pub(super) fn keep_possible_children_of_archived(
     named_by_archived: &[usize],
     candidates: &[Result<Candidate, KeepReason>],
     reasons: &mut [KeepReasons],
@@ -70,17 +72,17 @@ pub(super) fn hold_what_the_archived_name(
     }
 }
 
-/// What belongs to an image that stays, stays.
-pub(super) fn hold_what_follows_the_held(reasons: &mut [KeepReasons], graph: &Graph) {
+/// Keeps the child images and referrers of kept images.
+pub(super) fn keep_followers(reasons: &mut [KeepReasons], graph: &Graph) {
     let held: Vec<usize> = (0..reasons.len()).filter(|place| !reasons[*place].is_empty()).collect();
     graph.each_follower(held.into_iter(), |follower, follows| {
         reasons[follower].add(held_with(follows));
     });
 }
 
-/// An image that is archived is still there. What follows it is archived with it; what would be deleted for its own sake
-/// and belongs to it stays.
-pub(super) fn spare_what_follows_the_archived(
+/// An archived image still exists. So its child images and referrers are archived with it, and those that would be deleted
+/// for another reason are kept.
+pub(super) fn archive_followers(
     candidates: &mut [Result<Candidate, KeepReason>],
     reasons: &mut [KeepReasons],
     images: &[Image],

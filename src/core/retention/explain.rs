@@ -1,4 +1,4 @@
-//! Why one image stays or goes, told from the decision itself: nothing is decided here.
+//! Explains the decision on one image. No decision is made here.
 
 use std::sync::Arc;
 
@@ -10,79 +10,79 @@ use super::{Decision, Decisions, Fate, KeepReason, Known, Rules, StaleReason};
 use crate::image::{Image, ImageDigest};
 use crate::policy::RuleName;
 
-/// All there is to say of what becomes of an image.
+/// The decision on an image with all its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// The image as ECR describes it.
+    /// The image's data from ECR.
     pub image: Image,
-    /// When it, or what it names, was last pulled.
+    /// The last pull of it or of one of its child images.
     pub pulled_at: Option<DateTime<Utc>>,
-    /// What becomes of it.
+    /// The decision.
     pub outlook: Outlook,
-    /// Its place among the tagged images; `None` for one that takes none there.
+    /// Its rank among the tagged images; `None` if it doesn't count there.
     pub rank: Option<Rank>,
-    /// The rule that speaks of it without taking it, so that no other rule may.
+    /// The rule that selects it without acting on it, and so shields it from later rules.
     pub shielded_by: Option<Arc<RuleName>>,
-    /// The indexes that name it.
+    /// Its parent indexes.
     pub parents: Vec<Relative>,
-    /// What it names.
+    /// Its child images.
     pub children: Vec<Relative>,
-    /// What it is about.
+    /// Its subjects, if it is an attached artifact.
     pub subjects: Vec<Relative>,
-    /// What is about it.
+    /// Its attached artifacts.
     pub referrers: Vec<Relative>,
-    /// Whether parents and children are all that there are.
+    /// Whether the parents and child images are complete.
     pub relations: Relations,
 }
 
-/// What becomes of an image, in words.
+/// The decision on an image, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outlook {
-    /// It stays.
+    /// It is kept.
     Stays {
-        /// Why, each with its sentence, in the report's order.
+        /// The reasons, each in words, in the report's order.
         because: Vec<(KeepReason, String)>,
-        /// Why it would go without these.
+        /// Why it would be stale without these.
         otherwise: Option<StaleReason>,
     },
     /// It is to be deleted.
     Goes(StaleReason),
-    /// It is to go to archive storage.
+    /// It is to be moved to archive storage.
     IsArchived(StaleReason),
 }
 
-/// A place by push time, the newest first, from 1.
+/// A rank by push time. The newest image has rank 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rank {
-    /// The place.
+    /// The rank.
     pub place: usize,
-    /// How many take one.
+    /// The number of images that count.
     pub of: usize,
 }
 
-/// An image that another hangs together with.
+/// A related image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relative {
-    /// What names it.
+    /// Its digest.
     pub image_digest: ImageDigest,
     /// Its tags.
     pub image_tags: Box<[Box<str>]>,
-    /// What becomes of it.
+    /// The decision on it.
     pub fate: Fate,
 }
 
-/// What is known of what indexes name.
+/// Whether the child images of the repository's indexes are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relations {
-    /// All of it, or there are no indexes.
+    /// All of them are, or there are no indexes.
     Known,
-    /// Nothing: nothing of the repository goes, so no manifest had to be read.
+    /// None are: no image of the repository is stale, so no manifest had to be read.
     NotNeeded,
-    /// Not all: a manifest could not be read.
+    /// Not all are: a manifest could not be read.
     Unreadable,
 }
 
-/// Explains what was decided on the image at a place.
+/// Explains the decision on the image at a place.
 #[must_use]
 pub fn explain(known: &Known<'_>, rules: &Rules, decisions: &Decisions, place: usize) -> Explanation {
     let Known { images, manifests, usage: _, replicated: _, takes: _, now } = *known;
@@ -108,7 +108,7 @@ pub fn explain(known: &Known<'_>, rules: &Rules, decisions: &Decisions, place: u
     });
     let outlook = match &decisions.each[place] {
         Decision::Keep { reasons, candidate } => Outlook::Stays {
-            because: reasons.iter().map(|reason| (reason, told(reason, image, rules))).collect(),
+            because: reasons.iter().map(|reason| (reason, in_words(reason, image, rules))).collect(),
             otherwise: candidate.clone(),
         },
         Decision::Delete(reason) => Outlook::Goes(reason.clone()),
@@ -139,14 +139,14 @@ fn relative(place: usize, images: &[Image], decisions: &Decisions) -> Relative {
     Relative { image_digest: *image_digest, image_tags: image_tags.clone(), fate: decisions.each[place].fate() }
 }
 
-/// A reason in words, with what it goes by.
-fn told(reason: KeepReason, image: &Image, rules: &Rules) -> String {
+/// A reason in words, with the setting.
+fn in_words(reason: KeepReason, image: &Image, rules: &Rules) -> String {
     let tag = |is_it: &dyn Fn(&str) -> bool| image.image_tags.iter().find(|tag| is_it(tag)).map_or("", |tag| &**tag);
     match reason {
         KeepReason::InUse => "a workload uses it".to_owned(),
         KeepReason::BeforeInUse => {
-            let before = rules.keep_before_in_use;
-            format!("it is among the {before} newest tagged images pushed before one in use (keepBeforeInUse)")
+            let newest = newest(rules.keep_before_in_use);
+            format!("it is {newest} pushed before an image in use (keepBeforeInUse)")
         }
         KeepReason::KeepTags => {
             let tag = tag(&|tag| rules.keep_tags.iter().any(|pattern| pattern.matches(tag)));
@@ -156,57 +156,69 @@ fn told(reason: KeepReason, image: &Image, rules: &Rules) -> String {
             let tag = tag(&|tag| rules.ignore_tags_regex.as_ref().is_some_and(|regex| regex.is_match(tag)));
             format!("its tag {tag} matches ignoreTagsRegex")
         }
-        KeepReason::Newest => format!("it is among the {} newest tagged images (imagesToKeep)", rules.images_to_keep),
+        KeepReason::Newest => format!("it is {} (imagesToKeep)", newest(rules.images_to_keep)),
         KeepReason::PulledRecently => {
             let days = rules.keep_pulled_within_days;
-            format!("it, or what it names, was pulled within {days} days (keepPulledWithinDays), or restored")
+            format!(
+                "it or one of its child images was pulled or restored in the last {days} days (keepPulledWithinDays)"
+            )
         }
-        KeepReason::PushedRecently => {
-            let days = rules.keep_pushed_within_days;
-            format!("it was pushed within {days} days (keepPushedWithinDays), or just now")
-        }
-        KeepReason::Policy if !rules.may_take(image) => {
+        KeepReason::PushedRecently => match rules.keep_pushed_within_days {
+            0 => "it was pushed after the time of this run".to_owned(),
+            days => {
+                format!("it was pushed in the last {days} days (keepPushedWithinDays), or after the time of this run")
+            }
+        },
+        KeepReason::Policy if !rules.allow(image) => {
             let only = rules.only_tags.as_ref().map(ToString::to_string).unwrap_or_default();
-            format!("none of its tags matches {only}, and no others are asked for")
+            format!("none of its tags matches {only} (--tags)")
         }
-        KeepReason::Policy => "no rule of a policy takes it, or no policy matches its repository".to_owned(),
-        KeepReason::Untagged => {
-            "it is untagged, and not older than untaggedOlderThanDays, or these are never taken".to_owned()
-        }
-        KeepReason::ParentOfInUse => "a workload uses an image that it names".to_owned(),
-        KeepReason::ChildOfKept => "an index that stays names it".to_owned(),
-        KeepReason::ReferrerOfKept => "it is about an image that stays".to_owned(),
+        KeepReason::Policy => "no policy rule expires or archives it, or no policy matches its repository".to_owned(),
+        KeepReason::Untagged => "it is untagged and not older than untaggedOlderThanDays, or that is never".to_owned(),
+        KeepReason::ParentOfInUse => "a workload uses one of its child images".to_owned(),
+        KeepReason::ChildOfKept => "it is a child image of a kept index".to_owned(),
+        KeepReason::ReferrerOfKept => "it is an attached artifact of a kept image".to_owned(),
         KeepReason::Replicated => {
-            "deleting it would delete its copies in other registries, and one of them stays or can't be read".to_owned()
+            "deleting it would delete its replicas in other registries, and one of them is kept or can't be read"
+                .to_owned()
         }
-        KeepReason::Archived => "it is archived or being restored, and no rule of a policy takes it there".to_owned(),
+        KeepReason::Archived => {
+            "it is archived or being restored, and no policy rule selects archived images".to_owned()
+        }
         KeepReason::SharedElsewhere => {
-            "accounts whose usage isn't read may pull from its repository (usageRoleArns, acceptUnseenAccounts)"
+            "accounts whose workloads aren't read can pull from its repository (usageRoleArns, acceptUnseenAccounts)"
                 .to_owned()
         }
         KeepReason::Unreadable => {
-            "a workload's reference to its repository, or the manifest of an index that may name it, can't be read"
+            "a workload's reference to its repository can't be read, or it may be a child image of an unreadable index"
                 .to_owned()
         }
-        KeepReason::Unknown => "ECR does not tell what would have to be known".to_owned(),
+        KeepReason::Unknown => "ECR doesn't return all data that the decision needs".to_owned(),
+    }
+}
+
+fn newest(images: u32) -> String {
+    match images {
+        1 => "the newest tagged image".to_owned(),
+        images => format!("among the {images} newest tagged images"),
     }
 }
 
 impl Explanation {
-    /// Why it stays or goes, in one sentence.
+    /// The decision and its reasons in a sentence or two.
     #[must_use]
     pub fn sentence(&self) -> String {
         match &self.outlook {
             Outlook::Stays { because, otherwise } => {
-                let because: Vec<&str> = because.iter().map(|(_, told)| told.as_str()).collect();
+                let because: Vec<&str> = because.iter().map(|(_, words)| words.as_str()).collect();
                 let because = because.join("; ");
                 match otherwise {
-                    Some(otherwise) => format!("It stays, because {because}; otherwise it would go: {otherwise}."),
-                    None => format!("It stays, because {because}."),
+                    Some(otherwise) => format!("It is kept: {because}. Otherwise it would be stale: {otherwise}."),
+                    None => format!("It is kept: {because}."),
                 }
             }
             Outlook::Goes(reason) => format!("It is stale: {reason}."),
-            Outlook::IsArchived(reason) => format!("It is to go to archive storage: {reason}."),
+            Outlook::IsArchived(reason) => format!("It is stale and will be archived: {reason}."),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! How the images of a repository hang together: indexes and their children, subjects and their referrers.
+//! The relations of the images of a repository: indexes and their child images, subjects and their referrers.
 //!
-//! Images are known here by their places in the repository's list.
+//! An image is identified by its place in the repository's list.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,41 +11,41 @@ use crate::manifest::Manifests;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Graph {
     relations: Vec<Relation>,
-    /// Of each index, the images of the repository that it names.
+    /// The child images, in this repository, of each index.
     children: EdgesOf,
-    /// Of each image that indexes name, those indexes.
+    /// The parent indexes of each child image.
     parents: EdgesOf,
-    /// Of each subject, the images that are about it.
+    /// The referrers of each subject.
     referrers: EdgesOf,
-    /// The indexes whose children are not known.
+    /// The indexes whose child images are unknown.
     pub(super) unread: Vec<usize>,
 }
 
 type EdgesOf = HashMap<usize, Vec<usize>>;
 
-/// Whether an image stands for itself, or is about others.
+/// Whether an image is a referrer, and of which subjects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Relation {
-    /// It stands for itself.
+    /// It is not a referrer.
     Image,
-    /// It is about the images at these places.
+    /// It is a referrer of the images at these places.
     About(Vec<usize>),
-    /// It has a tag of its own, and others that say it is about the images at these places.
+    /// It has an ordinary tag, and other tags by which it is a referrer of the images at these places.
     ImageAbout(Vec<usize>),
-    /// Its manifest names a subject that this repository does not hold.
+    /// Its manifest has a subject that is not in this repository.
     WithoutSubject,
-    /// What its tags say that it is about is not here: it is gone, or signatures live in a repository of their own.
+    /// The subjects in its tags are not in this repository: they were deleted, or signatures have a repository of their own.
     AboutNothingHere,
-    /// Some of what it is about is not here, or it can't be told.
+    /// Some of its subjects are not in this repository, or its subject is unknown.
     AboutSomethingElsewhere,
 }
 
-/// How an image that follows another hangs on it.
+/// Why an image follows another: it is kept or deleted with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Follows {
-    /// The other is an index that names it.
+    /// The other image is its parent index.
     Parent,
-    /// The other is what it is about.
+    /// The other image is its subject.
     Subject,
 }
 
@@ -67,7 +67,7 @@ impl Graph {
                 graph.unread.push(place);
                 continue;
             };
-            // What an index names need not be here: it may have been pushed for some platforms alone.
+            // A child image doesn't have to exist: the index may have been pushed with only some of its platforms.
             for child in children.iter().filter_map(|child| places.get(child)) {
                 graph.children.entry(place).or_default().push(*child);
                 graph.parents.entry(*child).or_default().push(place);
@@ -80,12 +80,12 @@ impl Graph {
         &self.relations[place]
     }
 
-    /// The indexes that name an image.
+    /// The parent indexes of an image.
     pub(super) fn parents(&self, place: usize) -> &[usize] {
         self.parents.get(&place).map_or(&[], Vec::as_slice)
     }
 
-    /// The indexes that name any of these images, those that name such an index, and so on.
+    /// The parents of these images, the parents of those, and so on.
     pub(super) fn ancestors(&self, of: impl Iterator<Item = usize>) -> Vec<usize> {
         let mut left: Vec<usize> = of.collect();
         let mut seen = HashSet::new();
@@ -101,8 +101,8 @@ impl Graph {
         reached
     }
 
-    /// The images that, over any number of steps, follow themselves or one that does: an index may be about an image
-    /// that it names. Which of them is to go first can't be told.
+    /// The images that follow themselves over any number of steps, and those that follow such an image. For example, the
+    /// subject of an index can be its own child image. There is no order in which to delete them.
     pub(super) fn in_circles(&self) -> impl Iterator<Item = usize> {
         let of_place = |place: usize| self.parents(place).len() + self.relations[place].subjects().len();
         let places = self
@@ -128,32 +128,33 @@ impl Graph {
         holders_left.into_keys()
     }
 
-    /// The images that an index names.
+    /// The child images of an index.
     pub(super) fn children(&self, place: usize) -> &[usize] {
         self.children.get(&place).map_or(&[], Vec::as_slice)
     }
 
-    /// The images that are about one.
+    /// The referrers of an image.
     pub(super) fn referrers(&self, place: usize) -> &[usize] {
         self.referrers.get(&place).map_or(&[], Vec::as_slice)
     }
 
-    /// The indexes that name something of the repository.
+    /// The indexes with child images in this repository.
     pub(super) fn indexes(&self) -> impl Iterator<Item = usize> {
         self.children.keys().copied()
     }
 
-    /// The same, each after all that it names; without those that name themselves in a circle.
+    /// The same indexes, each after all its child images. Indexes that are their own child images over any number of steps
+    /// are left out.
     pub(super) fn indexes_from_within(&self) -> Vec<usize> {
         let nested = |place: &usize| self.children(*place).iter().filter(|child| self.children.contains_key(child));
-        let mut names_left: HashMap<usize, usize> =
+        let mut nested_left: HashMap<usize, usize> =
             self.indexes().map(|place| (place, nested(&place).count())).collect();
-        let mut done: Vec<usize> = self.indexes().filter(|place| names_left[place] == 0).collect();
+        let mut done: Vec<usize> = self.indexes().filter(|place| nested_left[place] == 0).collect();
         let mut next = 0;
         while let Some(place) = done.get(next).copied() {
             next += 1;
             for parent in self.parents(place) {
-                if let Some(left) = names_left.get_mut(parent) {
+                if let Some(left) = nested_left.get_mut(parent) {
                     *left -= 1;
                     if *left == 0 {
                         done.push(*parent);
@@ -164,7 +165,7 @@ impl Graph {
         done
     }
 
-    /// Goes from these images to all that follow one of them, directly or not.
+    /// Visits all images that follow one of these, directly or not.
     pub(super) fn each_follower(&self, of: impl Iterator<Item = usize>, mut visit: impl FnMut(usize, Follows)) {
         let mut left: Vec<usize> = of.collect();
         let mut seen: HashSet<usize> = left.iter().copied().collect();
@@ -172,7 +173,7 @@ impl Graph {
             for (edges, follows) in [(&self.children, Follows::Parent), (&self.referrers, Follows::Subject)] {
                 for follower in edges.get(&place).into_iter().flatten() {
                     visit(*follower, follows);
-                    // Each is gone on from once, so that this ends whatever a registry claims.
+                    // The followers of each image are visited once, so that this ends even with circles.
                     if seen.insert(*follower) {
                         left.push(*follower);
                     }
@@ -183,7 +184,7 @@ impl Graph {
 }
 
 impl Relation {
-    /// The places of the images that it is about.
+    /// The places of its subjects.
     pub(super) fn subjects(&self) -> &[usize] {
         match self {
             Self::About(subjects) | Self::ImageAbout(subjects) => subjects,
@@ -198,7 +199,7 @@ fn relation_of(image: &Image, places: &HashMap<ImageDigest, usize>) -> Relation 
     match &image.subject {
         Subject::Unknown => Relation::AboutSomethingElsewhere,
         Subject::Image(subject) => {
-            // A copied signature may name one image in its manifest and another in its tag: it is about both.
+            // A copied signature can have one subject in its manifest and another in its tag. Both count.
             let subjects: Vec<usize> = places.get(subject).copied().into_iter().chain(by_tags.flatten()).collect();
             if subjects.is_empty() { Relation::WithoutSubject } else { Relation::About(subjects) }
         }

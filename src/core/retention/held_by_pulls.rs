@@ -1,28 +1,28 @@
-//! What stays for recorded pulls alone, which may not be those of a workload.
+//! Images that only recorded pulls keep. The pulls can be those of a scanner instead of a workload.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Decision, Decisions, KeepReason, KeepReasons};
 use crate::image::Image;
 
-/// Of fewer images pulled at one time nobody has to be told.
+/// The minimum number of images pulled together for a warning.
 const FEW: usize = 10;
-/// How long something takes at most that pulls everything: a scanner, a backup.
+/// The maximum time in which a scanner or a backup pulls all images.
 const ONE_ROUND: TimeDelta = TimeDelta::days(1);
 
-/// Most of a repository's candidates stay since something pulled them all within a day.
+/// Most candidates of a repository are kept only because they were all pulled within a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PulledTogether {
-    /// The candidates that were pulled within the day.
+    /// The number of candidates that were pulled within that day.
     pub images: usize,
-    /// All candidates, with what is stale.
+    /// The number of all candidates, including the stale images.
     pub candidates: usize,
-    /// When the last of them was pulled.
+    /// The last of these pulls.
     pub until: DateTime<Utc>,
 }
 
 impl Decisions {
-    /// How many indexes stay for nothing but a recorded pull of their own.
+    /// The number of indexes that are kept only because of a recorded pull of their own.
     #[must_use]
     pub fn indexes_kept_by_their_pulls(&self, images: &[Image]) -> u64 {
         let is_pulled = |place: &usize| match &self.each[*place] {
@@ -38,7 +38,7 @@ impl Decisions {
         (0..images.len()).filter(by_pulls_alone).count() as u64
     }
 
-    /// Whether most candidates stay for nothing but pulls of one day.
+    /// Whether most candidates are kept only because of pulls within one day.
     #[must_use]
     pub fn pulled_together(&self, images: &[Image]) -> Option<PulledTogether> {
         let is_candidate = |decision: &&Decision| !matches!(decision, Decision::Keep { candidate: None, .. });
@@ -48,7 +48,7 @@ impl Decisions {
             .filter_map(|(place, (_, image))| self.pulled_at(place, image))
             .collect();
         pulls.sort_unstable();
-        // For each pull, how many came within a day before it.
+        // For each pull, the number of pulls within the day before it.
         let mut first = 0;
         let rounds = pulls.iter().enumerate().map(|(last, until)| {
             while *until - pulls[first] >= ONE_ROUND {
@@ -60,7 +60,7 @@ impl Decisions {
     }
 }
 
-/// Whether an image would go but for pulls: its own, or those of what it belongs to.
+/// Whether only pulls keep a candidate: its own, or those of its parents and subjects.
 fn is_held_by_pulls(decision: &Decision) -> bool {
     let Decision::Keep { reasons, candidate: Some(_) } = decision else { return false };
     let of_others = |reason| matches!(reason, KeepReason::ChildOfKept | KeepReason::ReferrerOfKept);

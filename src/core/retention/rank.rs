@@ -1,4 +1,4 @@
-//! Which tagged images stay for their rank by push time: the newest, and those that came before what is in use.
+//! Tagged images that are kept by their rank by push time: the newest, and the newest before an image in use.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -15,9 +15,9 @@ fn newness(image: &Image) -> Newness {
     (image.image_pushed_at, image.image_digest)
 }
 
-/// Marks the newest tagged images. Those that no rule may judge take no place, so that they displace none, nor do those
-/// that stay for their tags, which are often releases among builds. One that is about another by some of its tags takes
-/// none either, but it stays where it is as new as those that do.
+/// Marks the newest tagged images. Images that no rule may act on don't count, and neither do images that are kept by their
+/// tags, which are often releases among builds. An image that is a referrer by some of its tags doesn't count either. It is
+/// marked if it is as new as the oldest marked image.
 pub(super) fn newest_tagged(
     images: &[Image],
     graph: &Graph,
@@ -46,10 +46,10 @@ pub(super) fn newest_tagged(
     newest
 }
 
-/// Holds, of the tagged images pushed before each one in use, so many of the newest: what one rolls back to. The platforms
-/// of what is in use are part of it, and not what came before. Where an index can't be read, it and those above it may be
-/// of something used, and nobody knows what else came before: all of that is held.
-pub(super) fn hold_what_came_before(
+/// Keeps the newest tagged images pushed before each image in use: the targets of a rollback. The child images of an image
+/// in use are part of it and don't count. An index that can't be read, and its parents, may be in use. If there is such an
+/// index, all images pushed before it or before an image in use are kept.
+pub(super) fn keep_newest_before_in_use(
     reasons: &mut [KeepReasons],
     images: &[Image],
     graph: &Graph,
@@ -77,30 +77,31 @@ pub(super) fn hold_what_came_before(
     ranked.sort_unstable_by_key(|place| newness(&images[*place]));
     let keep = if unread().next().is_some() { u32::MAX } else { keep_before_in_use };
     let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-    // How many more images in use begin and cease to hold at each place, so that many of them cost no more than one.
-    let (mut begin, mut cease) = (vec![0_usize; ranked.len() + 1], vec![0_usize; ranked.len() + 1]);
+    // The number of images in use whose range of kept images begins or ends at each place. So the time doesn't grow with the
+    // product of images and images in use.
+    let (mut begin, mut end) = (vec![0_usize; ranked.len() + 1], vec![0_usize; ranked.len() + 1]);
     for used in used.into_iter().filter(|place| images[*place].image_pushed_at.is_some()) {
         let before = ranked.partition_point(|place| newness(&images[*place]) < newness(&images[used]));
         begin[before.saturating_sub(keep)] += 1;
-        cease[before] += 1;
+        end[before] += 1;
     }
-    let mut holding = 0;
+    let mut ranges = 0;
     for (at, place) in ranked.into_iter().enumerate() {
-        holding = holding + begin[at] - cease[at];
-        if holding > 0 {
+        ranges = ranges + begin[at] - end[at];
+        if ranges > 0 {
             reasons[place].add(KeepReason::BeforeInUse);
         }
     }
 }
 
-/// Whether an image may be among the newest tagged ones.
+/// Whether an image can be among the newest tagged images.
 pub(super) fn may_be_newest(image: &Image, now: DateTime<Utc>) -> bool {
     !image.is_untagged()
         && image.image_status == ImageStatus::Active
         && image.image_pushed_at.is_some_and(|pushed_at| pushed_at <= now)
 }
 
-/// Whether an image stays whatever its rank, because somebody named its tags.
+/// Whether the settings keep an image by its tags, regardless of its rank.
 pub(super) fn stays_for_its_tags(reasons: KeepReasons) -> bool {
     reasons.contains(KeepReason::KeepTags) || reasons.contains(KeepReason::IgnoreTagsRegex)
 }

@@ -1,4 +1,4 @@
-//! Why an image stays, and why another goes.
+//! The reasons why images are kept or stale.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::image::ImageDigest;
 use crate::policy::{Action, RuleName};
 
-/// Why an image stays. The order is that of the report, which counts an image under its first reason.
+/// Why an image is kept. The order is that of the report, which counts an image by its first reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KeepReason {
     /// A workload uses it, by its digest or one of its tags.
     InUse,
-    /// It is among the newest tagged images pushed before one in use: what one rolls back to.
+    /// It is among the newest tagged images pushed before an image in use: a rollback's target.
     BeforeInUse,
     /// One of its tags matches `keepTags`.
     KeepTags,
@@ -22,30 +22,29 @@ pub enum KeepReason {
     IgnoreTagsRegex,
     /// It is among the newest tagged images.
     Newest,
-    /// It was pulled within `keepPulledWithinDays`.
+    /// It, or one of its child images, was pulled within `keepPulledWithinDays`.
     PulledRecently,
-    /// It was pushed within `keepPushedWithinDays`, or after the time that this run speaks of.
+    /// It was pushed within `keepPushedWithinDays`, or after the time of the run.
     PushedRecently,
-    /// No rule of a policy takes it, or no policy matches its repository, or other tags are asked for.
+    /// No policy rule acts on it, or no policy matches its repository, or none of its tags matches `--tags`.
     Policy,
-    /// It is untagged, and young or never taken.
+    /// It is untagged and not older than `untaggedOlderThanDays`, or that is null.
     Untagged,
-    /// It is an index, and a workload uses an image that it names.
+    /// It is an index, and a workload uses one of its child images.
     ParentOfInUse,
-    /// An index that stays names it.
+    /// It is a child image of a kept index.
     ChildOfKept,
-    /// It is about an image that stays.
+    /// It is a referrer of a kept image.
     ReferrerOfKept,
-    /// Deleting it would delete copies of it in other registries, and one of them stays, or what is there can't be read.
+    /// Deleting it would delete its replicas in other registries, and one of them is kept or can't be read.
     Replicated,
-    /// It is not ACTIVE, and no rule of a policy selects what is archived; or it is archived with what it belongs to.
+    /// It is not ACTIVE, and no policy rule selects archived images or its parent or subject is to be archived.
     Archived,
-    /// Accounts whose usage isn't read may pull from its repository.
+    /// Accounts whose workloads aren't read can pull from its repository.
     SharedElsewhere,
-    /// What would have to be read to decide could not be: a workload's reference to the repository, or the manifest of an
-    /// index that may name it.
+    /// A workload's reference to the repository can't be read, or it may be a child image of an index that can't be read.
     Unreadable,
-    /// ECR does not tell what would have to be known.
+    /// ECR doesn't return all data that the decision needs.
     Unknown,
 }
 
@@ -71,7 +70,7 @@ impl KeepReason {
         Self::Unknown,
     ];
 
-    /// As the report says it.
+    /// Its name in the report.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,12 +95,12 @@ impl KeepReason {
     }
 }
 
-/// All the reasons for which an image stays.
+/// All reasons why an image is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeepReasons(u32);
 
 impl KeepReasons {
-    /// Nothing keeps it, so far.
+    /// No reason yet.
     pub(super) fn none() -> Self {
         Self(0)
     }
@@ -122,12 +121,12 @@ impl KeepReasons {
         self.0 == 0
     }
 
-    /// The reasons in the report's order.
+    /// The reasons, in the report's order.
     pub fn iter(self) -> impl Iterator<Item = KeepReason> {
         KeepReason::ALL.into_iter().filter(move |reason| self.contains(*reason))
     }
 
-    /// The reason that the report counts the image under.
+    /// The reason by which the report counts the image.
     #[must_use]
     pub fn first(self) -> KeepReason {
         self.iter().next().unwrap_or(KeepReason::Unknown)
@@ -140,34 +139,34 @@ impl fmt::Debug for KeepReasons {
     }
 }
 
-/// Why an image goes. It is kept small, since a plan may hold a million.
+/// Why an image is stale. The type is small, since a plan can have a million of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StaleReason {
-    /// Newer tagged images fill the places that are kept.
+    /// It is tagged and not among the newest tagged images.
     NotAmongNewest {
-        /// How many are kept.
+        /// The number of newest images to keep.
         images_to_keep: u32,
     },
-    /// It is untagged and older than is kept.
+    /// It is untagged and older than the limit.
     UntaggedForLong {
         /// The age in days up to which untagged images are kept.
         days: u32,
     },
-    /// What its manifest says it is about is gone, and it is older than untagged images are kept.
+    /// The subject in its manifest does not exist, and it is older than the limit for untagged images.
     SubjectGoneForLong {
         /// The age in days up to which it is kept.
         days: u32,
     },
-    /// A rule of a policy takes it.
+    /// A policy rule expires or archives it.
     Rule(Arc<RuleName>, Action),
-    /// An index that goes names it, and none that stays does.
+    /// It is a child image of this stale index, and of no kept one.
     ChildOf(Arc<ImageDigest>),
-    /// It is about an image that goes.
+    /// It is a referrer of this stale image.
     ReferrerOf(Arc<ImageDigest>),
 }
 
 impl StaleReason {
-    /// What kind of reason it is, for programs: these names stay as they are.
+    /// The name of the reason, for programs. These names must not change.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -196,19 +195,23 @@ impl StaleReason {
 impl fmt::Display for StaleReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAmongNewest { images_to_keep: 0 } => f.write_str("no tagged image is kept for its age"),
+            Self::NotAmongNewest { images_to_keep: 0 } => f.write_str("tagged, and imagesToKeep is 0"),
             Self::NotAmongNewest { images_to_keep: 1 } => f.write_str("not the newest tagged image"),
             Self::NotAmongNewest { images_to_keep } => write!(f, "not among the {images_to_keep} newest tagged images"),
             Self::UntaggedForLong { days: 0 } => f.write_str("untagged"),
             Self::UntaggedForLong { days: 1 } => f.write_str("untagged and older than a day"),
             Self::UntaggedForLong { days } => write!(f, "untagged and older than {days} days"),
-            Self::SubjectGoneForLong { days: 0 } => f.write_str("about an image that is gone"),
-            Self::SubjectGoneForLong { days: 1 } => f.write_str("about an image that is gone, and older than a day"),
-            Self::SubjectGoneForLong { days } => write!(f, "about an image that is gone, and older than {days} days"),
+            Self::SubjectGoneForLong { days: 0 } => f.write_str("attached artifact of an image that no longer exists"),
+            Self::SubjectGoneForLong { days: 1 } => {
+                f.write_str("attached artifact of an image that no longer exists, and older than a day")
+            }
+            Self::SubjectGoneForLong { days } => {
+                write!(f, "attached artifact of an image that no longer exists, and older than {days} days")
+            }
             Self::Rule(rule, Action::Expire) => write!(f, "expired by {rule}"),
             Self::Rule(rule, Action::Archive) => write!(f, "archived by {rule}"),
-            Self::ChildOf(index) => write!(f, "named by the stale index {index}"),
-            Self::ReferrerOf(subject) => write!(f, "about the stale image {subject}"),
+            Self::ChildOf(index) => write!(f, "child image of the stale index {index}"),
+            Self::ReferrerOf(subject) => write!(f, "attached artifact of the stale image {subject}"),
         }
     }
 }

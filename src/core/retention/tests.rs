@@ -1,4 +1,4 @@
-//! Cases as tables: an image each, and what becomes of it. Digest `n` is the one that ends in `n`.
+//! Tables of cases: images and the decisions on them. Digest `n` is the one that ends in `n`.
 
 mod explain;
 mod graph;
@@ -30,7 +30,7 @@ fn days_ago(days: f64) -> DateTime<Utc> {
     DateTime::from_timestamp(NOW - seconds, 0).unwrap()
 }
 
-/// An image pushed so many days ago.
+/// An image pushed this number of days ago.
 fn image(number: u8, tags: &[&str], days: f64) -> Image {
     Image {
         image_digest: digest(number),
@@ -45,7 +45,7 @@ fn image(number: u8, tags: &[&str], days: f64) -> Image {
     }
 }
 
-/// What is kept, and the age of untagged images that are not.
+/// The rules that keep images, and the age above which untagged images are candidates.
 #[derive(Clone, Debug)]
 struct Rules {
     images_to_keep: u32,
@@ -76,7 +76,7 @@ impl Rules {
     }
 }
 
-/// Nothing keeps an image but what a case adds.
+/// Rules that keep no image. A case adds others.
 fn no_rules() -> Rules {
     Rules {
         images_to_keep: 0,
@@ -102,7 +102,7 @@ fn decide_with(images: &[Image], rules: &Rules, used: &[&str]) -> Vec<Decision> 
     decide(&known, &rules.kept()).each
 }
 
-/// The digests' numbers of those that go.
+/// The numbers of the digests of the stale images.
 fn stale(images: &[Image], rules: &Rules) -> Vec<u8> {
     stale_with(images, rules, &[])
 }
@@ -121,7 +121,7 @@ fn stale_with(images: &[Image], rules: &Rules, used: &[&str]) -> Vec<u8> {
 fn first_reason(decision: &Decision) -> KeepReason {
     match decision {
         Decision::Keep { reasons, .. } => reasons.first(),
-        Decision::Delete(reason) | Decision::Archive(reason) => panic!("it goes: {reason}"),
+        Decision::Delete(reason) | Decision::Archive(reason) => panic!("it is stale: {reason}"),
     }
 }
 
@@ -131,7 +131,7 @@ fn keeps_the_newest_tagged_images_by_push_time_and_digest() {
         |ages: [f64; 5]| -> Vec<Image> { (1..).zip(ages).map(|(number, age)| image(number, &["t"], age)).collect() };
     for (behaviour, images, images_to_keep, expected) in [
         ("in order of age", five([1.0, 2.0, 3.0, 4.0, 5.0]), 3, vec![4, 5]),
-        ("whatever the order they come in", five([5.0, 1.0, 4.0, 2.0, 3.0]), 3, vec![1, 3]),
+        ("in any order", five([5.0, 1.0, 4.0, 2.0, 3.0]), 3, vec![1, 3]),
         ("at the same time, the larger digests", five([1.0; 5]), 3, vec![1, 2]),
         ("none with 0", five([1.0, 2.0, 3.0, 4.0, 5.0]), 0, vec![1, 2, 3, 4, 5]),
         ("all with as many", five([1.0, 2.0, 3.0, 4.0, 5.0]), 5, vec![]),
@@ -144,13 +144,13 @@ fn keeps_the_newest_tagged_images_by_push_time_and_digest() {
 }
 
 #[test]
-fn counts_an_image_once_whatever_its_tags() {
+fn counts_an_image_with_several_tags_once() {
     let images = [image(1, &["a", "b", "c"], 1.0), image(2, &["d"], 2.0), image(3, &["e"], 3.0)];
     assert_eq!(stale(&images, &Rules { images_to_keep: 2, ..no_rules() }), [3]);
 }
 
 #[test]
-fn those_that_no_rule_may_judge_take_no_place_among_the_newest() {
+fn images_that_no_rule_may_act_on_do_not_count_toward_the_newest() {
     let archived = Image { image_status: ImageStatus::Archived, ..image(1, &["a"], 1.0) };
     let without_time = Image { image_pushed_at: None, ..image(2, &["b"], 1.0) };
     let from_the_future = image(3, &["c"], -1.0);
@@ -172,7 +172,7 @@ fn those_that_no_rule_may_judge_take_no_place_among_the_newest() {
 }
 
 #[test]
-fn untagged_images_go_when_older_than_the_days_given() {
+fn untagged_images_are_stale_if_older_than_the_limit() {
     let second = 1.0 / 86_400.0;
     for (age, days, goes) in [
         (15.0 + second, Some(15), true),
@@ -195,7 +195,7 @@ fn a_fraction_of_a_second_over_the_days_is_over() {
 }
 
 #[test]
-fn every_tag_of_an_image_is_asked() {
+fn any_tag_of_an_image_can_keep_it() {
     let host = "123456789012.dkr.ecr.us-west-2.amazonaws.com/app";
     let pattern = |pattern| Pattern::for_tags(pattern).unwrap();
     let regex = |regex| Some(Regex::new(regex).unwrap());
@@ -214,7 +214,7 @@ fn every_tag_of_an_image_is_asked() {
             Some(KeepReason::KeepTags),
         ),
         (
-            "what only contains latest is not latest",
+            "a tag that only contains latest is not latest",
             Rules { keep_tags: vec![pattern("latest")], ..rules() },
             None,
             &["not-latest-really"],
@@ -264,10 +264,10 @@ fn pulls_and_pushes_within_their_days_keep_tagged_and_untagged_images() {
 }
 
 #[test]
-fn what_is_not_known_keeps_an_image() {
+fn unknown_data_keeps_an_image() {
     for (behaviour, image) in [
-        ("when it was pushed", Image { image_pushed_at: None, ..image(1, &["t"], 0.0) }),
-        ("when it was pushed, untagged", Image { image_pushed_at: None, ..image(1, &[], 0.0) }),
+        ("its push time", Image { image_pushed_at: None, ..image(1, &["t"], 0.0) }),
+        ("its push time, untagged", Image { image_pushed_at: None, ..image(1, &[], 0.0) }),
     ] {
         assert_eq!(first_reason(&decide_with(&[image], &no_rules(), &[])[0]), KeepReason::Unknown, "{behaviour}");
     }
@@ -277,7 +277,7 @@ fn what_is_not_known_keeps_an_image() {
 }
 
 #[test]
-fn referrers_take_no_place_and_follow_their_subject() {
+fn referrers_do_not_count_and_follow_their_subject() {
     let about =
         |number, subject, tags: &[&str]| Image { subject: Subject::Image(digest(subject)), ..image(number, tags, 1.0) };
     let cosign = |subject: u8| digest(subject).to_string().replace(':', "-") + ".sig";
@@ -297,7 +297,7 @@ fn referrers_take_no_place_and_follow_their_subject() {
     assert_eq!(
         decide_with(&images, &rules, &[])[5],
         Decision::Delete(StaleReason::ReferrerOf(Arc::new(digest(2)))),
-        "the reason names the subject"
+        "the reason has the subject"
     );
 }
 
@@ -312,14 +312,14 @@ fn a_referrer_without_its_subject_is_untagged_or_kept() {
 }
 
 #[test]
-fn a_referrer_is_kept_for_its_own_sake_too() {
+fn a_referrer_is_also_kept_for_reasons_of_its_own() {
     let signature = Image { subject: Subject::Image(digest(1)), ..image(2, &["keep-me"], 400.0) };
     let rules = Rules { keep_tags: vec![Pattern::for_tags("keep-me").unwrap()], ..no_rules() };
     assert_eq!(stale(&[image(1, &["v1"], 400.0), signature], &rules), [1]);
 }
 
 #[test]
-fn all_reasons_are_told_in_the_reports_order() {
+fn all_reasons_are_in_the_reports_order() {
     let image = Image { last_recorded_pull_time: Some(days_ago(1.0)), ..image(1, &["latest"], 1.0) };
     let rules = Rules {
         keep_tags: vec![Pattern::for_tags("*").unwrap()],
@@ -329,7 +329,7 @@ fn all_reasons_are_told_in_the_reports_order() {
     };
     let used = ["123456789012.dkr.ecr.us-west-2.amazonaws.com/app"];
     let Decision::Keep { reasons, candidate: Some(_) } = &decide_with(&[image], &rules, &used)[0] else {
-        panic!("it goes")
+        panic!("it is stale")
     };
     let expected = [KeepReason::InUse, KeepReason::KeepTags, KeepReason::PulledRecently, KeepReason::PushedRecently];
     assert!(reasons.iter().eq(expected), "{reasons:?}");

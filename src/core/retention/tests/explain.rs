@@ -1,8 +1,8 @@
-//! What is told of one image is what was decided on it.
+//! The explanation of an image agrees with the decision on it.
 
 use super::*;
 
-/// Explains the image at a place of a repository in which index 9 names 1 and 2, and 7 is about 9.
+/// Explains the image at a place of a repository in which 1 and 2 are child images of index 9, and 7 is a referrer of 9.
 fn explained(place: usize, rules: &Rules, used: &[u8], manifests: &Manifests) -> Explanation {
     let images = images();
     let mut usage = UsageSnapshot::default();
@@ -38,12 +38,12 @@ fn numbers(relatives: &[Relative]) -> Vec<(u8, Fate)> {
 }
 
 #[test]
-fn an_index_is_told_with_what_it_names_and_what_is_about_it() {
+fn an_index_is_explained_with_its_child_images_and_referrers() {
     let index = explained(2, &no_rules(), &[], &children());
     assert_eq!(numbers(&index.children), [(1, Fate::IsDeleted), (2, Fate::IsDeleted)]);
     assert_eq!(numbers(&index.referrers), [(7, Fate::IsDeleted)]);
     assert_eq!((index.rank, index.relations), (Some(Rank { place: 1, of: 3 }), Relations::Known));
-    assert_eq!(index.sentence(), "It is stale: no tagged image is kept for its age.");
+    assert_eq!(index.sentence(), "It is stale: tagged, and imagesToKeep is 0.");
     let child = explained(0, &no_rules(), &[], &children());
     assert_eq!((numbers(&child.parents), child.rank), (vec![(9, Fate::IsDeleted)], None));
     let about = explained(3, &no_rules(), &[], &children());
@@ -51,35 +51,35 @@ fn an_index_is_told_with_what_it_names_and_what_is_about_it() {
 }
 
 #[test]
-fn every_reason_that_keeps_an_image_is_told_and_what_would_take_it() {
+fn every_reason_to_keep_an_image_is_explained_and_why_it_would_be_stale() {
     let rules = Rules { images_to_keep: 1, keep_tags: vec![Pattern::for_tags("keep-*").unwrap()], ..no_rules() };
     let kept = explained(4, &rules, &[5], &children());
     assert_eq!(
         kept.sentence(),
-        "It stays, because a workload uses it; its tag keep-me matches keepTags; otherwise it would go: not the newest tagged image."
+        "It is kept: a workload uses it; its tag keep-me matches keepTags. Otherwise it would be stale: not the newest tagged image."
     );
     let Outlook::Stays { because, .. } = &kept.outlook else { panic!("{:?}", kept.outlook) };
     let reasons: Vec<KeepReason> = because.iter().map(|(reason, _)| *reason).collect();
     assert_eq!(reasons, [KeepReason::InUse, KeepReason::KeepTags]);
     let newest = explained(2, &rules, &[], &children());
-    assert_eq!(newest.sentence(), "It stays, because it is among the 1 newest tagged images (imagesToKeep).");
+    assert_eq!(newest.sentence(), "It is kept: it is the newest tagged image (imagesToKeep).");
     let index = explained(2, &no_rules(), &[2], &children());
-    assert!(index.sentence().starts_with("It stays, because a workload uses an image that it names; otherwise"));
+    assert!(index.sentence().starts_with("It is kept: a workload uses one of its child images. Otherwise"));
     let sibling = explained(0, &no_rules(), &[2], &children());
-    assert!(sibling.sentence().contains("an index that stays names it"), "{}", sibling.sentence());
+    assert!(sibling.sentence().contains("it is a child image of a kept index"), "{}", sibling.sentence());
 }
 
 #[test]
-fn what_was_not_read_is_told_as_such() {
+fn unread_manifests_are_explained() {
     let assumed = explained(2, &no_rules(), &[], &Manifests::childless(&images()));
     assert_eq!((assumed.relations, assumed.children.len()), (Relations::NotNeeded, 0));
     let unread = explained(5, &no_rules(), &[], &Manifests::default());
     assert_eq!(unread.relations, Relations::Unreadable);
-    assert!(unread.sentence().contains("can't be read"), "{}", unread.sentence());
+    assert!(unread.sentence().contains("an unreadable index"), "{}", unread.sentence());
 }
 
 #[test]
-fn the_place_of_an_image_is_that_by_which_the_newest_are_kept() {
+fn the_rank_of_an_image_agrees_with_the_newest_that_are_kept() {
     for images_to_keep in 0..4 {
         let rules = Rules { images_to_keep, ..no_rules() };
         for place in [2, 4, 5] {

@@ -1,8 +1,8 @@
-//! Indexes with children, subjects with referrers: what holds together.
+//! Indexes with child images, and subjects with referrers.
 
 use super::*;
 
-/// A repository, with what its indexes name, and what is used of it.
+/// A repository with the child images of its indexes and its usage.
 pub(super) struct Case {
     pub(super) images: Vec<Image>,
     children: Vec<(ImageDigest, Vec<ImageDigest>)>,
@@ -11,7 +11,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// No image is kept for its age or its tags.
+    /// A repository whose rules keep no image by age or tags.
     pub(super) fn new() -> Self {
         let rules = Rules { keep_pulled_within_days: 30, ..no_rules() };
         Self { images: Vec::new(), children: Vec::new(), used: Vec::new(), rules }
@@ -22,7 +22,7 @@ impl Case {
         self
     }
 
-    /// An index that is as old as this, and names these.
+    /// An index of this age with these child images.
     pub(super) fn index(mut self, number: u8, tags: &[&str], days: f64, children: &[u8]) -> Self {
         self = self.unread_index(number, tags, days);
         self.children.push((digest(number), children.iter().map(|child| digest(*child)).collect()));
@@ -50,14 +50,21 @@ impl Case {
         self
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&Known<'_>) -> T) -> T {
+    fn with<T>(&self, compute: impl FnOnce(&Known<'_>) -> T) -> T {
         let mut usage = UsageSnapshot::default();
         let holder = Arc::new(Holder { kind: HolderKind::new(0, "ECS task"), name: "task".into() });
         self.used.iter().for_each(|used| usage.add(Some(used), None, &holder));
         let usage = usage.of_repository(&"123456789012".parse().unwrap(), &RepositoryName::from_ecr("app"));
         let manifests = Manifests::naming(self.children.clone());
         let (images, now) = (self.images.as_slice(), days_ago(0.0));
-        ask(&Known { images, manifests: &manifests, usage: &usage, replicated: None, takes: self.rules.takes(), now })
+        compute(&Known {
+            images,
+            manifests: &manifests,
+            usage: &usage,
+            replicated: None,
+            takes: self.rules.takes(),
+            now,
+        })
     }
 
     fn decided(&self) -> Decisions {
@@ -72,7 +79,10 @@ impl Case {
             .map(|(image, _)| number(image))
             .collect();
         assert_eq!(stale, expected);
-        assert!(stale.is_empty() || self.needs_manifests() || self.children.is_empty(), "what goes was not read for");
+        assert!(
+            stale.is_empty() || self.needs_manifests() || self.children.is_empty(),
+            "images are stale although no manifest was needed"
+        );
     }
 
     fn needs_manifests(&self) -> bool {
@@ -86,7 +96,7 @@ impl Case {
 }
 
 #[test]
-fn a_stale_index_goes_whole_and_a_kept_one_stays_whole() {
+fn child_images_are_stale_or_kept_together_with_their_index() {
     let case = Case::new()
         .index(1, &["v1"], 90.0, &[11, 12, 99])
         .image(11, &[], 90.0)
@@ -110,7 +120,7 @@ fn a_used_child_keeps_its_index_and_its_siblings() {
 }
 
 #[test]
-fn a_shared_child_stays_while_any_index_that_names_it_does() {
+fn a_shared_child_is_kept_while_any_of_its_parents_is() {
     let case = Case::new()
         .index(1, &["v1"], 90.0, &[11, 33])
         .index(2, &["v2"], 90.0, &[22, 33])
@@ -136,19 +146,19 @@ fn protection_goes_through_nested_indexes() {
     for used in [1, 11, 12, 21] {
         nested().used(used).stale(&[]);
     }
-    // What is about an image is not the image: it stays itself, and holds nothing.
+    // The use of a referrer keeps only the referrer, not its subject.
     nested().used(31).stale(&[1, 11, 12, 21]);
     assert_eq!(nested().used(21).reason(1), KeepReason::ParentOfInUse);
     assert_eq!(nested().used(21).reason(31), KeepReason::ReferrerOfKept);
 }
 
 #[test]
-fn a_tagged_child_is_an_image_like_others_that_stays_with_its_index() {
+fn a_tagged_child_is_an_ordinary_image_that_is_kept_with_its_index() {
     let case = || Case::new().index(1, &["v1"], 10.0, &[11]).image(11, &["v1-amd64"], 20.0).image(2, &["v0"], 30.0);
     case().stale(&[1, 11, 2]);
     case().used(1).stale(&[2]);
     assert_eq!(case().used(1).reason(11), KeepReason::ChildOfKept);
-    // It takes a place among the newest.
+    // It counts toward the newest.
     let case = Case { rules: Rules { images_to_keep: 2, ..case().rules }, ..case() };
     case.stale(&[2]);
     assert_eq!(case.reason(11), KeepReason::Newest);
@@ -157,7 +167,7 @@ fn a_tagged_child_is_an_image_like_others_that_stays_with_its_index() {
 }
 
 #[test]
-fn what_is_not_named_beside_an_index_is_judged_for_itself() {
+fn an_image_without_a_parent_is_evaluated_by_itself() {
     let young = Rules { untagged_older_than_days: Some(15), ..no_rules() };
     let case = Case::new().index(1, &["v1"], 90.0, &[11]).image(11, &[], 1.0).image(2, &[], 1.0).image(3, &[], 16.0);
     let case = Case { rules: young, ..case };
@@ -166,11 +176,11 @@ fn what_is_not_named_beside_an_index_is_judged_for_itself() {
 }
 
 #[test]
-fn what_follows_goes_however_young_unless_it_is_held_for_its_own_sake() {
+fn followers_are_stale_at_any_age_unless_they_have_a_reason_of_their_own() {
     let case = || Case::new().index(1, &["v1"], 90.0, &[11]).image(11, &[], 1.0).about(21, 1, &[], 1.0);
     let young = Rules { untagged_older_than_days: Some(15), ..no_rules() };
     Case { rules: young, ..case() }.stale(&[1, 11, 21]);
-    // Who asks to keep all that is so young means these too.
+    // keepPushedWithinDays applies to them too.
     Case { rules: Rules { keep_pushed_within_days: 2, ..no_rules() }, ..case() }.stale(&[1]);
 }
 
@@ -193,14 +203,14 @@ fn a_pull_of_a_child_keeps_its_index_and_so_does_one_of_the_index_itself() {
 }
 
 #[test]
-fn a_pull_of_what_may_be_an_index_counts() {
+fn a_pull_of_an_image_that_may_be_an_index_counts() {
     let mut case = Case::new().index(1, &["v1"], 90.0, &[]).pulled(3.0);
     case.images[0].manifest = ManifestKind::Unknown;
     case.stale(&[]);
 }
 
 #[test]
-fn an_unread_index_keeps_what_it_may_name_and_nothing_else() {
+fn an_unread_index_keeps_its_possible_child_images_and_no_others() {
     let case = || {
         Case::new()
             .unread_index(1, &["v1"], 50.0)
@@ -213,7 +223,7 @@ fn an_unread_index_keeps_what_it_may_name_and_nothing_else() {
             .about(8, 5, &[], 1.0)
             .about(9, 3, &["sig"], 1.0)
     };
-    // Of the index that could be read, the child is untagged, so that the other may name it too.
+    // The child image of the index that could be read is untagged, so it can be a child image of the other one too.
     case().stale(&[5, 6]);
     for kept in [1, 2, 3, 4, 7, 8] {
         assert_eq!(case().reason(kept), KeepReason::Unreadable, "{kept}");
@@ -232,7 +242,7 @@ fn an_unread_nested_index_keeps_the_indexes_above_it() {
 }
 
 #[test]
-fn a_kept_subject_keeps_its_referrers_and_what_these_name() {
+fn a_kept_subject_keeps_its_referrers_and_their_child_images() {
     let fallback = &digest(1).to_string().replace(':', "-");
     let case = || {
         Case::new()
@@ -246,27 +256,27 @@ fn a_kept_subject_keeps_its_referrers_and_what_these_name() {
     let kept = Case { rules: one.clone(), ..case() }.used(1);
     kept.stale(&[]);
     assert_eq!(kept.reason(4), KeepReason::ChildOfKept);
-    // The fallback index takes no place, so v2 is the newest.
+    // The fallback index doesn't count, so v2 is the newest.
     Case { rules: one, ..case() }.stale(&[1, 2, 3, 4]);
 }
 
 #[test]
-fn manifests_are_needed_only_where_something_may_go() {
+fn manifests_are_needed_only_if_an_image_may_be_stale() {
     let multi = || Case::new().index(1, &["v1"], 90.0, &[11]).image(11, &[], 1.0);
     let keeping = |rules: Rules| Case { rules, ..multi() };
     assert!(multi().needs_manifests());
     assert!(!Case::new().image(1, &["v1"], 90.0).needs_manifests(), "there is no index");
     let young = Rules { images_to_keep: 5, untagged_older_than_days: Some(15), ..no_rules() };
     assert!(!keeping(young.clone()).needs_manifests(), "everything is young");
-    assert!(keeping(young.clone()).image(2, &[], 16.0).needs_manifests(), "an old untagged image may be a child");
-    assert!(!keeping(young.clone()).image(2, &[], 16.0).used(2).needs_manifests(), "which is used");
+    assert!(keeping(young.clone()).image(2, &[], 16.0).needs_manifests(), "an old untagged image may be a child image");
+    assert!(!keeping(young.clone()).image(2, &[], 16.0).used(2).needs_manifests(), "the untagged image is used");
     assert!(keeping(Rules { images_to_keep: 1, ..young }).image(2, &["v0"], 99.0).needs_manifests());
     let pulled = Case::new().index(1, &["v1"], 90.0, &[11]).pulled(1.0);
-    assert!(!pulled.needs_manifests(), "an index that was pulled stays, whoever pulled it");
+    assert!(!pulled.needs_manifests(), "any pull keeps an index");
 }
 
 #[test]
-fn images_that_follow_each_other_in_a_circle_stay() {
+fn images_that_follow_each_other_in_a_circle_are_kept() {
     let mut about_its_child = Case::new().index(1, &["v1"], 90.0, &[11]).image(11, &["v0"], 90.0);
     about_its_child.images[0].subject = Subject::Image(digest(11));
     about_its_child.stale(&[]);
@@ -277,7 +287,7 @@ fn images_that_follow_each_other_in_a_circle_stay() {
 }
 
 #[test]
-fn kin_tell_what_goes_before_and_what_comes_along() {
+fn edges_have_the_parents_and_the_child_images() {
     let case = Case::new()
         .index(1, &["v1"], 90.0, &[11])
         .index(11, &[], 90.0, &[21])
@@ -295,7 +305,7 @@ fn kin_tell_what_goes_before_and_what_comes_along() {
 }
 
 #[test]
-fn the_pull_of_a_family_is_the_newest_that_counts() {
+fn the_last_pull_of_an_index_is_that_of_the_index_or_a_child_image() {
     let case = Case::new()
         .index(1, &["v1"], 90.0, &[11, 12])
         .pulled(50.0)

@@ -1,4 +1,4 @@
-//! What holds for every repository: random graphs, random ages and tags, random usage.
+//! Properties of every repository, tested with random graphs, ages, tags and usage.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use super::*;
 use crate::image::Archival;
 use crate::seeded;
 
-/// A random repository. Images are named by their numbers; what an index names, and what an image is about, always has
-/// a smaller one, since digests can't make circles.
+/// A random repository. Images are identified by their numbers. Child images and subjects always have a smaller number than
+/// their parents and referrers, since digests can't form circles.
 #[derive(Clone, Debug)]
 struct World {
     images: Vec<Image>,
@@ -20,7 +20,7 @@ struct World {
     used_digests: BTreeSet<u8>,
     used_tags: BTreeSet<u8>,
     rules: Rules,
-    /// What takes images instead of their number and age.
+    /// The policy that replaces number and age.
     policy: Option<Policy>,
 }
 
@@ -69,7 +69,7 @@ prop_compose! {
     ) -> World {
         let mut children = Vec::new();
         let images = (1..).zip(images).map(|(number, (kind, tags, cosign, subject, age, pulled, active, told))| {
-            // One of those before it.
+            // One of the images before it.
             let before = |index: &Index| u8::try_from(index.index(usize::from(number) - 1) + 1).unwrap();
             let has_any_before = number > 1;
             let is_index = kind.is_some();
@@ -101,7 +101,7 @@ prop_compose! {
             image
         }).collect();
         let mut images: Vec<Image> = images;
-        // An index is pushed after what it names.
+        // An index is pushed after its child images.
         for (index, named) in children.iter().rev() {
             let pushed_at = images[usize::from(*index) - 1].image_pushed_at;
             for child in named {
@@ -131,7 +131,7 @@ prop_compose! {
 }
 
 impl World {
-    fn with<T>(&self, ask: impl FnOnce(&Known<'_>) -> T) -> T {
+    fn with<T>(&self, compute: impl FnOnce(&Known<'_>) -> T) -> T {
         let mut usage = UsageSnapshot::default();
         let holder = Arc::new(Holder { kind: HolderKind::new(0, "ECS task"), name: "task".into() });
         let app = "123456789012.dkr.ecr.us-west-2.amazonaws.com/app";
@@ -149,10 +149,10 @@ impl World {
         let images = self.images.as_slice();
         let takes = self.policy.as_ref().map_or(self.rules.takes(), Takes::Policy);
         let now = days_ago(0.0);
-        ask(&Known { images, manifests: &manifests, usage: &usage, replicated: None, takes, now })
+        compute(&Known { images, manifests: &manifests, usage: &usage, replicated: None, takes, now })
     }
 
-    /// Those that go, and those that go to archive storage.
+    /// The images to delete, and the images to archive.
     fn gone_and_archived(&self) -> (BTreeSet<u8>, BTreeSet<u8>) {
         let decisions = self.with(|known| decide(known, &self.rules.kept()));
         let those = |is: fn(&Decision) -> bool| {
@@ -175,12 +175,12 @@ impl World {
         })
     }
 
-    /// Each index with each image that it names.
+    /// Each index with each of its child images.
     fn named(&self) -> Vec<(u8, u8)> {
         self.children.iter().flat_map(|(index, children)| children.iter().map(|child| (*index, *child))).collect()
     }
 
-    /// Each image with each that belongs to it: named by it, or about it by its manifest or by a tag.
+    /// Each image with each of its child images, and with each of its referrers by manifest or tag.
     fn belongings(&self) -> Vec<(u8, u8)> {
         let is_about = |one: &Image, subject: u8| {
             let tag = digest(subject).to_string().replace(':', "-");
@@ -194,8 +194,8 @@ impl World {
         self.named().into_iter().chain(about).collect()
     }
 
-    /// Everything that a use keeps, by going over the edges until nothing is added: from a child to its index, from an
-    /// index to its children, from a subject to its referrers. Written from the contract, not from the code.
+    /// All images that a use keeps, by following edges until no image is added: from a child image to its parent, from an
+    /// index to its child images, from a subject to its referrers. Written from the contract, not from the code.
     fn reachable_from_a_use(&self) -> BTreeSet<u8> {
         let (named, belongings) = (self.named(), self.belongings());
         let mut needed = self.used();
@@ -217,14 +217,14 @@ proptest! {
     #![proptest_config(seeded::config(2_000))]
 
     #[test]
-    fn tags_narrow_what_goes_to_what_has_one_and_what_goes_with_that(world in a_world(), only in 0..TAGS.len()) {
+    fn only_tags_limits_the_stale_images_to_those_with_a_tag_and_their_followers(world in a_world(), only in 0..TAGS.len()) {
         let only = Pattern::for_tags(&format!("{}*", TAGS[only])).unwrap();
         let rules = super::super::Rules { only_tags: Some(only.clone()), ..world.rules.kept() };
         let decisions = world.with(|known| decide(known, &rules));
         let decided = world.images.iter().zip(decisions.each());
         let goes = decided.filter(|(_, decision)| decision.fate() != Fate::Stays);
         let (narrowed, belongings) = (goes.map(|(image, _)| number(image)).collect::<BTreeSet<_>>(), world.belongings());
-        prop_assert!(narrowed.is_subset(&world.stale()), "it widens nothing");
+        prop_assert!(narrowed.is_subset(&world.stale()), "it adds no image");
         for image in world.images.iter().filter(|image| narrowed.contains(&number(image))) {
             let has_tag = image.image_tags.iter().any(|tag| only.matches(tag));
             let goes_along = belongings.iter().any(|(of, it)| *it == number(image) && narrowed.contains(of));
@@ -239,7 +239,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_that_stays_loses_what_belongs_to_it(world in a_world()) {
+    fn no_kept_image_loses_a_child_image_or_referrer(world in a_world()) {
         let (gone, archived) = world.gone_and_archived();
         let stale = &gone | &archived;
         let belongings = world.belongings();
@@ -275,7 +275,7 @@ proptest! {
     }
 
     #[test]
-    fn one_more_use_or_protection_deletes_nothing_more(world in a_world(), used in 1..14_u8, change in 0..7_u8) {
+    fn one_more_use_or_protection_deletes_no_other_image(world in a_world(), used in 1..14_u8, change in 0..7_u8) {
         let mut other = world.clone();
         let rules = &mut other.rules;
         match change {
@@ -285,7 +285,7 @@ proptest! {
             3 => rules.ignore_tags_regex = Some(Regex::new("^release").unwrap()),
             4 => rules.keep_pushed_within_days = 60,
             5 => rules.images_to_keep += 1,
-            // An archived index can be read by nobody.
+            // The manifest of an archived index can't be read.
             _ => other.unread.extend(other.images.iter().filter(|image| image.image_status == ImageStatus::Active).map(number).filter(|number| *number == used)),
         }
         let (before, after) = (world.stale(), other.stale());
@@ -293,7 +293,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_run_left_behind_holds_nothing_stale(world in a_world()) {
+    fn a_second_run_finds_no_stale_image(world in a_world()) {
         let (gone, archived) = world.gone_and_archived();
         let mut left = world.clone();
         left.images.retain(|image| !gone.contains(&number(image)));
@@ -306,7 +306,7 @@ proptest! {
     }
 
     #[test]
-    fn where_manifests_are_not_needed_nothing_goes(world in a_world()) {
+    fn no_image_is_stale_if_manifests_are_not_needed(world in a_world()) {
         let needed = world.with(|known| needs_manifests(known, &world.rules.kept()));
         let has_index = !world.children.is_empty();
         prop_assert!(needed || !has_index || world.stale().is_empty());

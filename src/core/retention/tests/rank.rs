@@ -1,4 +1,4 @@
-//! What stays for its rank: the newest, and what came before what is in use.
+//! Images that are kept by rank: the newest, and the newest before an image in use.
 
 use super::graph::Case;
 use super::*;
@@ -20,7 +20,7 @@ fn stale_beside(images: &[Image], keep_before_in_use: u32, used: &[&str]) -> Vec
 }
 
 #[test]
-fn what_came_before_each_image_in_use_stays() {
+fn the_newest_images_before_each_image_in_use_are_kept() {
     for (keep, used, expected) in [
         (0, &["v5"][..], vec![1, 2, 3, 4, 6]),
         (1, &["v5"], vec![1, 2, 3, 6]),
@@ -38,7 +38,7 @@ fn what_came_before_each_image_in_use_stays() {
 }
 
 #[test]
-fn what_can_not_be_rolled_back_to_takes_no_place_before() {
+fn images_that_are_no_rollback_target_do_not_count() {
     let images = [
         image(1, &["v1"], 5.0),
         Image { image_status: ImageStatus::Archived, ..image(2, &["v2"], 4.0) },
@@ -52,7 +52,7 @@ fn what_can_not_be_rolled_back_to_takes_no_place_before() {
 }
 
 #[test]
-fn the_platforms_of_what_is_in_use_are_not_what_came_before() {
+fn child_images_of_an_index_in_use_do_not_count() {
     let case = |used: u8| {
         Case::new()
             .image(11, &["v1-amd64"], 9.2)
@@ -71,7 +71,7 @@ fn the_platforms_of_what_is_in_use_are_not_what_came_before() {
 }
 
 #[test]
-fn what_stays_for_its_tags_takes_no_place_among_the_newest() {
+fn images_kept_by_their_tags_do_not_count_toward_the_newest() {
     let mut images = builds(10);
     images.extend((11..=20).map(|number| image(number, &[&format!("release-{number}")], 0.1)));
     images.push(image(21, &["latest"], 0.1));
@@ -86,8 +86,8 @@ fn what_stays_for_its_tags_takes_no_place_among_the_newest() {
 }
 
 #[test]
-fn what_came_before_an_index_that_may_be_of_something_used_stays() {
-    // The index 6 names the index 4, and that an image in use.
+fn images_before_an_unread_index_are_kept() {
+    // Index 4 is a child image of index 6, and has a child image in use.
     let case = |read: bool| {
         let case = Case::new().image(3, &[], 60.0).image(7, &["v7"], 30.0).image(5, &["v5"], 20.0).used(3);
         let case = if read { case.index(4, &[], 50.0, &[3]) } else { case.unread_index(4, &[], 50.0) };
