@@ -1,5 +1,6 @@
-//! What is to be deleted. It is also what the report shows: each stale image carries its reason and, once applied, its
-//! result. Only [`Plan::approve`] makes an [`ApprovedPlan`], and only an approved plan can be applied.
+//! The plan: all stale images, and for each repository the data of the report. Each stale image has its reason and, after
+//! the plan is applied, its result. Only [`Plan::approve`] makes an [`ApprovedPlan`], and only an approved plan can be
+//! applied.
 
 mod bytes;
 mod copies;
@@ -29,165 +30,166 @@ use crate::retention::{Edges, KeepReason, StaleReason};
 use crate::sizes::ExactSizes;
 use crate::usage::Holder;
 
-/// What becomes of every repository of every region.
+/// The plan for all repositories of all regions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// One registry a region, in the order of the regions.
+    /// One registry per region, in the order of the regions.
     pub registries: Vec<RegistryPlan>,
 }
 
-/// What becomes of one region's repositories.
+/// The plan for the repositories of one registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryPlan {
-    /// Whose registry it is, and where.
+    /// The account and region of the registry.
     pub place: Place,
-    /// Whether a pull of an index since it was read may be the run's own reading.
+    /// Whether a pull of an index since it was read can be the run's own reading.
     pub index_pulls: IndexPulls,
-    /// The repositories in the order of their names; an error where they could not be listed.
+    /// The repositories in the order of their names; an error if they could not be listed.
     pub repositories: Result<Vec<RepositoryPlan>, CallError>,
-    /// What workloads use of repositories that it does not have.
+    /// The images in use in repositories that do not exist.
     pub missing: BTreeMap<RepositoryName, Vec<MissingImage>>,
 }
 
-/// What becomes of one repository.
+/// The plan for one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepositoryPlan {
     /// Its name.
     pub repository_name: RepositoryName,
-    /// What was decided; an error where its images could not be read.
+    /// The decisions; an error if its images could not be read.
     pub decided: Result<Decided, CallError>,
 }
 
-/// What was decided on the images of a repository.
+/// The decisions on the images of a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
     /// When the reading of its images began.
     pub read_at: DateTime<Utc>,
-    /// How many images there are.
+    /// The number of images.
     pub images: u64,
     /// The sum of their sizes. Layers that images share are stored once, so this is an upper bound.
     pub bytes: u64,
-    /// How many of them a workload uses itself; parents and children are not counted.
+    /// The number of images in use. Parents and child images of these are not counted.
     pub images_in_use: u64,
-    /// How many stay, under the first reason of each.
+    /// The number of kept images by the first reason of each.
     pub kept_because: KeptBecause,
-    /// The bytes of what is in use, and of what that names: an index is used by its platforms. An upper bound, too.
+    /// The bytes of the images in use and their child images: a workload with an index uses the images of its platforms.
+    /// This is an upper bound, too.
     pub bytes_in_use: u64,
-    /// The bytes of all that stays.
+    /// The bytes of the kept images.
     pub bytes_kept: u64,
-    /// What is stored, each layer counted once, where that was asked for and could be told.
+    /// The stored bytes, each layer counted once; `None` if `exactSizes` is off or they are unknown.
     pub exact: Option<ExactSizes>,
-    /// Those that only a workload holds, oldest first.
+    /// The images in use that nothing else keeps, oldest first.
     pub held: Vec<HeldImage>,
-    /// The others in use, which something else keeps as well, oldest first.
+    /// The other images in use, oldest first.
     pub also_in_use: Vec<HeldImage>,
-    /// Those that go, oldest first.
+    /// The stale images, oldest first.
     pub stale: Vec<StaleImage>,
-    /// The policy that decided, where policies do.
+    /// The policy that was applied; `None` if the settings have no policies.
     pub policy: Option<AppliedPolicy>,
-    /// The rules of a policy of the settings whose tag patterns match no image, by their priorities.
+    /// The priorities of the rules of a policy of the settings whose tag patterns match no image.
     pub rules_without_image: Box<[u32]>,
-    /// What the indexes that stay name, where an index that goes may name one of them.
+    /// The child images of the kept indexes. Empty if no stale image has child images.
     pub kept_indexes: HashMap<ImageDigest, Box<[ImageDigest]>>,
-    /// What other registries lose with what is deleted, where replication rules carry deletes on.
+    /// The replicas that ECR deletes with the stale images, if replication rules replicate deletes.
     pub copies: Vec<PlannedCopies>,
-    /// Those in use that ECR's own lifecycle policy would take, in the order of their digests.
+    /// The images in use that the repository's ECR lifecycle policy would expire or archive, in the order of their digests.
     pub at_risk: Vec<ImageAtRisk>,
-    /// Those that are needed and can't be pulled.
+    /// The images that are needed and can't be pulled.
     pub missing: Vec<MissingImage>,
     /// The indexes whose manifests were needed and could not be fetched.
     pub unfetched: Option<Unfetched>,
-    /// Those that a reviewed plan has and that are not stale any more.
+    /// The images of the reviewed plan that are no longer stale.
     pub no_longer_stale: Vec<NoLongerStale>,
 }
 
-/// The policy that decided on a repository.
+/// The policy that was applied to a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AppliedPolicy {
-    /// That at this place in the settings, from 1.
+    /// The policy with this number in the settings, from 1.
     Given(usize),
-    /// The repository's own.
+    /// The repository's own ECR lifecycle policy.
     OfRepository,
-    /// None matches it, or it has none.
+    /// None: no policy matches the repository, or it has no ECR lifecycle policy.
     None,
 }
 
 /// An image in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldImage {
-    /// What names it.
+    /// Its digest.
     pub image_digest: ImageDigest,
     /// Its tags.
     pub image_tags: Box<[Box<str>]>,
     /// When it was pushed.
     pub image_pushed_at: Option<DateTime<Utc>>,
-    /// Who uses it, the first by kind and name.
+    /// The workload that uses it; the first by kind and name if there are several.
     pub held_by: Arc<Holder>,
 }
 
-/// An image in use that ECR's own lifecycle policy of its repository would take.
+/// An image in use that the ECR lifecycle policy of its repository would expire or archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageAtRisk {
-    /// What names it.
+    /// Its digest.
     pub image_digest: ImageDigest,
     /// Its tags.
     pub image_tags: Box<[Box<str>]>,
-    /// Who uses it, the first by kind and name.
+    /// The workload that uses it; the first by kind and name if there are several.
     pub held_by: Arc<Holder>,
-    /// The rule that would take it.
+    /// The rule that would act on it.
     pub rule: Arc<RuleName>,
-    /// What would become of it.
+    /// The action of the rule.
     pub action: Action,
 }
 
-/// The number of images that stay, by reason.
+/// The number of kept images by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptBecause([u64; KeepReason::ALL.len()]);
 
-/// An image that was reviewed and is not stale any more.
+/// An image of the reviewed plan that is no longer stale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoLongerStale {
-    /// What names it.
+    /// Its digest.
     pub image_digest: ImageDigest,
-    /// Its tags: those it has now, or had when it was reviewed.
+    /// Its present tags; those of the reviewed plan if it no longer exists.
     pub image_tags: Box<[Box<str>]>,
-    /// Why it does not go.
+    /// Why it is no longer stale.
     pub why: NotStaleBecause,
 }
 
-/// Why an image that was reviewed does not go.
+/// Why an image of the reviewed plan is no longer stale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotStaleBecause {
-    /// It stays, for this reason first.
+    /// It is kept, for this first reason, and by this workload if it is in use.
     Kept(KeepReason, Option<Arc<Holder>>),
-    /// It is gone already.
+    /// It no longer exists.
     Gone,
 }
 
-/// An image that goes.
+/// A stale image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StaleImage {
-    /// What names it.
+    /// Its digest.
     pub image_digest: ImageDigest,
-    /// Its tags, all of which go with it.
+    /// Its tags. All of them are deleted with it.
     pub image_tags: Box<[Box<str>]>,
     /// When it was pushed.
     pub image_pushed_at: Option<DateTime<Utc>>,
-    /// When it, or what it names, was last pulled.
+    /// The last pull of it or of one of its child images.
     pub pulled_at: Option<DateTime<Utc>>,
     /// Compressed bytes.
     pub image_size_in_bytes: u64,
     /// Whether it can be pulled.
     pub image_status: ImageStatus,
-    /// Whether it names other manifests.
+    /// Whether its manifest is an index.
     pub manifest: ManifestKind,
-    /// Whether it is to be deleted or to be archived.
+    /// Whether to delete or to archive it.
     pub action: Action,
-    /// Why it goes.
+    /// Why it is stale.
     pub reason: StaleReason,
-    /// Its owners and children, where `reason` does not already name the only one of them.
+    /// Its related images; `None` if it has none, or if `reason` names the only one.
     pub edges: Option<Arc<Edges>>,
-    /// What became of it.
+    /// Its result.
     pub result: ImageResult,
 }
 
@@ -206,12 +208,12 @@ impl Plan {
             .filter_map(|repository| repository.decided.as_ref().ok())
     }
 
-    /// All images that go.
+    /// All stale images.
     pub fn stale(&self) -> impl Iterator<Item = &StaleImage> {
         self.decided().flat_map(|decided| &decided.stale)
     }
 
-    /// Everything that could not be read.
+    /// The errors for all data that could not be read.
     pub fn errors(&self) -> impl Iterator<Item = &CallError> {
         let registries = self.registries.iter().filter_map(|registry| registry.repositories.as_ref().err());
         let repositories = self.registries.iter().flat_map(|registry| registry.repositories.iter().flatten());
@@ -222,8 +224,8 @@ impl Plan {
 }
 
 impl StaleImage {
-    /// The bytes that deleting it frees: none where it is an index, and none where it is archived, since archive storage
-    /// is billed too.
+    /// The bytes that deleting it frees: none if it is an index, and none if it is archived, since archive storage is
+    /// billed too.
     #[must_use]
     pub fn freed_bytes(&self) -> u64 {
         match self.action {
@@ -232,7 +234,7 @@ impl StaleImage {
         }
     }
 
-    /// The bytes that archiving it moves.
+    /// The bytes that are moved to archive storage.
     #[must_use]
     pub fn archived_bytes(&self) -> u64 {
         match self.action {
@@ -241,7 +243,7 @@ impl StaleImage {
         }
     }
 
-    /// The stale images that it goes after, and only if they go.
+    /// The stale images that must be deleted before it: its parents and subjects. If one of them is kept, so is this one.
     #[must_use]
     pub fn follows(&self) -> &[ImageDigest] {
         match (&self.edges, self.reason.owner()) {
@@ -251,7 +253,7 @@ impl StaleImage {
         }
     }
 
-    /// What it names.
+    /// Its child images.
     #[must_use]
     pub fn children(&self) -> &[ImageDigest] {
         self.edges.as_ref().map_or(&[], |edges| &edges.children)
@@ -263,12 +265,12 @@ impl KeptBecause {
         self.0[reason as usize] += images;
     }
 
-    /// The reasons that keep any image, in the report's order, with how many each keeps.
+    /// The reasons with at least one image, in the report's order, with the number of images of each.
     pub fn iter(&self) -> impl Iterator<Item = (KeepReason, u64)> {
         KeepReason::ALL.into_iter().zip(self.0).filter(|(_, images)| *images > 0)
     }
 
-    /// How many images stay.
+    /// The number of kept images.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

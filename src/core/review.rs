@@ -1,7 +1,7 @@
-//! A plan that a person has reviewed, and how a later run keeps to it: what was reviewed may go, and nothing else.
+//! A plan that a person has reviewed: a later run may delete its images and no others.
 //!
-//! Pure. The later run discovers usage and plans anew by the same settings; this takes from its plan what was not
-//! reviewed, and tells what was reviewed and is not stale any more.
+//! Pure. The later run reads usage again and makes a new plan by the same settings. This module removes the images from the
+//! new plan that were not reviewed, and lists the reviewed images that are no longer stale.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,31 +15,31 @@ use crate::retention::{Decision, Decisions};
 use crate::usage::RepositoryUsage;
 use crate::warning::{About, Warning, WarningCode, counted};
 
-/// The images that a person has agreed to.
+/// The images that a person has approved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewedPlan {
-    /// The account by whose credentials it was made.
+    /// The account of the credentials with which it was made.
     pub account: AccountId,
     /// The images by registry and repository.
     pub registries: BTreeMap<Place, BTreeMap<RepositoryName, ReviewedImages>>,
 }
 
-/// The images of a repository that may go.
+/// The approved images of a repository.
 pub type ReviewedImages = BTreeMap<ImageDigest, ReviewedImage>;
 
-/// An image as it was when it was reviewed.
+/// An image at the time of the review.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewedImage {
     /// Its tags, in order.
     pub image_tags: Box<[Box<str>]>,
     /// When it was pushed.
     pub image_pushed_at: Option<DateTime<Utc>>,
-    /// What was to become of it.
+    /// The approved action.
     pub action: Action,
 }
 
 impl ReviewedPlan {
-    /// What is planned to go, as it would be reviewed.
+    /// The stale images of a plan.
     #[must_use]
     pub fn of(account: AccountId, plan: &Plan) -> Self {
         let mut registries: BTreeMap<Place, BTreeMap<RepositoryName, ReviewedImages>> = BTreeMap::new();
@@ -57,21 +57,21 @@ impl ReviewedPlan {
         Self { account, registries }
     }
 
-    /// What is left to go of one repository, as it would be reviewed.
+    /// The stale images of one repository that have no result yet.
     #[must_use]
     pub fn of_the_rest(place: &Place, repository: &RepositoryName, stale: &[StaleImage]) -> Self {
-        let repositories = BTreeMap::from([(repository.clone(), left_to_go(stale))]);
+        let repositories = BTreeMap::from([(repository.clone(), remaining(stale))]);
         Self { account: place.account.clone(), registries: BTreeMap::from([(place.clone(), repositories)]) }
     }
 
-    /// What was reviewed of a repository.
+    /// The reviewed images of a repository.
     #[must_use]
     pub fn of_repository(&self, place: &Place, repository: &RepositoryName) -> Option<&ReviewedImages> {
         self.registries.get(place)?.get(repository)
     }
 
-    /// Takes from a plan what was not reviewed, and what hangs on that: it is skipped. What it then holds may be
-    /// approved.
+    /// Marks the images of a plan that were not reviewed as skipped, together with their child images and attached
+    /// artifacts. The other images may then be approved.
     pub fn restrict(&self, plan: &mut Plan) {
         for RegistryPlan { place, index_pulls: _, repositories, missing: _ } in &mut plan.registries {
             for repository in repositories.iter_mut().flatten() {
@@ -83,7 +83,7 @@ impl ReviewedPlan {
         }
     }
 
-    /// The regions that were reviewed and are not planned any more, and the repositories that do not exist any more.
+    /// Warnings for reviewed regions that are no longer cleaned and reviewed repositories that no longer exist.
     #[must_use]
     pub fn warnings(&self, plan: &Plan) -> Vec<Warning> {
         let mut warnings = Vec::new();
@@ -92,7 +92,7 @@ impl ReviewedPlan {
                 warnings.push(left_out(place, repositories.values().map(ReviewedImages::len).sum()));
                 continue;
             };
-            // What could not be listed is told as that.
+            // A failed listing is an error of its own.
             let Ok(planned) = &registry.repositories else { continue };
             for (name, images) in repositories {
                 // A registry may have 100,000 repositories, and they are in the order of their names.
@@ -113,10 +113,10 @@ impl ReviewedImage {
 }
 
 impl Decided {
-    /// Leaves to go only what a plan made again for the same repository holds as well. That was made with what was left
-    /// to go as its reviewed plan, so that it tells what of it is gone.
+    /// Keeps the images that a new plan for the same repository keeps. The new plan was made with the remaining images as
+    /// its reviewed plan, so it also has those that no longer exist.
     pub fn hold_to(&mut self, mut again: Self) {
-        restrict(&mut again.stale, Some(&left_to_go(&self.stale)));
+        restrict(&mut again.stale, Some(&remaining(&self.stale)));
         let is_gone = |image: &&NoLongerStale| image.why == NotStaleBecause::Gone;
         let gone: HashSet<ImageDigest> =
             again.no_longer_stale.iter().filter(is_gone).map(|image| image.image_digest).collect();
@@ -124,7 +124,7 @@ impl Decided {
             again.stale.into_iter().map(|image| (image.image_digest, image)).collect();
         for image in self.stale.iter_mut().filter(|image| image.result == ImageResult::Planned) {
             match stale.remove(&image.image_digest) {
-                // When it was pulled last is left as it was: a pull in between counts as one since the plan.
+                // The time of the last pull is that of the first plan, so a pull between the plans counts as a change.
                 Some(StaleImage { result: ImageResult::Planned, edges, .. }) => image.edges = edges,
                 Some(StaleImage { result, .. }) => image.result = result,
                 None if gone.contains(&image.image_digest) => image.result = ImageResult::Gone,
@@ -133,7 +133,7 @@ impl Decided {
         }
         self.read_at = again.read_at;
         self.kept_indexes = again.kept_indexes;
-        // As with the images: where it is known how a copy was, that counts.
+        // The same for the replicas: the data of the first plan counts, if there is any.
         for copies in &mut again.copies {
             let before = self.copies.iter().find(|before| before.place == copies.place);
             copies.images.extend(before.into_iter().flat_map(|before| before.images.clone()));
@@ -143,33 +143,33 @@ impl Decided {
     }
 }
 
-/// What is still planned to go.
-fn left_to_go(stale: &[StaleImage]) -> ReviewedImages {
+/// The stale images that have no result yet.
+fn remaining(stale: &[StaleImage]) -> ReviewedImages {
     let left = stale.iter().filter(|image| image.result == ImageResult::Planned);
     left.map(|image| (image.image_digest, ReviewedImage::of(image))).collect()
 }
 
-/// A region of a reviewed plan, with so many images in it, is not cleaned any more.
+/// A region of a reviewed plan is no longer cleaned. The plan has this number of images there.
 fn left_out(place: &Place, images: usize) -> Warning {
     let message = format!(
-        "{}, with {} of the reviewed plan, is not cleaned any more: it is disabled, or the plan's settings leave it out",
+        "{} is no longer cleaned: it is disabled, or the plan's settings exclude it. Kept {} of the reviewed plan there.",
         place.region,
         counted(images, "image", "images")
     );
     Warning::new(WarningCode::ReviewedRegionLeftOut, About::place(place), message)
 }
 
-/// A repository of a reviewed plan, with so many images in it, does not exist any more.
+/// A repository of a reviewed plan no longer exists. The plan has this number of images there.
 fn gone(place: &Place, repository: &RepositoryName, images: usize) -> Warning {
     let message = format!(
-        "repository {repository} in {} is gone, with {} of the reviewed plan",
+        "repository {repository} in {} no longer exists. The reviewed plan has {} there.",
         place.region,
         counted(images, "image", "images")
     );
     Warning::new(WarningCode::ReviewedRepositoryGone, About::repository(place, repository), message)
 }
 
-/// Those of the reviewed images of a repository that are not stale any more.
+/// The reviewed images of a repository that are no longer stale.
 #[must_use]
 pub fn no_longer_stale(
     reviewed: &ReviewedImages,
@@ -179,7 +179,7 @@ pub fn no_longer_stale(
 ) -> Vec<NoLongerStale> {
     let places: HashMap<ImageDigest, usize> =
         images.iter().enumerate().map(|(place, image)| (image.image_digest, place)).collect();
-    let spare = |(digest, reviewed): (&ImageDigest, &ReviewedImage)| {
+    let not_stale = |(digest, reviewed): (&ImageDigest, &ReviewedImage)| {
         let (image_tags, why) = match places.get(digest).map(|place| (&images[*place], &decisions.each()[*place])) {
             None => (&reviewed.image_tags, NotStaleBecause::Gone),
             Some((image, Decision::Keep { reasons, candidate: _ })) => {
@@ -190,7 +190,7 @@ pub fn no_longer_stale(
         };
         Some(NoLongerStale { image_digest: *digest, image_tags: image_tags.clone(), why })
     };
-    reviewed.iter().filter_map(spare).collect()
+    reviewed.iter().filter_map(not_stale).collect()
 }
 
 fn restrict(stale: &mut [StaleImage], reviewed: Option<&ReviewedImages>) {
@@ -199,7 +199,7 @@ fn restrict(stale: &mut [StaleImage], reviewed: Option<&ReviewedImages>) {
             image.result = ImageResult::Skipped(because);
         }
     }
-    // What belongs to an image that stays, stays: over any number of steps.
+    // Child images and attached artifacts of a skipped image are skipped too, over any number of steps.
     let places: HashMap<ImageDigest, usize> =
         stale.iter().enumerate().map(|(place, image)| (image.image_digest, place)).collect();
     let mut followers: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -220,7 +220,7 @@ fn restrict(stale: &mut [StaleImage], reviewed: Option<&ReviewedImages>) {
     }
 }
 
-/// Why an image is not the one that was reviewed; `None` if it is.
+/// How an image differs from the reviewed one; `None` if it does not.
 fn difference(image: &StaleImage, reviewed: Option<&ReviewedImage>) -> Option<SkipReason> {
     let Some(ReviewedImage { image_tags, image_pushed_at, action }) = reviewed else {
         return Some(SkipReason::NotReviewed);

@@ -1,4 +1,4 @@
-//! What a plan says of bytes beyond the sum of sizes: what is in use of a repository, and what was freed.
+//! The bytes of the images in use, and the bytes that deletes freed.
 
 use super::{Decided, ImageResult, StaleImage};
 use crate::image::{Image, ManifestKind};
@@ -12,13 +12,13 @@ impl Decided {
         self.stale.iter().any(|image| image.action == Action::Expire)
     }
 
-    /// What the deletions freed; `None` where that isn't known: what some of the images that were to go shared with the
-    /// others is not remembered.
+    /// The bytes that the deletes freed; `None` if they are unknown. If only some of the stale images were deleted, the
+    /// layers that they share with the others are unknown.
     #[must_use]
     pub fn exact_bytes_deleted(&self) -> Option<u64> {
         let is_done = |image: &StaleImage| image.result == ImageResult::Deleted;
-        let mut to_go = self.stale.iter().filter(|image| image.action == Action::Expire).map(is_done);
-        match (to_go.clone().all(|done| done), to_go.any(|done| done)) {
+        let mut to_delete = self.stale.iter().filter(|image| image.action == Action::Expire).map(is_done);
+        match (to_delete.clone().all(|done| done), to_delete.any(|done| done)) {
             (true, _) => self.exact.map(|sizes| sizes.bytes_stale),
             (false, false) => Some(0),
             (false, true) => None,
@@ -26,8 +26,8 @@ impl Decided {
     }
 }
 
-/// The bytes of the images at these places and of what they name. Where it isn't known what an index names, its size is
-/// that of its largest platform, which is about what is used of it.
+/// The bytes of the images at these places and of their child images. If the child images of an index are unknown, its size
+/// counts, which is that of its largest child image: a workload uses about that much.
 pub(super) fn in_use(places: &[usize], images: &[Image], decisions: &Decisions) -> u64 {
     let bytes = |place: usize| {
         let Image { manifest, image_size_in_bytes, .. } = images[place];

@@ -1,4 +1,4 @@
-//! The copies that go with what is deleted from a repository, as they were when it was decided on.
+//! The replicas that ECR deletes together with the images of a repository, as they were at the time of the decision.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,16 +9,16 @@ use crate::account::Place;
 use crate::image::{Image, ImageDigest, ImageStatus, ManifestKind};
 use crate::retention::{Decision, Decisions};
 
-/// What another registry loses with what is deleted from a repository.
+/// The replicas in another registry that ECR deletes with the stale images of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedCopies {
     /// The registry.
     pub place: Place,
-    /// The copies there of what is to be deleted, and of what that names.
+    /// The replicas there of the images to delete, and of their child images.
     pub images: HashMap<ImageDigest, PlannedCopy>,
 }
 
-/// A copy as it was.
+/// A replica at the time of the decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedCopy {
     /// Its tags.
@@ -29,12 +29,12 @@ pub struct PlannedCopy {
     pub pulled_at: Option<DateTime<Utc>>,
     /// Whether it can be pulled.
     pub image_status: ImageStatus,
-    /// Whether it names other manifests.
+    /// Whether its manifest is an index.
     pub manifest: ManifestKind,
 }
 
 impl PlannedCopies {
-    /// Those of these copies that matter to what is to be deleted of these images.
+    /// The replicas among `copies` of the images to delete and of their child images.
     #[must_use]
     pub fn of(place: Place, copies: Vec<Image>, images: &[Image], decisions: &Decisions) -> Self {
         let is_deleted = |place: &usize| matches!(decisions.each()[*place], Decision::Delete(_));

@@ -1,4 +1,4 @@
-//! From the decisions on a repository's images to its part of the plan.
+//! Builds the plan for a repository from the decisions on its images.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::retention::{Decision, Decisions, Doomed, Edges, KeepReason, StaleReas
 use crate::usage::RepositoryUsage;
 
 impl Decided {
-    /// Gathers the decisions on the images of a repository. `unnamed` counts images without a digest, which stay.
+    /// Builds the plan. `unnamed` is the number of images without a digest, which are kept.
     #[must_use]
     pub fn gather(
         mut images: Vec<Image>,
@@ -21,7 +21,7 @@ impl Decided {
     ) -> Self {
         let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
         decided.kept_because.add(KeepReason::Unknown, unnamed);
-        // Images with the same owners share them: a plan may have a million.
+        // The images for the platforms of an index have the same parents and subjects, so they share one value.
         let mut siblings: HashMap<Box<[ImageDigest]>, Arc<Edges>> = HashMap::new();
         let mut in_use = Vec::new();
         for (place, decision) in decisions.each().iter().enumerate() {
@@ -82,22 +82,22 @@ impl Decided {
     }
 }
 
-/// Whether a reason names the only other image that an image is related to. Most child images have one owner, and of a
-/// million nothing more is kept then.
+/// Whether a reason names the only related image. A plan may have a million images, and most child images have one
+/// parent: this spares them a value of their own.
 fn names_all(reason: &StaleReason, Edges { follows, children }: &Edges) -> bool {
     children.is_empty() && follows.iter().eq(reason.owner())
 }
 
 impl ImageAtRisk {
-    /// Tells of the images that a policy would take, with who uses them.
+    /// The images that a policy would expire or archive, with the workloads that use them.
     #[must_use]
     pub fn all(doomed: Vec<Doomed>, images: &[Image], usage: &RepositoryUsage<'_>) -> Vec<Self> {
-        let tell = |Doomed { place, rule, action }| {
+        let at_risk = |Doomed { place, rule, action }| {
             let Image { image_digest, image_tags, .. } = &images[place];
             let held_by = Arc::clone(usage.holder(*image_digest, image_tags)?);
             Some(Self { image_digest: *image_digest, image_tags: image_tags.clone(), held_by, rule, action })
         };
-        let mut at_risk: Vec<Self> = doomed.into_iter().filter_map(tell).collect();
+        let mut at_risk: Vec<Self> = doomed.into_iter().filter_map(at_risk).collect();
         at_risk.sort_unstable_by_key(|image| image.image_digest);
         at_risk
     }

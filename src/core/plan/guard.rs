@@ -1,4 +1,4 @@
-//! The guard that lets a plan be carried out, or refuses it.
+//! The guard: it approves a plan, or refuses it.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,37 +11,37 @@ use crate::usage::{Usage, UsageIncomplete};
 #[must_use = "an approved plan deletes nothing until it is applied"]
 pub struct ApprovedPlan(Plan);
 
-/// Why a live run deletes nothing.
+/// Why a live run deletes nothing, or nothing more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
-    /// What is in use is not known in full, from the start or any more.
-    #[error("what is in use is not known in full, so nothing{} was deleted: {incomplete}", if *.images_done > 0 { " more" } else { "" })]
+    /// Usage data is incomplete, from the start or since a later reading.
+    #[error("can't determine which images are in use, so nothing{} was deleted: {incomplete}", if *.images_done > 0 { " more" } else { "" })]
     UsageIncomplete {
-        /// What could not be read.
+        /// The data that could not be read.
         incomplete: UsageIncomplete,
-        /// The images that were deleted or archived while it was known.
+        /// The number of images that were deleted or archived before.
         images_done: u64,
     },
-    /// More images are stale than may be deleted.
+    /// More images are stale than `maxDeletions` allows.
     #[error(
-        "{stale} images are stale and maxDeletions is {max_deletions}, so nothing was deleted; look at a dry run, then raise maxDeletions"
+        "{stale} images are stale and maxDeletions is {max_deletions}. Nothing was deleted. Review a dry run, then raise maxDeletions"
     )]
     TooManyDeletions {
-        /// The images that are stale.
+        /// The number of stale images.
         stale: u64,
-        /// The most that may be deleted.
+        /// The maximum number.
         max_deletions: u64,
     },
-    /// The run's clock is wrong, and ages are told by it.
-    #[error("{0}, so ages would be wrong, and nothing was deleted; set the clock")]
+    /// The run's clock is wrong, and so are all ages.
+    #[error("{0}. Image ages would be wrong, so nothing was deleted. Correct the clock")]
     ClockSkew(ClockSkew),
 }
 
 impl Plan {
-    /// Lets the plan be carried out, or tells why it may not be. A refused plan is handed back for the report.
+    /// Approves the plan, or returns it for the report with the reason for the refusal.
     ///
     /// # Errors
-    /// When usage is incomplete anywhere, or more images are stale than `max_deletions`.
+    /// If usage data is incomplete anywhere, or more images are stale than `max_deletions`.
     pub fn approve(self, usage: &Usage, max_deletions: Option<u64>) -> Result<ApprovedPlan, (Self, Refusal)> {
         if let Err(incomplete) = usage.complete() {
             let incomplete = incomplete.clone();
@@ -56,7 +56,7 @@ impl Plan {
         }
     }
 
-    /// Where usage could not be read again while the plan was carried out: the refusal of what was left.
+    /// The refusal of the remaining deletes, if usage data could not be read completely while the plan was carried out.
     #[must_use]
     pub fn refusal_of_the_rest(&self, latest: &Usage) -> Option<Refusal> {
         let incomplete = latest.incomplete().cloned()?;
@@ -67,7 +67,7 @@ impl Plan {
 }
 
 impl ApprovedPlan {
-    /// What was approved, for whoever carries it out.
+    /// The approved plan.
     #[must_use]
     pub fn into_plan(self) -> Plan {
         self.0

@@ -1,7 +1,7 @@
-//! Images that a workload or a kept index needs and that can't be pulled: the next start from one of them fails.
+//! Missing images: a workload or a kept index needs them, and they can't be pulled. The next start from one of them fails.
 //!
-//! What can't be told is not told: nothing of a repository that was not read, or that the settings leave out. A tag counts
-//! in the region that the workload names, since that is where it pulls from.
+//! Repositories that were not read, or that the settings exclude, are left out. A tag counts only in the region of the
+//! workload's reference, since the workload pulls from there.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -21,32 +21,33 @@ use crate::wanted::ImageName;
 /// An image that is needed and can't be pulled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingImage {
-    /// As who uses it names it.
+    /// The tag or digest in the reference.
     pub name: ImageName,
     /// Why it can't be pulled.
     pub because: MissingBecause,
-    /// Who uses it, or the index that names it, the first by kind and name; `None` where only that index is kept.
+    /// The workload that uses it or its parent index; the first by kind and name if there are several. `None` if no
+    /// workload uses the index.
     pub used_by: Option<Arc<Holder>>,
 }
 
 /// Why an image can't be pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum MissingBecause {
-    /// Its repository does not have it.
+    /// It does not exist in its repository.
     NotFound,
-    /// Its registry does not have its repository.
+    /// Its repository does not exist.
     RepositoryNotFound,
     /// It is in archive storage.
     Archived,
-    /// This index, which stays, names it, and its repository does not have it.
+    /// It is a child image of this kept index and does not exist in the repository.
     ChildNotFound(ImageDigest),
 }
 
-/// What workloads name, by repository, each with the first that does.
+/// The tags and digests in references, by repository, each with the first workload.
 type Named<'a> = BTreeMap<&'a RepositoryName, BTreeMap<ImageName, &'a Arc<Holder>>>;
 
 impl MissingBecause {
-    /// As the report says it.
+    /// Its name in the report.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -57,21 +58,21 @@ impl MissingBecause {
         }
     }
 
-    /// The same in words.
+    /// The reason with this name, in words.
     #[must_use]
     pub fn sentence(code: &str) -> &str {
         match code {
             "notFound" => "doesn't exist",
             "repositoryNotFound" => "the repository doesn't exist",
             "archived" => "is archived",
-            "childNotFound" => "doesn't exist, and a kept index names it",
+            "childNotFound" => "doesn't exist, and is a child image of a kept index",
             code => code,
         }
     }
 }
 
 impl MissingImage {
-    /// Of a repository's images, those in use that are archived, and the child images that kept indexes lack.
+    /// The images in use of a repository that are archived, and the child images of kept indexes that do not exist.
     #[must_use]
     pub fn among(
         images: &[Image],
@@ -106,9 +107,9 @@ impl MissingImage {
     }
 }
 
-/// Adds to each repository of a registry what workloads name of it and it does not have. What they name of repositories
-/// that do not exist is returned. The repositories are in the order of their names.
-#[must_use = "what it returns is told of the registry"]
+/// Adds to each repository of a registry the images in use that do not exist. Returns the images in use in repositories that
+/// do not exist. The repositories must be in the order of their names.
+#[must_use = "the returned images belong in the registry's plan"]
 pub fn add_not_found(
     place: &Place,
     repositories: &mut [RepositoryPlan],
@@ -132,14 +133,14 @@ pub fn add_not_found(
                 });
                 without_repository.insert(repository.clone(), missing.collect());
             }
-            // It may be there: nobody looked.
+            // The repository was not listed, so it may exist.
             Err(_) => {}
         }
     }
     without_repository
 }
 
-/// What workloads name of a registry. With a digest the tag beside it does not matter: nobody pulls by it.
+/// The references to a registry. If a reference has a digest, its tag is ignored, since clients pull by the digest.
 fn named<'a>(place: &Place, usage: &'a UsageSnapshot) -> Named<'a> {
     let mut named = Named::new();
     for (reference, holders) in usage.references() {
@@ -158,11 +159,11 @@ fn named<'a>(place: &Place, usage: &'a UsageSnapshot) -> Named<'a> {
 }
 
 fn not_found(decided: &Decided, named: BTreeMap<ImageName, &Arc<Holder>>) -> Vec<MissingImage> {
-    // An image that ECR told next to nothing of may have any tag.
+    // An image for which ECR returned too little data may have any tag.
     if decided.kept_because.iter().any(|(reason, _)| reason == KeepReason::Unknown) {
         return Vec::new();
     }
-    // What is named and is there is in use.
+    // A referenced image that exists is in use, and the plan lists all images in use.
     let in_use = || decided.held.iter().chain(&decided.also_in_use);
     let digests: HashSet<ImageDigest> = in_use().map(|image| image.image_digest).collect();
     let tags: HashSet<&str> =

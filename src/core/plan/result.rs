@@ -1,29 +1,29 @@
-//! What became of a stale image, and why, in the words of the report.
+//! The result for a stale image and the reason, in the words of the report.
 
 use serde::{Deserialize, Serialize};
 
 use crate::call_error::CallError;
 
-/// What became of a stale image.
+/// The result for a stale image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageResult {
-    /// It is to be deleted, or to be archived.
+    /// No attempt yet.
     Planned,
     /// ECR deleted it.
     Deleted,
     /// ECR moved it to archive storage.
     Archived,
-    /// It was gone already.
+    /// It no longer existed.
     Gone,
-    /// ECR refused, because an index still names it.
+    /// ECR refused to delete it, because it is a child image of an index that still exists.
     Kept,
-    /// ECR refused, or did not answer.
+    /// ECR returned an error, or no response.
     Failed(Box<Failure>),
-    /// The role may not do it there.
+    /// The role has no permission.
     NotAllowed(Box<CallError>),
-    /// It is not any more what was planned to go.
+    /// It has changed since the plan, so it was kept.
     Skipped(SkipReason),
-    /// Its turn did not come.
+    /// No attempt was made.
     NotAttempted(Unattempted),
 }
 
@@ -32,62 +32,62 @@ pub enum ImageResult {
 pub struct Failure {
     /// ECR's failure code.
     pub code: Box<str>,
-    /// What ECR says of it.
+    /// ECR's failure reason.
     pub reason: Box<str>,
 }
 
-/// Why an image's turn did not come.
+/// Why no attempt was made for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unattempted {
     /// The function's deadline was near.
     Deadline,
-    /// Somebody stopped the run.
+    /// A person or a signal interrupted the run.
     Interrupted,
-    /// A call for its repository failed as a whole.
+    /// A call for its whole repository failed.
     RepositoryFailed,
-    /// What is in use was not known in full any more.
+    /// The images in use could no longer be determined.
     UsageIncomplete,
-    /// It was to be archived, and that failed for others of its repository.
+    /// Its action was to archive it, and that failed for other images of its repository.
     ArchivingFailed,
 }
 
-/// What changed about an image between plan and delete.
+/// What has changed since the plan, so that an image was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SkipReason {
-    /// A workload began to use it, or what it names.
+    /// A workload uses it or one of its child images.
     NowInUse,
     /// It has other tags.
     TagsChanged,
-    /// It, or what it names, was pulled.
+    /// It or one of its child images was pulled.
     Pulled,
-    /// It was pushed again, or is not ACTIVE any more.
+    /// It was pushed again, or is no longer ACTIVE.
     Changed,
-    /// A copy that goes with it was used, tagged, pulled or pushed.
+    /// A replica that ECR would delete with it was used, tagged, pulled or pushed.
     CopyChanged,
-    /// ECR neither described it again nor said that it is gone.
+    /// ECR neither described it again nor returned that it does not exist.
     NotDescribed,
-    /// It belongs to an image that was not deleted: an index that names it, or its subject.
+    /// Its parent index or its subject was not deleted.
     OwnerKept,
-    /// The reviewed plan that is carried out does not have it.
+    /// The reviewed plan does not have it.
     NotReviewed,
-    /// It was reviewed to be archived and is to be deleted now, or the other way round.
+    /// The reviewed plan has it with the other action: archive instead of delete, or delete instead of archive.
     OtherAction,
-    /// The plan had become old, and one that was made again keeps it.
+    /// The plan was old, and a new plan keeps it.
     KeptByNewPlan,
-    /// It was to be archived, and an index that was pushed since the plan names it.
+    /// Its action was to archive it, and it is a child image of an index that was pushed since the plan.
     NamedSince,
-    /// It was to be archived, and what an index names that was pushed since the plan is not known.
+    /// Its action was to archive it, and the child images of an index that was pushed since the plan are unknown.
     MayBeNamedSince,
 }
 
 impl ImageResult {
-    /// It failed with this code, for this reason.
+    /// A failure with this code and reason.
     #[must_use]
     pub fn failed(code: &str, reason: &str) -> Self {
         Self::Failed(Box::new(Failure { code: code.into(), reason: reason.into() }))
     }
 
-    /// As the report says it.
+    /// Its text in the report.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -105,35 +105,37 @@ impl ImageResult {
 }
 
 impl SkipReason {
-    /// As the report says it.
+    /// Its text in the report.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::NowInUse => "a workload uses it now, or an image that it names",
+            Self::NowInUse => "a workload now uses it or one of its child images",
             Self::TagsChanged => "its tags have changed",
-            Self::Pulled => "it was pulled since, or an image that it names",
-            Self::Changed => "it was pushed again, or is not active any more",
-            Self::CopyChanged => "a copy that would be deleted with it was used, pulled or changed since",
+            Self::Pulled => "it or one of its child images was pulled since the plan",
+            Self::Changed => "it was pushed again, or is no longer active",
+            Self::CopyChanged => "a replica that would be deleted with it was used, pulled or changed since the plan",
             Self::NotDescribed => "ECR did not describe it again",
-            Self::OwnerKept => "an index that names it, or the image that it is about, did not go",
-            Self::NotReviewed => "the reviewed plan does not have it",
-            Self::OtherAction => "it was reviewed to be archived and is to be deleted now, or the other way round",
-            Self::KeptByNewPlan => "a plan made now keeps it",
-            Self::NamedSince => "an index that was pushed since the plan names it",
-            Self::MayBeNamedSince => "an index that was pushed since the plan may name it, and could not be read",
+            Self::OwnerKept => "its parent index or its subject was not deleted",
+            Self::NotReviewed => "it is not in the reviewed plan",
+            Self::OtherAction => "its action (delete or archive) is another than in the reviewed plan",
+            Self::KeptByNewPlan => "the plan was old, and a new plan keeps it",
+            Self::NamedSince => "it is a child image of an index that was pushed since the plan",
+            Self::MayBeNamedSince => {
+                "an index that was pushed since the plan can't be read, and this may be its child image"
+            }
         }
     }
 }
 
 impl Unattempted {
-    /// As the report says it.
+    /// Its text in the report.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deadline => "the function's deadline was near",
             Self::Interrupted => "the run was interrupted",
-            Self::RepositoryFailed => "a call for its repository failed as a whole",
-            Self::UsageIncomplete => "what is in use was not known in full any more",
+            Self::RepositoryFailed => "a call for its whole repository failed",
+            Self::UsageIncomplete => "the images in use could no longer be determined",
             Self::ArchivingFailed => "archiving failed for other images of its repository",
         }
     }

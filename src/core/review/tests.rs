@@ -35,13 +35,13 @@ fn results(mut images: Vec<StaleImage>, reviewed: Option<&ReviewedImages>) -> Ve
 }
 
 #[test]
-fn what_is_as_it_was_reviewed_may_go() {
+fn unchanged_reviewed_images_may_be_deleted() {
     let images = vec![stale(1, &["a"], &[]), stale(2, &[], &[1])];
     assert_eq!(results(images.clone(), Some(&reviewed(&images))), [ImageResult::Planned, ImageResult::Planned]);
 }
 
 #[test]
-fn what_differs_from_what_was_reviewed_stays() {
+fn images_that_changed_since_the_review_are_skipped() {
     let image = stale(1, &["a"], &[]);
     let pushed_again = StaleImage { image_pushed_at: DateTime::from_timestamp(1_000, 6), ..image.clone() };
     let archived = StaleImage { action: Action::Archive, ..image.clone() };
@@ -59,7 +59,7 @@ fn what_differs_from_what_was_reviewed_stays() {
 }
 
 #[test]
-fn a_reviewed_repository_that_is_gone_is_told_among_many() {
+fn a_deleted_reviewed_repository_is_reported_among_many() {
     let account: AccountId = "123456789012".parse().unwrap();
     let place = Place::new(account.clone(), "us-west-2".parse().unwrap());
     let names: Vec<RepositoryName> = (0..1_000).map(|n| RepositoryName::from_ecr(&format!("app-{n:04}"))).collect();
@@ -77,16 +77,16 @@ fn a_reviewed_repository_that_is_gone_is_told_among_many() {
 }
 
 #[test]
-fn what_hangs_on_what_stays_stays_over_any_number_of_steps_and_in_any_order() {
-    // 4 is about 3, which 2 names, which 1 names; nobody has reviewed 1.
+fn followers_of_skipped_images_are_skipped_over_any_number_of_steps_and_in_any_order() {
+    // 4 is an artifact of 3, which is a child image of 2, which is a child image of 1. Image 1 was not reviewed.
     let images = [stale(4, &[], &[3]), stale(3, &[], &[2]), stale(1, &["index"], &[]), stale(2, &[], &[1])];
     let known = reviewed(&[images[0].clone(), images[1].clone(), images[3].clone()]);
-    let held = || ImageResult::Skipped(SkipReason::OwnerKept);
+    let skipped = || ImageResult::Skipped(SkipReason::OwnerKept);
     let not_reviewed = ImageResult::Skipped(SkipReason::NotReviewed);
-    assert_eq!(results(images.to_vec(), Some(&known)), [held(), held(), not_reviewed, held()]);
-    // Those that follow each other end, too.
+    assert_eq!(results(images.to_vec(), Some(&known)), [skipped(), skipped(), not_reviewed, skipped()]);
+    // A circle of followers ends, too.
     let circle = vec![stale(1, &[], &[2]), stale(2, &[], &[1]), stale(3, &[], &[2])];
     let known = reviewed(&circle[1..]);
     let not_reviewed = ImageResult::Skipped(SkipReason::NotReviewed);
-    assert_eq!(results(circle, Some(&known)), [not_reviewed, held(), held()]);
+    assert_eq!(results(circle, Some(&known)), [not_reviewed, skipped(), skipped()]);
 }
