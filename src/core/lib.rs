@@ -1,17 +1,17 @@
-//! What ecr-cleanup knows and decides, as values.
+//! The data and the decisions of ecr-cleanup, as plain values.
 //!
-//! Nothing here calls AWS, reads a clock, a file or the environment, waits, or logs: the manifest names no crate that
-//! could, and `clippy.toml` forbids what the standard library has for it. What is to be known comes in as values, and
-//! what is decided goes out as values that can be written down.
+//! Nothing here calls AWS, reads a clock, a file or the environment, waits, or logs. The manifest has no dependency that
+//! could, and `clippy.toml` forbids the functions of the standard library that could. Callers pass all data in as values.
+//! The decisions are returned as values that can be serialized.
 //!
 //! Read it in this order:
 //! - names: [`account`], [`image`], [`reference`](mod@reference), [`pattern`];
-//! - what is known: [`manifest`], [`pull_time`], [`sharing`], [`replication`], [`policy`], [`usage`], [`clock_skew`], and
-//!   [`call_error`] for what is not;
-//! - what is decided: [`retention`] an image, [`repository`] a repository, [`plan`] all, [`review`] what a person agreed to, [`saved_plan`] how that is
-//!   written down;
-//! - what is told: [`warning`], [`report`];
-//! - what is asked: [`settings`], read by [`strict_json`], with an [`in_use_list`] beside them.
+//! - data: [`manifest`], [`pull_time`], [`sharing`], [`replication`], [`policy`], [`usage`], [`clock_skew`], and
+//!   [`call_error`] for data that could not be read;
+//! - decisions: [`retention`] for an image, [`repository`] for a repository, [`plan`] for all of them, [`review`] for a
+//!   plan that a person approved, [`saved_plan`] for its file format;
+//! - output: [`warning`], [`report`];
+//! - input: [`settings`], read by [`strict_json`], and an [`in_use_list`].
 
 pub mod account;
 pub mod call_error;

@@ -1,6 +1,6 @@
-//! The report: the plan with its results, and totals. It is what the function returns.
+//! The report: the plan with its results, and totals. The Lambda function returns it.
 //!
-//! A million stale images would not fit into Lambda's response, so the lists are cut to size and the totals are not.
+//! A million stale images don't fit into Lambda's response, so the lists are truncated. The totals are always complete.
 
 mod json;
 mod metrics;
@@ -22,66 +22,66 @@ use crate::settings::{Effective, Mode, Settings};
 use crate::usage::Usage;
 use crate::warning::Warning;
 
-/// Bytes of a GB as storage is priced and shown here.
+/// Bytes of a GB, for prices and sizes.
 const GB: f64 = 1_073_741_824.0;
 
-/// A run, told.
+/// The report of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// How it ended.
+    /// The outcome of the run.
     pub outcome: Outcome,
-    /// Whether it was to delete anything.
+    /// Whether the plan was carried out.
     pub mode: Mode,
-    /// When it began.
+    /// When the run started.
     pub started_at: DateTime<Utc>,
-    /// When it was done.
+    /// When the run finished.
     pub finished_at: DateTime<Utc>,
-    /// Sums over everything.
+    /// The sums over all repositories.
     pub totals: Totals,
-    /// USD for a GB a month.
+    /// USD per GB and month.
     pub price_per_gb_month: f64,
-    /// What it was asked to do.
+    /// The settings of the run.
     pub settings: Vec<Effective>,
-    /// What is known of usage.
+    /// The summary of the usage data.
     pub usage: UsageSummary,
-    /// Every repository and every stale image.
+    /// All repositories and stale images.
     pub plan: Plan,
-    /// What a person should know.
+    /// The warnings.
     pub warnings: Vec<Warning>,
 }
 
-/// How a run ended.
+/// The outcome of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A dry run read everything.
+    /// A dry run without failures.
     Planned,
-    /// A live run did everything.
+    /// A live run without failures.
     Completed,
     /// Some images or repositories failed.
     Partial,
-    /// There was no time for the rest.
+    /// The deadline came before the end, and nothing failed.
     DeadlineReached,
-    /// A live run deleted nothing, for a reason.
+    /// A live run was refused, for this reason.
     Refused(Refusal),
 }
 
-/// What is known of usage.
+/// The summary of the usage data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageSummary {
-    /// Whether that is all there is.
+    /// Whether the data is complete.
     pub complete: bool,
-    /// How many references are in use.
+    /// The number of different references in use. This is not the number of images in use.
     pub references: u64,
-    /// The regions that were looked in.
+    /// The regions whose workloads were read.
     pub regions: BTreeSet<Region>,
-    /// The accounts that were looked in.
+    /// The accounts whose workloads were read.
     pub accounts: BTreeSet<AccountId>,
-    /// How old it may be when something is deleted, in seconds.
+    /// The maximum age of the data at a delete, in seconds.
     pub age_limit_seconds: u64,
 }
 
-/// Sums over repositories, of one region or of all.
+/// Sums over the repositories of one region or of all regions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Totals {
@@ -91,23 +91,23 @@ pub struct Totals {
     pub images: u64,
     /// The sum of the images' sizes: an upper bound, since images share layers.
     pub bytes: u64,
-    /// What these bytes cost.
+    /// The cost of these bytes.
     pub monthly_cost_usd: f64,
-    /// Those of them that are in use.
+    /// The bytes of images in use and of their child images.
     pub bytes_in_use: u64,
-    /// Those of them that stay.
+    /// The bytes of kept images.
     pub bytes_kept: u64,
-    /// Images in use that ECR's own lifecycle policies would take.
+    /// Images in use that ECR lifecycle policies would expire or archive.
     pub images_at_risk: u64,
     /// Images that are needed and can't be pulled.
     pub images_missing: u64,
-    /// Images that a workload uses itself.
+    /// Images in use. Parents and child images of these are not counted.
     pub images_in_use: u64,
-    /// Images that stay.
+    /// Kept images.
     pub images_kept: u64,
-    /// Images that are stale.
+    /// Stale images.
     pub images_stale: u64,
-    /// Those of them that are to go to archive storage.
+    /// Stale images that are to be archived.
     #[serde(skip_serializing_if = "is_zero")]
     pub images_to_archive: u64,
     /// Images that ECR deleted.
@@ -118,53 +118,53 @@ pub struct Totals {
     pub images_failed: u64,
     /// Images that changed between plan and delete.
     pub images_skipped: u64,
-    /// Images whose turn did not come.
+    /// Stale images without an attempt.
     pub images_not_attempted: u64,
-    /// Images that the role may not delete or archive.
+    /// Images that the role has no permission to delete or archive.
     pub images_not_allowed: u64,
     /// The sum of the sizes of the stale images that are to be deleted.
     pub bytes_stale: u64,
-    /// The sum of the sizes of the stale images that are to go to archive storage.
+    /// The sum of the sizes of the stale images that are to be archived.
     #[serde(skip_serializing_if = "is_zero")]
     pub bytes_to_archive: u64,
     /// The sum of the deleted images' sizes.
     pub bytes_deleted: u64,
-    /// What the deleted bytes cost; in a dry run, the stale ones.
+    /// The cost of the deleted bytes; in a dry run, of the stale bytes.
     pub monthly_saving_usd: f64,
-    /// What deleting all stale images frees, where that is known of every repository that has any.
+    /// The bytes that deleting all stale images frees; `None` if they are unknown for a repository with stale images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exact_bytes_stale: Option<u64>,
-    /// What a live run freed, where that is known of every repository that it deleted from.
+    /// The bytes that a live run freed; `None` if they are unknown for a repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exact_bytes_deleted: Option<u64>,
-    /// What the freed bytes cost; in a dry run, those that deleting all stale images frees.
+    /// The cost of the freed bytes; in a dry run, of the bytes that deleting all stale images frees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exact_monthly_saving_usd: Option<f64>,
 }
 
-/// What a report is made of.
+/// The data for a report.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// What it was asked to do.
+    /// The settings of the run.
     pub settings: &'a Settings,
-    /// When it began.
+    /// When the run started.
     pub started_at: DateTime<Utc>,
-    /// When it was done.
+    /// When the run finished.
     pub finished_at: DateTime<Utc>,
-    /// Where workloads were looked for, and what was found.
+    /// The usage data.
     pub usage: &'a Usage,
-    /// How old that may be when something is deleted.
+    /// The maximum age of the usage data at a delete.
     pub usage_age_limit: Duration,
-    /// What was decided, with the results.
+    /// The plan with its results.
     pub plan: Plan,
-    /// Why nothing was deleted, if that was refused.
+    /// The refusal, if the live run was refused.
     pub refusal: Option<Refusal>,
-    /// What a person should know.
+    /// The warnings.
     pub warnings: Vec<Warning>,
 }
 
 impl Report {
-    /// Sums the run up.
+    /// Makes the report of a run.
     #[must_use]
     pub fn new(run: Run<'_>) -> Self {
         let Run { settings, started_at, finished_at, usage, usage_age_limit, plan, refusal, warnings } = run;
@@ -192,7 +192,7 @@ impl Report {
 }
 
 impl Outcome {
-    /// As the report says it.
+    /// Its name in the report.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -209,7 +209,7 @@ fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode) -> Outcome {
     if let Some(refusal) = refusal {
         return Outcome::Refused(refusal);
     }
-    // What failed needs a person, what the deadline cut off only another run, so failures are told first.
+    // A failure needs a person, but the deadline only needs another run. So a failure has precedence.
     let by_deadline = |result: &ImageResult| match result {
         ImageResult::NotAttempted(why) => *why == Unattempted::Deadline,
         ImageResult::Failed(failure) => CallError::is_deadline_code(&failure.code),
@@ -236,7 +236,7 @@ fn outcome(plan: &Plan, refusal: Option<Refusal>, mode: Mode) -> Outcome {
 }
 
 impl Totals {
-    /// Sums over these registries.
+    /// The sums over these registries.
     #[must_use]
     pub fn of(registries: &[RegistryPlan], mode: Mode, price_per_gb_month: f64) -> Self {
         let of_no_repository = registries.iter().flat_map(|registry| registry.missing.values());
@@ -305,7 +305,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What bytes cost a month, in whole cents.
+/// The monthly cost of bytes in USD, rounded to cents.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "sizes beyond 2^53 bytes are rounded to cents anyway")]
 pub fn usd(bytes: u64, price_per_gb_month: f64) -> f64 {

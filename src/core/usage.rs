@@ -1,4 +1,4 @@
-//! Which images workloads use, and who uses each: a value that says nothing of what follows from it.
+//! Usage: the images that workloads use, and the workloads that use each image.
 
 mod fact;
 mod holder;
@@ -16,19 +16,19 @@ pub use snapshot::{RepositoryUsage, UnreadableUse, UsageSnapshot};
 
 use crate::account::{AccountId, Region};
 
-/// What is known of usage, and whether that is all there is.
+/// The usage data of a run, and whether it is complete.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// The accounts whose workloads were read.
     pub accounts: BTreeSet<AccountId>,
-    /// The regions whose workloads were read, of any account.
+    /// The regions in which workloads of any account were read.
     pub regions: BTreeSet<Region>,
     known: UsageSnapshot,
     incomplete: Option<UsageIncomplete>,
 }
 
 impl Usage {
-    /// What was read. With a cause, it is not all there is.
+    /// The usage data that was read. It is complete if `incomplete` is `None`.
     #[must_use]
     pub fn new(
         accounts: BTreeSet<AccountId>,
@@ -39,21 +39,21 @@ impl Usage {
         Self { accounts, regions, known, incomplete }
     }
 
-    /// All that is in use: the only usage that anything may be deleted on.
+    /// The usage data if it is complete: only then may images be deleted.
     ///
     /// # Errors
-    /// When it is not known in full.
+    /// If it is incomplete.
     pub fn complete(&self) -> Result<&UsageSnapshot, &UsageIncomplete> {
         self.incomplete.as_ref().map_or(Ok(&self.known), Err)
     }
 
-    /// What is known to be in use, be it all or not: enough to plan and to report on.
+    /// The usage data, complete or not. It is enough for a plan and a report.
     #[must_use]
     pub fn known(&self) -> &UsageSnapshot {
         &self.known
     }
 
-    /// Why it is not known in full.
+    /// Why the usage data is incomplete; `None` if it is complete.
     #[must_use]
     pub fn incomplete(&self) -> Option<&UsageIncomplete> {
         self.incomplete.as_ref()

@@ -1,4 +1,4 @@
-//! The report as JSON, as the contract writes it, cut to the size that Lambda's response may have.
+//! The report as JSON, with its lists truncated to the maximum size of Lambda's response.
 
 mod repository;
 
@@ -18,14 +18,14 @@ use repository::{InUse, MissingJson, RepositoryJson};
 /// The version of the report's schema, `events/report.schema.json`.
 pub const VERSION: u32 = 2;
 
-/// Lambda refuses responses over 6 MB; this many bytes stay below it however MB is meant.
+/// The maximum size of a response. Lambda rejects responses over 6 MB, and this is below the limit for both meanings of MB.
 /// See <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>.
 pub const RESPONSE_BYTES: usize = 5_900_000;
 
-/// The most warnings of a response; more are not read, and the log has them.
+/// The maximum number of warnings in a response. The log has all of them.
 const WARNINGS: usize = 1_000;
 
-/// A report with at most so many repositories and stale images.
+/// The maximum numbers of list items in a report.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     repositories: usize,
@@ -38,17 +38,17 @@ impl Report {
     /// The whole report.
     ///
     /// # Errors
-    /// None that its own values could cause.
+    /// None in practice: every value can be serialized.
     pub fn to_json(&self) -> serde_json::Result<String> {
         let all = usize::MAX;
         serde_json::to_string(&self.with(Cut { repositories: all, images: all, in_use: InUse::All, warnings: all }))
     }
 
-    /// The report in at most `limit` bytes, as far as its lists can be cut. Images go first, then repositories; totals
-    /// are always whole. Of the images in use it lists those that nothing else keeps.
+    /// The report in at most `limit` bytes, if truncated lists are enough for that. Stale images are left out first, then
+    /// repositories. The totals are always complete. Of the images in use, it has only those that nothing else keeps.
     ///
     /// # Errors
-    /// None that its own values could cause.
+    /// None in practice: every value can be serialized.
     pub fn to_json_within(&self, limit: usize) -> serde_json::Result<String> {
         let in_use = InUse::HeldByUseAlone;
         let nothing = Cut { repositories: 0, images: 0, in_use, warnings: WARNINGS };
@@ -72,7 +72,7 @@ impl Report {
     }
 }
 
-/// How many of the items fit into so many bytes, each with the comma that follows it.
+/// The number of items that fit into these bytes, each with a comma.
 fn how_many_fit(items: impl Iterator<Item = impl Serialize>, mut bytes: usize) -> serde_json::Result<usize> {
     let mut fit = 0;
     for item in items {

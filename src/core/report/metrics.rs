@@ -1,4 +1,4 @@
-//! A run's metrics, as documents that CloudWatch takes from a log.
+//! The metrics of a run, as log documents for CloudWatch.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use crate::account::Region;
 /// The metrics' namespace.
 const NAMESPACE: &str = "EcrCleanup";
 
-/// The run's metrics in CloudWatch's embedded metric format, a document a line: one for each region, and one without
-/// dimension, which is what alarms watch.
+/// The metrics of a run in CloudWatch's embedded metric format, one document per line: one for each region, and one without
+/// dimensions for alarms.
 ///
 /// See <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
 #[must_use]
@@ -22,7 +22,7 @@ pub fn metrics(report: &Report) -> Vec<String> {
     by_region.chain([document(report, &report.totals, None)]).collect()
 }
 
-/// The metric of a run that could not even tell whose account it is in: nothing is known of what is in use.
+/// The metric of a run that could not determine its own account, and therefore no usage.
 #[must_use]
 pub fn metric_of_unknown_usage(at: DateTime<Utc>) -> String {
     let metric = json!({ "Name": "UsageIncomplete", "Unit": "Count" });

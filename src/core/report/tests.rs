@@ -101,7 +101,7 @@ fn error(code: &str) -> CallError {
     CallError::new("ecr:DescribeImages", code, "no".to_owned())
 }
 
-/// 1.0.1 is in use and newest, 1.0.2 is newest, 4 is untagged and young; the other four are stale.
+/// 1.0.1 is in use and among the newest, 1.0.2 is among the newest, 4 is untagged and young. The other four are stale.
 fn images() -> Vec<Image> {
     let tagged = [1, 2, 3, 5, 6].map(|number| image(number, Some(&format!("1.0.{number}"))));
     tagged.into_iter().chain([image(4, None), image(20, None)]).collect()
@@ -118,7 +118,7 @@ fn is_written_as_the_contract_says() {
 }
 
 #[test]
-fn the_outcome_tells_what_happened() {
+fn the_outcome_depends_on_the_results() {
     use ImageResult::{Deleted, Gone, Kept, NotAttempted, Planned};
     const LATE: ImageResult = NotAttempted(Unattempted::Deadline);
     const LEFT: ImageResult = NotAttempted(Unattempted::RepositoryFailed);
@@ -132,7 +132,13 @@ fn the_outcome_tells_what_happened() {
     };
     for (behaviour, mode, repositories, results, expected) in [
         ("a dry run", Mode::DryRun, whole(), [Planned, Planned, Planned, Planned], Outcome::Planned),
-        ("all deleted, gone or still named", Mode::Live, whole(), [Deleted, Gone, Kept, Deleted], Outcome::Completed),
+        (
+            "all deleted, gone or still referenced",
+            Mode::Live,
+            whole(),
+            [Deleted, Gone, Kept, Deleted],
+            Outcome::Completed,
+        ),
         ("an image failed", Mode::Live, whole(), [Deleted, failed(), Deleted, Deleted], Outcome::Partial),
         (
             "a repository was not read",
@@ -236,7 +242,7 @@ fn repositories_are_cut_when_they_alone_are_too_many() {
 }
 
 #[test]
-fn warnings_beyond_what_anyone_reads_are_cut_and_counted() {
+fn too_many_warnings_are_truncated_and_counted() {
     let mut report = report(Mode::DryRun, plan(vec![repository("app", Ok(decided(images())))]));
     report.warnings = vec![crate::warning::old_event(started_at()); 50_000];
     let cut: Value = serde_json::from_str(&report.to_json_within(RESPONSE_BYTES).unwrap()).unwrap();
@@ -246,7 +252,7 @@ fn warnings_beyond_what_anyone_reads_are_cut_and_counted() {
 }
 
 #[test]
-fn metrics_are_told_by_region_and_without_dimension() {
+fn metrics_are_by_region_and_without_dimension() {
     let mut report = report(Mode::DryRun, plan(vec![repository("app", Ok(decided(images())))]));
     report.usage.complete = false;
     let documents: Vec<Value> = metrics(&report).iter().map(|line| serde_json::from_str(line).unwrap()).collect();

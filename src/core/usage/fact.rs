@@ -1,27 +1,27 @@
-//! What never changes: the images of a task definition's revision, of a service's revision, of a published version.
+//! Immutable data: the images of a task definition revision, a service revision, or a published version of a function.
 
 use serde::{Deserialize, Serialize};
 
-/// The images of something that never changes, once it was read.
+/// The images of an immutable resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
-    /// Its images, as it names them and as they were resolved.
+    /// Its images: the references and the digests that they were resolved to.
     pub images: Box<[FactImage]>,
-    /// The task definition that a service's revision starts tasks from, which may name more.
+    /// The task definition of a service revision, which can have more images.
     pub definition: Option<Box<str>>,
 }
 
-/// An image of something that never changes.
+/// An image of an immutable resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FactImage {
-    /// As it is named.
+    /// The reference.
     pub image: Option<Box<str>>,
-    /// The digest that the name was resolved to.
+    /// The digest that the reference was resolved to.
     pub image_digest: Option<Box<str>>,
 }
 
 impl Fact {
-    /// Images that are only named.
+    /// Images with references and without resolved digests.
     #[must_use]
     pub fn named(images: impl IntoIterator<Item = String>) -> Self {
         let image = |image: String| FactImage { image: Some(image.into()), image_digest: None };

@@ -1,4 +1,4 @@
-//! Who uses an image.
+//! The users of an image.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Who uses an image: a workload, or a setting.
+/// The user of an image: a workload, or a setting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Holder {
-    /// What it is.
+    /// Its kind.
     pub kind: HolderKind,
-    /// Its name: an ARN where it has one.
+    /// Its ARN, or its name if it has no ARN.
     pub name: Box<str>,
 }
 
-/// A kind of workload. Each source of usage declares those that it finds.
+/// A kind of workload. Each source of usage declares its kinds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HolderKind {
-    /// Of several holders of an image a report names the one of the lowest rank: what runs now before what may run later.
+    /// If an image has several users, a report has the one of the lowest rank: running workloads come before those that
+    /// can run later.
     rank: u8,
     title: Cow<'static, str>,
 }
@@ -27,13 +28,13 @@ impl HolderKind {
     /// The setting `inUseImages`.
     pub const SETTING: Self = Self::new(u8::MAX, "setting");
 
-    /// A kind, as reports call it.
+    /// A kind with its title in reports.
     #[must_use]
     pub const fn new(rank: u8, title: &'static str) -> Self {
         Self { rank, title: Cow::Borrowed(title) }
     }
 
-    /// As reports call it.
+    /// The title in reports.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.title
@@ -41,7 +42,7 @@ impl HolderKind {
 }
 
 impl Holder {
-    /// The workload of this ARN.
+    /// The workload with this ARN.
     #[must_use]
     pub fn of_arn(kind: &HolderKind, arn: Option<&str>) -> Arc<Self> {
         Arc::new(Self { kind: kind.clone(), name: arn.unwrap_or("without an ARN").into() })

@@ -1,4 +1,4 @@
-//! Why usage is not known in full. With one of these causes, nothing may be deleted anywhere.
+//! Why usage data is incomplete. With any of these causes, no image may be deleted anywhere.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,58 +10,58 @@ use super::UnreadableUse;
 use crate::account::{AccountId, Place, Region, RoleArn};
 use crate::call_error::CallError;
 
-/// What could not be read.
+/// Data that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
-    /// An account whose role could not be assumed.
+    /// The role of an account could not be assumed.
     Account {
         /// The role.
         role: RoleArn,
         /// The call that failed.
         error: CallError,
     },
-    /// The regions in which an account may run something.
+    /// The enabled regions of an account could not be listed.
     Regions {
         /// The account.
         account: AccountId,
         /// The call that failed.
         error: CallError,
     },
-    /// What one source knows in one region.
+    /// A source could not be read in one region.
     Source {
-        /// Where.
+        /// The account and region.
         place: Place,
-        /// What was to be read there, as people call it.
+        /// What should have been read there: a title for people.
         title: Cow<'static, str>,
         /// The call that failed.
         error: CallError,
     },
-    /// A reference whose repository can't be told.
+    /// A reference can't be parsed, and its repository is unknown.
     Unlocated(UnreadableUse),
 }
 
-/// Usage is not known in full.
+/// Usage data is incomplete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub struct UsageIncomplete {
-    /// What could not be read.
+    /// The data that could not be read.
     pub causes: Vec<Cause>,
-    /// Where some regions deny every call to every account, and nothing else failed: the `usageRegions` that would have
-    /// worked.
+    /// The value for `usageRegions` with which all calls would have succeeded. Empty unless the only failures were regions
+    /// that denied every call of every account.
     pub usable_regions: BTreeSet<Region>,
 }
 
 impl Cause {
-    /// What a person can do about it.
+    /// The next step for a person: an imperative phrase without a period.
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
             Self::Account { role, error: _ } => format!(
-                "let {} be assumed by the role or user that this runs as, or take it out of usageRoleArns",
+                "allow the role or user that runs ecr-cleanup to assume {}, or remove it from usageRoleArns",
                 role.as_str()
             ),
             Self::Regions { account: _, error } => format!("set usageRegions, or {}", error.remedy()),
             Self::Source { place: _, title: _, error } => error.remedy(),
-            Self::Unlocated(_) => "correct the image it names".to_owned(),
+            Self::Unlocated(_) => "correct the reference".to_owned(),
         }
     }
 }
@@ -75,7 +75,7 @@ impl fmt::Display for Cause {
                 write!(f, "account {account}, {region}: {title}: {error}")?;
             }
             Self::Unlocated(UnreadableUse { reference, holder }) => {
-                write!(f, "{holder}: {reference}, nor can its repository be told")?;
+                write!(f, "{holder} has an {reference}, and its repository is unknown")?;
             }
         }
         write!(f, " ({})", self.remedy())
@@ -84,7 +84,7 @@ impl fmt::Display for Cause {
 
 impl fmt::Display for UsageIncomplete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Beyond these the message would not be read, and the log has them all.
+        /// How many causes the message has. The log has all of them.
         const SHOWN: usize = 25;
         for (place, cause) in self.causes.iter().take(SHOWN).enumerate() {
             write!(f, "{}{cause}", if place == 0 { "" } else { "; " })?;
@@ -94,7 +94,7 @@ impl fmt::Display for UsageIncomplete {
         }
         if !self.usable_regions.is_empty() {
             let regions = self.usable_regions.iter().map(Region::as_str).collect::<Vec<_>>().join(",");
-            write!(f, "; if nothing runs in the regions that were denied, set usageRegions to {regions}")?;
+            write!(f, ". If nothing runs in the regions that denied every call, set usageRegions to {regions}")?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The references in use, arranged for the one question that retention asks: who holds this image?
+//! The references in use, indexed for the query of retention: which workload uses this image?
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,34 +10,34 @@ use crate::account::{AccountId, Region};
 use crate::image::{ImageDigest, RepositoryName};
 use crate::reference::{EcrReference, ImageReference, Reach, UnreadableReference};
 
-/// What workloads use.
+/// The references of all workloads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageSnapshot {
     #[serde(with = "pairs")]
     references: BTreeMap<ImageReference, BTreeSet<Arc<Holder>>>,
-    /// The digests that references were resolved to, each with those it was resolved for.
+    /// The digests that references were resolved to, each with the workloads for which it was resolved.
     #[serde(with = "pairs")]
     resolved: BTreeMap<ImageReference, BTreeMap<ImageDigest, BTreeSet<Arc<Holder>>>>,
     digests: HashMap<ImageDigest, Arc<Holder>>,
     #[serde(with = "pairs")]
     tags: HashMap<(AccountId, RepositoryName), HashMap<Box<str>, Arc<Holder>>>,
-    /// By the account whose registry is named; `None` stands for any.
+    /// By the account of the registry in the reference. `None` means any account.
     #[serde(with = "pairs")]
     withheld: BTreeMap<(Option<AccountId>, RepositoryName), UnreadableUse>,
     unlocated: Vec<UnreadableUse>,
     impossible: Vec<UnreadableUse>,
 }
 
-/// A use whose reference looks like ECR's and can't be read.
+/// A workload's reference that looks like one to ECR and can't be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UnreadableUse {
-    /// The reference and what is wrong with it.
+    /// The reference and the problem with it.
     pub reference: UnreadableReference,
-    /// Who holds it.
+    /// The workload.
     pub holder: Arc<Holder>,
 }
 
-/// What workloads use of one repository.
+/// The usage of one repository.
 #[derive(Clone, Copy, Debug)]
 pub struct RepositoryUsage<'a> {
     digests: Option<&'a HashMap<ImageDigest, Arc<Holder>>>,
@@ -46,10 +46,10 @@ pub struct RepositoryUsage<'a> {
 }
 
 impl UsageSnapshot {
-    /// Adds an image as a workload names it and, where the workload tells, the digest it resolved to. Both count: a tag
-    /// that moved protects what it named then and what it names now.
+    /// Adds a workload's reference and, if the workload has it, the digest that the reference was resolved to. Both count:
+    /// after a tag has moved, it protects the image that had the tag then and the image that has it now.
     pub fn add(&mut self, image: Option<&str>, resolved_digest: Option<&str>, holder: &Arc<Holder>) {
-        // The agent's digest is absent before the pull.
+        // The ECS agent has no digest before the pull.
         if let Some(text) = resolved_digest.filter(|text| !text.is_empty()) {
             match text.parse() {
                 Ok(digest) => {
@@ -60,7 +60,7 @@ impl UsageSnapshot {
                     }
                 }
                 Err(_) => {
-                    // Read as a reference by that digest, so that it is refused for what it is, with the repository.
+                    // As part of the reference, the invalid digest makes it unreadable, with its repository.
                     self.add_reference(&format!("{}@{text}", image.unwrap_or_default()), holder);
                 }
             }
@@ -92,12 +92,13 @@ impl UsageSnapshot {
         self.references.entry(reference).or_default().insert(Arc::clone(holder));
     }
 
-    /// Holds what an image without a registry would be in this one. Reports name images so, and people copy from them.
+    /// Protects the image of this registry that a reference without a registry can mean. Reports have image names without a
+    /// registry, and people copy them.
     pub fn hold_in_registry(&mut self, registry_id: &AccountId, image: &str, holder: &Arc<Holder>) {
         if image.parse::<ImageDigest>().is_ok() {
             return;
         }
-        // A tag in use is held in every region of its registry, so that any region will do.
+        // A tag counts in every region of its registry, so any region works here.
         let Ok(ImageReference::Ecr(ecr)) = format!("{registry_id}.dkr.ecr.us-east-1.amazonaws.com/{image}").parse()
         else {
             return;
@@ -116,7 +117,7 @@ impl UsageSnapshot {
         keep_first(self.digests.entry(digest).or_insert_with(|| Arc::clone(holder)), holder);
     }
 
-    /// Adds everything that `other` holds.
+    /// Adds the content of `other`.
     pub fn merge(&mut self, other: Self) {
         let Self { references, resolved, digests, tags, withheld, unlocated, impossible } = other;
         for (reference, holders) in references {
@@ -142,7 +143,7 @@ impl UsageSnapshot {
     }
 
     fn add_unreadable(&mut self, unreadable: UnreadableUse) {
-        // In an order of their own, since sources answer in any.
+        // Sorted, since the order in which sources finish varies.
         let insert = |known: &mut Vec<UnreadableUse>, unreadable| {
             let place = known.partition_point(|known| *known < unreadable);
             known.insert(place, unreadable);
@@ -160,25 +161,25 @@ impl UsageSnapshot {
         }
     }
 
-    /// What is used of one repository of a registry. A digest counts wherever it is, and a tag in every region of its
-    /// registry: replication copies images across regions and, where it is asked to, deletes too.
+    /// The usage of one repository of a registry. A digest counts in every registry, and a tag in every region of its
+    /// registry: replication copies images, and can replicate deletes, across regions.
     #[must_use]
     pub fn of_repository(&self, registry_id: &AccountId, repository: &RepositoryName) -> RepositoryUsage<'_> {
-        let names_it = |registry| self.withheld.contains_key(&(registry, repository.clone()));
+        let has_unreadable = |registry| self.withheld.contains_key(&(registry, repository.clone()));
         RepositoryUsage {
             digests: Some(&self.digests),
             tags: self.tags.get(&(registry_id.clone(), repository.clone())),
-            withheld: names_it(Some(registry_id.clone())) || names_it(None),
+            withheld: has_unreadable(Some(registry_id.clone())) || has_unreadable(None),
         }
     }
 
-    /// The references in use, with all who hold each.
+    /// The references in use, each with all its workloads.
     #[must_use]
     pub fn references(&self) -> &BTreeMap<ImageReference, BTreeSet<Arc<Holder>>> {
         &self.references
     }
 
-    /// The digests that a reference names or was resolved to, each with those it was resolved for.
+    /// The digest in a reference and the digests that it was resolved to, each with its workloads.
     pub fn digests_of(&self, reference: &ImageReference) -> impl Iterator<Item = (ImageDigest, Vec<&Arc<Holder>>)> {
         let named = reference.image_digest();
         let resolved = self.resolved.get(reference).into_iter().flatten();
@@ -187,7 +188,7 @@ impl UsageSnapshot {
         named.into_iter().chain(resolved.map(|(digest, holders)| (*digest, holders.iter().collect())))
     }
 
-    /// All who use an image, each with the references by which they do.
+    /// All workloads that use an image, each with its references to the image.
     #[must_use]
     pub fn users(
         &self,
@@ -214,7 +215,7 @@ impl UsageSnapshot {
         users
     }
 
-    /// Whether any reference names a registry of this account in one of these regions.
+    /// Whether any reference is to the registry of this account in one of these regions.
     #[must_use]
     pub fn refers_to(&self, registry_id: &AccountId, regions: &BTreeSet<Region>) -> bool {
         self.references.keys().any(|reference| match reference {
@@ -223,8 +224,8 @@ impl UsageSnapshot {
         })
     }
 
-    /// The repositories of this registry that are kept whole, each for a reference that can't be read. As with tags, the
-    /// region makes no difference.
+    /// The repositories of this registry to which a reference can't be parsed, so that all their images are kept. They
+    /// count in every region, as tags do.
     pub fn withheld(&self, registry_id: &AccountId) -> impl Iterator<Item = (&RepositoryName, &UnreadableUse)> {
         self.withheld
             .iter()
@@ -232,43 +233,43 @@ impl UsageSnapshot {
             .map(|((_, repository), unreadable)| (repository, unreadable))
     }
 
-    /// The uses of this registry whose repository can't be told: with one of these, no image of it is known to be unused.
+    /// The unreadable references to this registry whose repository is unknown: any image of the registry may be in use.
     pub fn unlocated(&self, registry_id: &AccountId) -> impl Iterator<Item = &UnreadableUse> {
         self.unlocated.iter().filter(move |unreadable| unreadable.may_be_of(registry_id))
     }
 
-    /// The uses of this registry that name what no repository can be called.
+    /// The unreadable references to this registry with a name that no repository can have.
     pub fn impossible(&self, registry_id: &AccountId) -> impl Iterator<Item = &UnreadableUse> {
         self.impossible.iter().filter(move |unreadable| unreadable.may_be_of(registry_id))
     }
 }
 
 impl UnreadableUse {
-    /// Whether the registry of this account may be meant.
+    /// Whether the reference can be to the registry of this account.
     fn may_be_of(&self, registry_id: &AccountId) -> bool {
         self.reference.registry_id.as_ref().is_none_or(|named| named == registry_id)
     }
 }
 
 impl RepositoryUsage<'_> {
-    /// No use of anything.
+    /// No usage.
     pub const NONE: Self = Self { digests: None, tags: None, withheld: false };
 
-    /// Who uses the image of this digest and these tags, by any of them.
+    /// A workload that uses the image, by its digest or by one of its tags.
     #[must_use]
     pub fn holder(&self, image_digest: ImageDigest, image_tags: &[Box<str>]) -> Option<&Arc<Holder>> {
         let by_tag = || self.tags.and_then(|tags| image_tags.iter().find_map(|tag| tags.get(tag)));
         self.digests.and_then(|digests| digests.get(&image_digest)).or_else(by_tag)
     }
 
-    /// Whether a reference to this repository can't be read, so that any of its images may be in use.
+    /// Whether a reference to this repository can't be parsed, so that any of its images may be in use.
     #[must_use]
     pub fn is_withheld(&self) -> bool {
         self.withheld
     }
 }
 
-/// Maps whose keys are no text, as JSON has them: a list of pairs.
+/// Serializes maps whose keys are not strings as lists of pairs.
 mod pairs {
     use serde::de::DeserializeOwned;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -294,7 +295,7 @@ mod pairs {
     }
 }
 
-/// Sources answer in any order, and a report must not depend on it.
+/// Keeps the smaller of two workloads, since reports must not depend on the order in which sources finish.
 fn keep_first(known: &mut Arc<Holder>, other: &Arc<Holder>) {
     if other < known {
         *known = Arc::clone(other);

@@ -1,4 +1,4 @@
-//! A repository of the report, and its images, as JSON.
+//! A repository of the report with its images, as JSON.
 
 use std::fmt;
 
@@ -17,18 +17,19 @@ use crate::sizes::ExactSizes;
 use crate::wanted::ImageName;
 use crate::warning::Cause;
 
-/// A repository with at most so many of its stale images.
+/// A repository with a limited number of its stale images.
 pub(super) struct RepositoryJson<'a> {
     pub(super) repository: &'a RepositoryPlan,
+    /// The maximum number of stale images.
     pub(super) images: usize,
     pub(super) in_use: InUse,
 }
 
-/// Which of the images in use are listed.
+/// The images in use that are listed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum InUse {
     All,
-    /// Those that nothing else keeps. They may be many, and the others are many more.
+    /// Only those that nothing else keeps. There can be many, and many more of the others.
     HeldByUseAlone,
 }
 
@@ -173,7 +174,7 @@ impl Serialize for AtRiskJson<'_> {
     }
 }
 
-/// An image that can't be pulled, with its repository where that is not known from where it stands.
+/// A missing image. It has its repository if it is not listed in one.
 pub(super) struct MissingJson<'a> {
     pub(super) repository_name: Option<&'a RepositoryName>,
     pub(super) image: &'a MissingImage,
@@ -227,7 +228,7 @@ impl Serialize for NoLongerStaleJson<'_> {
 }
 
 impl Action {
-    /// As the report says it.
+    /// Its name in the report.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -237,7 +238,7 @@ impl Action {
     }
 }
 
-/// A stale image as the report writes it.
+/// A stale image in the form of the report.
 #[derive(Debug)]
 pub struct StaleJson<'a>(pub &'a StaleImage);
 
@@ -291,7 +292,7 @@ impl Serialize for StaleJson<'_> {
     }
 }
 
-/// What the report has as a sentence.
+/// A value that the report has as text.
 struct Text<'a, T>(&'a T);
 
 impl<T: fmt::Display> Serialize for Text<'_, T> {

@@ -16,34 +16,34 @@ fn image(digest: &str, tags: &[&str]) -> Named {
     (digest.parse().unwrap(), tags.iter().map(|tag| Box::from(*tag)).collect())
 }
 
-fn holds(usage: &UsageSnapshot, account: &str, repository: &str, (digest, tags): &Named) -> bool {
+fn protects(usage: &UsageSnapshot, account: &str, repository: &str, (digest, tags): &Named) -> bool {
     usage.of_repository(&account.parse().unwrap(), &repository.parse().unwrap()).holder(*digest, tags).is_some()
 }
 
 #[test]
-fn a_moved_tag_holds_the_old_image_and_the_new_one() {
+fn a_moved_tag_protects_the_old_image_and_the_new_one() {
     let mut usage = UsageSnapshot::default();
     usage.add(Some(&format!("{HOST}/app:v1")), Some(OLD), &holder("t"));
-    assert!(holds(&usage, "123456789012", "app", &image(OLD, &[])));
-    assert!(holds(&usage, "123456789012", "app", &image(NEW, &["other", "v1"])));
+    assert!(protects(&usage, "123456789012", "app", &image(OLD, &[])));
+    assert!(protects(&usage, "123456789012", "app", &image(NEW, &["other", "v1"])));
 }
 
 #[test]
-fn a_tag_holds_in_its_registry_and_repository_alone() {
+fn a_tag_protects_only_in_its_registry_and_repository() {
     let mut usage = UsageSnapshot::default();
     usage.add(Some(&format!("{HOST}/app:v1")), None, &holder("t"));
-    assert!(!holds(&usage, "123456789012", "app2", &image(NEW, &["v1"])));
-    assert!(!holds(&usage, "210987654321", "app", &image(NEW, &["v1"])));
-    assert!(!holds(&usage, "123456789012", "app", &image(NEW, &["v10"])));
+    assert!(!protects(&usage, "123456789012", "app2", &image(NEW, &["v1"])));
+    assert!(!protects(&usage, "210987654321", "app", &image(NEW, &["v1"])));
+    assert!(!protects(&usage, "123456789012", "app", &image(NEW, &["v10"])));
 }
 
 #[test]
-fn a_digest_holds_everywhere_also_one_that_a_proxy_serves() {
+fn a_digest_protects_everywhere_including_one_that_a_proxy_serves() {
     let mut usage = UsageSnapshot::default();
     usage.add(Some(&format!("mirror.example.com/app@{NEW}")), None, &holder("t"));
     usage.add(Some("nginx:1"), Some(OLD), &holder("t"));
     for digest in [OLD, NEW] {
-        assert!(holds(&usage, "210987654321", "copy/of-app", &image(digest, &[])), "{digest}");
+        assert!(protects(&usage, "210987654321", "copy/of-app", &image(digest, &[])), "{digest}");
     }
 }
 
@@ -59,11 +59,11 @@ fn an_unreadable_reference_withholds_its_repository_or_is_unlocated() {
         assert_eq!(usage.is_withheld(), withheld, "{repository}");
     }
     assert_eq!(usage.unlocated(&account).count(), 1);
-    assert!(holds(&usage, "123456789012", "web", &image(NEW, &["v1"])), "the tag counts nevertheless");
+    assert!(protects(&usage, "123456789012", "web", &image(NEW, &["v1"])), "the tag counts nevertheless");
 }
 
 #[test]
-fn an_unreadable_reference_concerns_the_registry_that_its_host_names() {
+fn an_unreadable_reference_concerns_only_the_registry_of_its_host() {
     let mut usage = UsageSnapshot::default();
     usage.add(Some(&format!("{HOST}/app:${{TAG}}")), None, &holder("t"));
     usage.add(Some(&format!("{HOST}/${{REPOSITORY}}:v1")), None, &holder("t"));
@@ -71,14 +71,14 @@ fn an_unreadable_reference_concerns_the_registry_that_its_host_names() {
     usage.add(Some("${ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/anyones:v1"), None, &holder("t"));
     let mut merged = UsageSnapshot::default();
     merged.merge(usage);
-    let told = |account: &str| {
+    let unreadable = |account: &str| {
         let account = account.parse().unwrap();
         let withheld: Vec<&str> = merged.withheld(&account).map(|(repository, _)| repository.as_str()).collect();
         (withheld, merged.unlocated(&account).count(), merged.impossible(&account).count())
     };
     // The repository without an account comes first.
-    assert_eq!(told("123456789012"), (vec!["anyones", "app"], 1, 1));
-    assert_eq!(told("210987654321"), (vec!["anyones"], 0, 0));
+    assert_eq!(unreadable("123456789012"), (vec!["anyones", "app"], 1, 1));
+    assert_eq!(unreadable("210987654321"), (vec!["anyones"], 0, 0));
     let is_withheld = |account: &str, repository: &str| {
         merged.of_repository(&account.parse().unwrap(), &repository.parse().unwrap()).is_withheld()
     };
@@ -89,17 +89,17 @@ fn an_unreadable_reference_concerns_the_registry_that_its_host_names() {
 }
 
 #[test]
-fn a_digest_alone_holds_and_is_no_repository() {
+fn a_digest_alone_protects_and_is_not_a_repository() {
     let mut usage = UsageSnapshot::default();
     let registry = "123456789012".parse().unwrap();
     usage.add(Some(OLD), None, &holder("t"));
     usage.hold_in_registry(&registry, OLD, &holder("t"));
-    assert!(holds(&usage, "210987654321", "app", &image(OLD, &[])));
+    assert!(protects(&usage, "210987654321", "app", &image(OLD, &[])));
     assert!(usage.tags.is_empty());
 }
 
 #[test]
-fn all_users_of_an_image_are_told_and_each_only_of_what_it_was_resolved_to() {
+fn all_users_of_an_image_are_found_and_each_only_for_its_resolved_digest() {
     let mut usage = UsageSnapshot::default();
     usage.add(Some(&format!("{HOST}/app:v1")), Some(OLD), &holder("before the tag moved"));
     let mut later = UsageSnapshot::default();
@@ -117,11 +117,11 @@ fn all_users_of_an_image_are_told_and_each_only_of_what_it_was_resolved_to() {
     assert_eq!(users(NEW, &["v1"]), ["before the tag moved", "since"], "both would start it now");
     let reference = format!("{HOST}/app:v1").parse().unwrap();
     assert_eq!(usage.digests_of(&reference).count(), 2);
-    assert_eq!(usage.references().len(), 2, "a resolved digest is no reference of its own");
+    assert_eq!(usage.references().len(), 2, "a resolved digest is not a reference of its own");
 }
 
 #[test]
-fn the_first_holder_does_not_depend_on_the_order_of_the_answers() {
+fn the_first_holder_does_not_depend_on_the_order_of_the_responses() {
     for order in [["a", "b"], ["b", "a"]] {
         let mut usage = UsageSnapshot::default();
         for name in order {
