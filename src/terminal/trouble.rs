@@ -187,7 +187,7 @@ mod tests {
         let denied = "User: arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Admin/ann is not authorized";
         assert!(
             told("AccessDenied", denied, Some("p"))
-                .ends_with("grant sts:GetCallerIdentity to the role or user that this runs as")
+                .ends_with("grant sts:GetCallerIdentity to the role or user that runs ecr-cleanup")
         );
         assert!(told("InvalidClientTokenId", "invalid", Some("p")).contains("aws configure list --profile p"));
     }

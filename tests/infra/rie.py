@@ -83,7 +83,7 @@ def check_deadline(emulator, demo):
     silent = emulator.stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
     stuck = emulator.function(f"http://127.0.0.1:{silent.getsockname()[1]}", 5)
     error, took = stuck({"dryRun": False})
-    assert error.get("errorType") == "UsageIncomplete" and "more time" in error["errorMessage"], error
+    assert error.get("errorType") == "UsageIncomplete" and "increase the function's timeout" in error["errorMessage"], error
     assert took < 5, took
     print(f"no call is answered, and the function returns after {took:.1f} s of its 5 s")
 

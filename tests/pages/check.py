@@ -245,8 +245,8 @@ def check_stale(page):
     page.click("#panel-stale button.disclose")
     detail = page.one("#panel-stale tr.detail").text
     assert image["imageDigest"] in detail and image["reason"] in detail and "build-7" in detail
-    page.find("stale", "named by the stale index")
-    found = sum("named by the stale index" in image["reason"] for image in page.stale)
+    page.find("stale", "child image of the stale index")
+    found = sum("child image of the stale index" in image["reason"] for image in page.stale)
     assert page.status("stale") == f"{grouped(found)} of {grouped(len(page.stale))}"
     page.find("stale", "")
 

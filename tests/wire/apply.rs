@@ -72,7 +72,7 @@ async fn a_failed_image_is_in_the_report_with_code_and_reason() {
     let report = run_on(&aws, merciless(false)).await;
     insta::assert_snapshot!(decided(&report), @"
     us-west-2 app: keeps 1 inUse
-      v1 stale: no tagged image is kept for its age; failed, KmsError, simulated
+      v1 stale: tagged, and imagesToKeep is 0; failed, KmsError, simulated
       v2 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
     ");
 }

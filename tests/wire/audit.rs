@@ -30,7 +30,7 @@ async fn images_in_use_that_ecrs_own_policy_would_take_are_at_risk() {
         }])
     );
     let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
-    assert!(warnings.iter().any(|warning| warning.contains("rule 3") && warning.contains("v7")), "{warnings:?}");
+    assert!(warnings.iter().any(|warning| warning.contains("Rule 3") && warning.contains("v7")), "{warnings:?}");
     let metrics: Vec<Value> =
         ecr_cleanup_core::report::metrics(&report).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(metrics.iter().all(|metric| metric["ImagesAtRisk"] == 1));

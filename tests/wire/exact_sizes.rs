@@ -88,7 +88,7 @@ async fn without_an_exclusion_nothing_is_read_and_the_command_is_told() {
         assert_eq!((report.totals.bytes_deleted, report.totals.exact_bytes_deleted), (2 * SUM, None));
         assert!(aws.calls_of("ecr:BatchGetImage").is_empty());
         assert_eq!(report.warnings.len(), 1, "once a region: {:?}", report.warnings);
-        assert!(warning(&report, "exactSizes is left out in us-west-2") && warning(&report, command));
+        assert!(warning(&report, "exactSizes was not used in us-west-2") && warning(&report, command));
         assert_eq!(warning(&report, "grant ecr:ListPullTimeUpdateExclusions"), denied);
     }
 }
@@ -124,7 +124,7 @@ async fn what_can_not_be_known_is_left_out_and_told() {
         ("denied", "grant ecr:BatchGetImage"),
         ("archived", "it is archived"),
         ("unnamed", "1 of its images have no digest"),
-        ("schema 1", "is not that of an image"),
+        ("schema 1", "is not a valid image manifest"),
     ] {
         let aws = account();
         let app = push_builds(&aws, "app");
@@ -145,7 +145,7 @@ async fn what_can_not_be_known_is_left_out_and_told() {
         assert_eq!(of(&report, 0).exact, None, "{why}");
         assert_eq!(of(&report, 1).exact.map(|sizes| sizes.bytes_stale), Some(FREED), "{why}: the other is counted");
         assert_eq!(report.totals.exact_bytes_stale, None, "{why}: no sum of what isn't known");
-        assert!(warning(&report, "the exact sizes of app in us-west-2 are not known"), "{why}: {:?}", report.warnings);
+        assert!(warning(&report, "can't compute the exact sizes of app in us-west-2"), "{why}: {:?}", report.warnings);
         assert!(warning(&report, told), "{why}: {:?}", report.warnings);
         assert_eq!(report.warnings.len(), 1, "{why}: {:?}", report.warnings);
     }

@@ -78,9 +78,9 @@ async fn what_stands_twice_in_a_file_is_wrong_usage() {
     std::fs::write(&plan, text.replacen("\"regions\":", "\"regions\": [],\n  \"regions\":", 1)).unwrap();
     aws.forget_calls();
     for (arguments, named) in [
-        (&["delete", "--yes", "--settings", &*settings][..], "`detail.imagesToKeep` stands twice"),
-        (&["delete", "--yes", "--policies", &policies], "`[0].repositories` stands twice"),
-        (&["delete", &plan], "`regions` stands twice"),
+        (&["delete", "--yes", "--settings", &*settings][..], "duplicate key `detail.imagesToKeep`"),
+        (&["delete", "--yes", "--policies", &policies], "duplicate key `[0].repositories`"),
+        (&["delete", &plan], "duplicate key `regions`"),
     ] {
         let ran = ecr_cleanup(&aws, arguments).await;
         assert!(ran.code == 2 && ran.stderr.contains(named), "{arguments:?}: {}", ran.stderr);
@@ -212,7 +212,7 @@ async fn tags_narrow_what_would_go_and_widen_nothing() {
     assert_eq!(by_policy, set(["v2", "pr-2"]), "a policy is narrowed as well");
 
     let ran = ecr_cleanup(&aws, &["explain", "web/app:v1", "--tags", "pr-*", "--images-to-keep", "4", "--quiet"]).await;
-    assert!(ran.stdout.contains("none of its tags matches pr-*, and no others are asked for; otherwise it would go"));
+    assert!(ran.stdout.contains("none of its tags matches pr-* (--tags). Otherwise it would be stale"));
     let ran = ecr_cleanup(&aws, &["plan", "--tags", "pr-?"]).await;
     assert!(ran.code == 2 && ran.stderr.contains("--tags pr-?: "), "{}", ran.stderr);
 

@@ -163,7 +163,7 @@ async fn a_registry_that_can_not_be_read_keeps_the_repositories_that_delete_ther
         let report = run_on(&aws, here(&json!({ "acceptUnseenAccounts": anyone }))).await;
         assert_eq!((&report.outcome, report.totals.images_stale), (&Outcome::Completed, 0), "{anyone}");
         assert_eq!((app.tags(), kept_because(&report, "replicated")), (set(["v1", "v2"]), 2));
-        let warning = warning_with(&report, "repository app in us-west-2 is kept whole").unwrap();
+        let warning = warning_with(&report, "all images of app in us-west-2 are kept").unwrap();
         assert!(warning.contains("grant ecr:DescribeImages") && warning.contains(ELSEWHERE), "{warning}");
     }
     let report = run_on(&aws, here(&json!({ "acceptUnseenAccounts": [ACCOUNT] }))).await;
@@ -427,7 +427,10 @@ async fn a_rule_that_selects_no_image_anywhere_is_told() {
     let warnings = told(&run_on(&aws, event.clone()).await);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("rule 1 of policy 1 selects no image of any repository"), "{warnings:?}");
-    assert!(warnings[0].contains("`prod*`, `release*`") && warnings[0].contains("no alternatives"), "{warnings:?}");
+    assert!(
+        warnings[0].contains("`prod*`, `release*`") && warnings[0].contains("write a rule for each pattern"),
+        "{warnings:?}"
+    );
     assert!(warnings[1].contains("rule 3 of policy 1") && warnings[1].contains("`nightly-*`"), "{warnings:?}");
     // The rule may apply to repositories that could not be read.
     aws.inject(Fault::denied("ecr:DescribeImages").for_repository("web"));

@@ -46,8 +46,8 @@ async fn a_running_child_keeps_its_index_and_its_siblings() {
     insta::assert_snapshot!(decided(&report), @"
     us-west-2 app: keeps 1 childOfKept, 1 inUse, 1 parentOfInUse
       untagged only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
-      untagged stale: named by the stale index sha256:...; deleted, 2 times
-      v2 stale: no tagged image is kept for its age; deleted
+      untagged stale: child image of the stale index sha256:...; deleted, 2 times
+      v2 stale: tagged, and imagesToKeep is 0; deleted
     ");
     assert_eq!(report.totals.images_in_use, 1, "parents and children are not counted");
 }
@@ -135,14 +135,14 @@ async fn a_broken_manifest_keeps_what_it_may_name_and_nothing_else() {
     assert!(other.digests().is_empty());
     insta::assert_snapshot!(decided(&report), @"
     us-west-2 app: keeps 3 unreadable
-      younger stale: no tagged image is kept for its age; deleted
+      younger stale: tagged, and imagesToKeep is 0; deleted
     us-west-2 other: keeps nothing
-      untagged stale: named by the stale index sha256:...; deleted, 2 times
-      v1 stale: no tagged image is kept for its age; deleted
+      untagged stale: child image of the stale index sha256:...; deleted, 2 times
+      v1 stale: tagged, and imagesToKeep is 0; deleted
     ");
     let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(
-        warnings.iter().any(|warning| warning.contains(&broken) && warning.contains("not an index")),
+        warnings.iter().any(|warning| warning.contains(&broken) && warning.contains("not a valid index")),
         "{warnings:?}"
     );
 }
@@ -164,10 +164,10 @@ async fn denied_manifests_keep_what_they_may_name_in_their_repository_alone() {
     insta::assert_snapshot!(decided(&report), @"
     us-west-2 app: keeps 3 unreadable
     us-west-2 app: 1 indexes not read, AccessDeniedException at ecr:BatchGetImage: simulated: ecr:BatchGetImage answers AccessDeniedException
-      younger stale: no tagged image is kept for its age; deleted
+      younger stale: tagged, and imagesToKeep is 0; deleted
     us-west-2 other: keeps nothing
-      untagged stale: named by the stale index sha256:...; deleted, 2 times
-      v1 stale: no tagged image is kept for its age; deleted
+      untagged stale: child image of the stale index sha256:...; deleted, 2 times
+      v1 stale: tagged, and imagesToKeep is 0; deleted
     ");
     let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
     assert!(warnings.iter().any(|warning| warning.contains("grant ecr:BatchGetImage")), "{warnings:?}");
@@ -239,13 +239,13 @@ async fn what_is_about_an_image_follows_it_both_ways() {
     insta::assert_snapshot!(decided(&report), @"
     us-west-2 app: keeps 3 childOfKept, 1 inUse, 6 referrerOfKept
       kept only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
-      sha256-... stale: about the stale image sha256:...; deleted
-      sha256-....att stale: about the stale image sha256:...; deleted
-      sha256-....sbom stale: about the stale image sha256:...; deleted
-      sha256-....sig stale: about the stale image sha256:...; deleted
-      stale stale: no tagged image is kept for its age; deleted
-      untagged stale: about the stale image sha256:...; deleted, 3 times
-      untagged stale: named by the stale index sha256:...; deleted, 2 times
+      sha256-... stale: attached artifact of the stale image sha256:...; deleted
+      sha256-....att stale: attached artifact of the stale image sha256:...; deleted
+      sha256-....sbom stale: attached artifact of the stale image sha256:...; deleted
+      sha256-....sig stale: attached artifact of the stale image sha256:...; deleted
+      stale stale: tagged, and imagesToKeep is 0; deleted
+      untagged stale: attached artifact of the stale image sha256:...; deleted, 3 times
+      untagged stale: child image of the stale index sha256:...; deleted, 2 times
     ");
 }
 

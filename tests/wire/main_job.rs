@@ -144,8 +144,8 @@ async fn a_failing_repository_or_region_stops_no_other() {
     insta::assert_snapshot!(decided(&report), @"
     eu-west-1: AccessDeniedException at ecr:DescribeRepositories: simulated: ecr:DescribeRepositories answers AccessDeniedException
     us-west-2 app: keeps 1 inUse
-      v1 stale: no tagged image is kept for its age; deleted
-      v2 stale: no tagged image is kept for its age; deleted
+      v1 stale: tagged, and imagesToKeep is 0; deleted
+      v2 stale: tagged, and imagesToKeep is 0; deleted
       v3 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
     us-west-2 secret: AccessDeniedException at ecr:DescribeImages: simulated: ecr:DescribeImages answers AccessDeniedException
     ");
@@ -200,7 +200,7 @@ async fn what_ecr_does_not_tell_keeps_an_image() {
     assert_eq!(app.tags(), set(["no-push-time", "no-digest", "v2"]));
     insta::assert_snapshot!(decided(&report), @"
     us-west-2 app: keeps 1 inUse, 2 unknown
-      v1 stale: no tagged image is kept for its age; deleted
+      v1 stale: tagged, and imagesToKeep is 0; deleted
       v2 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
     ");
     assert_eq!((report.totals.images, report.totals.images_kept), (4, 3));

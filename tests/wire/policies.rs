@@ -235,9 +235,9 @@ async fn a_repositorys_own_policy_is_carried_out_with_usage() {
     us-west-2 app, policy "ecr": keeps 1 inUse, 2 policy
       v1 at risk: rule 1, ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
       v1 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
-      v2 stale: expired by rule 1 of the repository's own lifecycle policy; deleted
-      v3 stale: expired by rule 1 of the repository's own lifecycle policy; deleted
-    us-west-2 broken: UnexpectedResponse at ecr:GetLifecyclePolicy: `lifecyclePolicyText.rules` can't be "none"; accepted: a list of rules
+      v2 stale: expired by rule 1 of the repository's ECR lifecycle policy; deleted
+      v3 stale: expired by rule 1 of the repository's ECR lifecycle policy; deleted
+    us-west-2 broken: UnexpectedResponse at ecr:GetLifecyclePolicy: invalid value "none" for lifecyclePolicyText.rules: expected a list of rules
     us-west-2 without, policy null: keeps 5 policy
     "#);
     assert_eq!(aws.calls_of("ecr:GetLifecyclePolicy").len(), 3, "also read for the audit, once");
@@ -264,7 +264,7 @@ async fn an_odd_rule_of_a_repositorys_own_policy_is_told_and_the_others_work() {
         let warnings: Vec<&str> = warnings.map(|warning| warning.message.as_str()).collect();
         assert!(
             warnings.len() == 1
-                && warnings[0].contains("rule 1 of the repository's own lifecycle policy (cold) of app"),
+                && warnings[0].contains("can't read rule 1 of the repository's ECR lifecycle policy (cold)"),
             "{warnings:?}"
         );
     }

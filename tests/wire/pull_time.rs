@@ -52,7 +52,7 @@ async fn without_the_exclusion_what_a_dry_run_has_read_stays_and_that_is_told() 
         assert_eq!(report.totals.images_stale, 0, "what it has read looks pulled");
         assert_eq!(app.tags(), set(["pulled", "stale"]));
         let told = report.warnings.iter().map(ToString::to_string).find(|text| text.contains("pull")).unwrap();
-        assert!(told.contains("1 index, with what it names, stays for nothing but a pull"), "{told}");
+        assert!(told.contains("1 index and its child images are kept only because of such a pull"), "{told}");
         assert!(told.contains("register-pull-time-update-exclusion") && told.contains("a memory"), "{told}");
     }
 }
@@ -66,7 +66,10 @@ async fn what_stays_for_a_recorded_pull_is_told_also_where_nothing_is_read() {
     let report = run_on(&aws, daily(true)).await;
     assert!(aws.calls_of("ecr:BatchGetImage").is_empty());
     let warnings: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
-    assert!(warnings.iter().any(|text| text.contains("1 index, with what it names, stays")), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|text| text.contains("1 index and its child images are kept only because")),
+        "{warnings:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,7 +119,8 @@ async fn a_warning_gives_the_command_that_registers_the_exclusion() {
     aws.set_caller("arn:aws:iam::123456789012:root");
     let report = run_on(&aws, daily(true)).await;
     assert!(
-        warns(&report, "a memory ends that, or running as a role or user") && !warns(&report, "register-pull-time")
+        warns(&report, "use a memory, or a role or user that can be registered")
+            && !warns(&report, "register-pull-time")
     );
 
     aws.inject(Fault::denied("ecr:ListPullTimeUpdateExclusions"));
@@ -126,7 +130,7 @@ async fn a_warning_gives_the_command_that_registers_the_exclusion() {
     aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:root");
     aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:user/ann");
     aws.set_caller("arn:aws:iam::123456789012:user/ann");
-    assert!(!warns(&run_on(&aws, daily(true)).await, "pulls"));
+    assert!(!warns(&run_on(&aws, daily(true)).await, "last-pull time"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,9 +144,13 @@ async fn who_is_not_registered_hears_that_the_function_takes_their_reading_for_p
     aws.set_caller("arn:aws:iam::123456789012:user/ann");
     let by_ann = run_on(&aws, daily(true)).await;
     assert_eq!(by_ann.totals.images_stale, 2);
-    let told =
-        by_ann.warnings.iter().map(ToString::to_string).find(|text| text.contains("recorded as a pull")).unwrap();
-    assert!(told.contains("what a run like this one has read stays for keepPulledWithinDays"), "{told}");
+    let told = by_ann
+        .warnings
+        .iter()
+        .map(ToString::to_string)
+        .find(|text| text.contains("updates their last-pull time"))
+        .unwrap();
+    assert!(told.contains("Stale indexes that a run has read are kept for keepPulledWithinDays"), "{told}");
     assert!(told.contains("--principal-arn arn:aws:iam::123456789012:user/ann --region us-west-2"), "{told}");
     aws.set_caller("arn:aws:sts::123456789012:assumed-role/ecr-cleanup/run");
     assert_eq!(run_on(&aws, daily(true)).await.totals.images_stale, 0, "and after ann has looked");
@@ -160,7 +168,12 @@ async fn where_it_can_not_be_told_whose_they_are_pulls_of_indexes_count() {
     let report = run_on(&aws, daily(false)).await;
     assert_eq!(report.outcome, Outcome::Completed);
     assert_eq!(app.tags(), set(["child-pulled", "index-pulled"]));
-    assert!(report.warnings.iter().any(|warning| warning.to_string().contains("is not known, and any recorded pull")));
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|warning| warning.to_string().contains("can't determine whether reading indexes in us-west-2"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,7 +210,12 @@ async fn told_of_pulls(pulled_days_ago: impl Iterator<Item = f64>) -> Option<Str
 async fn something_that_pulls_everything_in_one_night_is_told_with_the_exclusion_that_helps() {
     let night = (0..290).map(|number| 3.0 + f64::from(number) / 1_000.0);
     let told = told_of_pulls(night).await.unwrap();
-    assert!(told.starts_with("290 of 300 candidates of app in us-west-2 stay only because they were pulled"), "{told}");
+    assert!(
+        told.starts_with(
+            "290 of 300 candidates for deletion of app in us-west-2 are kept only because they were pulled"
+        ),
+        "{told}"
+    );
     let command = "`aws ecr register-pull-time-update-exclusion --principal-arn ITS_ROLE_ARN --region us-west-2`";
     assert!(told.contains(command), "{told}");
 }

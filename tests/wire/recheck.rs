@@ -65,9 +65,9 @@ async fn a_skipped_image_is_in_the_report_with_why() {
     let (_, report) = changed_in_between(|app| app.retag("v2", "prod")).await;
     insta::assert_snapshot!(decided(&report), @"
     us-west-2 app: keeps nothing
-      v1 stale: no tagged image is kept for its age; deleted
-      v2 stale: no tagged image is kept for its age; skipped, its tags have changed
-      v3 stale: no tagged image is kept for its age; deleted
+      v1 stale: tagged, and imagesToKeep is 0; deleted
+      v2 stale: tagged, and imagesToKeep is 0; skipped, its tags have changed
+      v3 stale: tagged, and imagesToKeep is 0; deleted
     ");
 }
 

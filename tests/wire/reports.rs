@@ -128,7 +128,7 @@ async fn a_warning_tells_its_code_where_it_is_and_what_failed() {
     let denied = |api: &str| {
         json!({
             "api": api, "code": "AccessDeniedException", "message": format!("simulated: {api} answers AccessDeniedException"),
-            "remedy": format!("grant {api} to the role or user that this runs as"),
+            "remedy": format!("grant {api} to the role or user that runs ecr-cleanup"),
         })
     };
     let incomplete = warned("UsageIncomplete");

@@ -203,7 +203,7 @@ async fn explain_tells_what_an_image_hangs_together_with() {
     let child = ecr_cleanup(&aws, &arguments).await.json();
     assert_eq!(child["parents"], json!([{ "imageDigest": index, "imageTags": ["multi"], "decision": "goes" }]));
     assert_eq!(child["decision"], "goes");
-    assert_eq!(child["staleBecause"], format!("named by the stale index {index}"));
+    assert_eq!(child["staleBecause"], format!("child image of the stale index {index}"));
     // The output also shows the policy rule that shields an image.
     let settings = file("explain-policies.json");
     let rule = |priority: u32, pattern: &str, keep: u32| {
@@ -339,8 +339,8 @@ async fn images_in_use_elsewhere_come_by_pipe_or_file() {
     assert_eq!(by_file["totals"]["imagesStale"], 1);
 
     for (text, told) in [
-        ("# nothing\n", "it names no image"),
-        ("nginx\n123456789012.dkr.ecr.us-west-2.amazonaws.com/App:v1", "line 2: `123456789012"),
+        ("# nothing\n", "it lists no image"),
+        ("nginx\n123456789012.dkr.ecr.us-west-2.amazonaws.com/App:v1", "line 2: invalid ECR image \"123456789012"),
     ] {
         std::fs::write(&list, text).unwrap();
         aws.forget_calls();

@@ -69,7 +69,7 @@ async fn what_became_used_moved_or_new_since_the_review_stays() {
         report["warnings"],
         json!([{
             "code": "ReviewedRepositoryGone", "registryId": ACCOUNT, "region": REGION, "repositoryName": "web/gone",
-            "message": "repository web/gone in us-west-2 is gone, with 2 images of the reviewed plan",
+            "message": "repository web/gone in us-west-2 no longer exists. The reviewed plan has 2 images there.",
         }])
     );
     assert_shown!(ran.stderr);
@@ -85,7 +85,7 @@ async fn what_became_used_moved_or_new_since_the_review_stays() {
       v6 stale: not among the 2 newest tagged images; deleted
       v7 stale: not among the 2 newest tagged images; deleted
       v8 stale: not among the 2 newest tagged images; deleted
-      v9 stale: not among the 2 newest tagged images; skipped, the reviewed plan does not have it
+      v9 stale: not among the 2 newest tagged images; skipped, it is not in the reviewed plan
     ");
 }
 
@@ -148,18 +148,18 @@ async fn what_was_reviewed_to_be_archived_is_not_deleted_and_that_is_a_change() 
     let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--format", "json"]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(app.tags().contains("v1") && !app.tags().contains("v2"));
-    let because = "it was reviewed to be archived and is to be deleted now, or the other way round";
+    let because = "its action (delete or archive) is another than in the reviewed plan";
     insta::assert_snapshot!(decisions(&ran.json()), @"
     us-west-2 web/app: keeps 1 inUse, 1 newest
-      v1 stale: not among the 2 newest tagged images; skipped, it was reviewed to be archived and is to be deleted now, or the other way round
+      v1 stale: not among the 2 newest tagged images; skipped, its action (delete or archive) is another than in the reviewed plan
       v10 also in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
       v2 stale: not among the 2 newest tagged images; deleted
-      v3 stale: not among the 2 newest tagged images; skipped, the reviewed plan does not have it
-      v4 stale: not among the 2 newest tagged images; skipped, the reviewed plan does not have it
-      v5 stale: not among the 2 newest tagged images; skipped, the reviewed plan does not have it
-      v6 stale: not among the 2 newest tagged images; skipped, the reviewed plan does not have it
-      v7 stale: not among the 2 newest tagged images; skipped, the reviewed plan does not have it
-      v8 stale: not among the 2 newest tagged images; skipped, the reviewed plan does not have it
+      v3 stale: not among the 2 newest tagged images; skipped, it is not in the reviewed plan
+      v4 stale: not among the 2 newest tagged images; skipped, it is not in the reviewed plan
+      v5 stale: not among the 2 newest tagged images; skipped, it is not in the reviewed plan
+      v6 stale: not among the 2 newest tagged images; skipped, it is not in the reviewed plan
+      v7 stale: not among the 2 newest tagged images; skipped, it is not in the reviewed plan
+      v8 stale: not among the 2 newest tagged images; skipped, it is not in the reviewed plan
     ");
     for told in [&*format!("web/app:v1@{} stays: {because}\n", app.digest_of("v1")), "not touched: 6 images\n"] {
         assert!(ran.stderr.contains(told), "{told} in {}", ran.stderr);
@@ -274,11 +274,11 @@ async fn what_only_takes_away_from_a_plan_counts_in_the_environment_too() {
     };
     aws.forget_calls();
     for (variable, text, told) in [
-        ("ECR_CLEANUP_MAX_DELETIONS", "few", "`ECR_CLEANUP_MAX_DELETIONS` can't be \"few\""),
+        ("ECR_CLEANUP_MAX_DELETIONS", "few", "invalid value \"few\" for ECR_CLEANUP_MAX_DELETIONS"),
         (
             "ECR_CLEANUP_IN_USE_IMAGES",
             "123456789012.dkr.ecr.us-west-2.amazonaws.com/App:v1",
-            "ECR_CLEANUP_IN_USE_IMAGES: `123456789012",
+            "ECR_CLEANUP_IN_USE_IMAGES: invalid ECR image \"123456789012",
         ),
     ] {
         let refused = delete(&[], &[(variable, text)]).await;
@@ -316,15 +316,15 @@ async fn a_plan_that_is_none_is_refused_before_any_call() {
     aws.forget_calls();
     let mut ran: Vec<Ran> = Vec::new();
     for (change, told) in [
-        ((|plan| plan["schemaVersion"] = json!(2)) as fn(&mut Value), "schema version 2, by ecr-cleanup "),
+        ((|plan| plan["schemaVersion"] = json!(2)) as fn(&mut Value), "schema version 2, from ecr-cleanup "),
         (|plan| *plan = json!({ "outcome": "planned" }), "this is not a plan: it has no schemaVersion"),
-        (|plan| plan["account"] = json!("12"), "this plan is broken: `12` is not an account id"),
+        (|plan| plan["account"] = json!("12"), "this plan is not valid: `12` is not an account id"),
         (
             |plan| plan["regions"][0]["repositories"][0]["images"][0]["imageDigest"] = json!("v1"),
             "`v1` is not a digest",
         ),
         (|plan| plan["regions"][0]["onlyIf"] = json!(true), "unknown field `onlyIf`"),
-        (|plan| plan["settings"]["imagesToKeep"] = json!("many"), "`imagesToKeep` can't be"),
+        (|plan| plan["settings"]["imagesToKeep"] = json!("many"), "invalid value \"many\" for imagesToKeep"),
     ] {
         std::fs::write(&plan, &good).unwrap();
         changed(&plan, change);
@@ -332,7 +332,7 @@ async fn a_plan_that_is_none_is_refused_before_any_call() {
         assert!(refused.code == 2 && refused.stderr.contains(told), "{told}: {}", refused.stderr);
         ran.push(refused);
     }
-    assert!(ran[0].stderr.contains("carry it out with the program that made it"));
+    assert!(ran[0].stderr.contains("Use the program that made it"));
     std::fs::write(&plan, "not JSON").unwrap();
     assert_eq!(ecr_cleanup(&aws, &["delete", &plan]).await.code, 2);
     let missing = ecr_cleanup(&aws, &["delete", "no-such-plan.json"]).await;
@@ -347,7 +347,7 @@ async fn a_region_of_a_plan_that_is_not_cleaned_any_more_is_told() {
     let plan = saved(&aws, "region-left-out.json", &[]).await;
     changed(&plan, |plan| plan["settings"]["region"] = json!("eu-central-1"));
     let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--format", "json"]).await;
-    let told = "us-west-2, with 8 images of the reviewed plan, is not cleaned any more";
+    let told = "us-west-2 is no longer cleaned: it is disabled, or the plan's settings exclude it. Kept 8 images of the reviewed plan";
     assert!(ran.code == 0 && ran.json()["warnings"].to_string().contains(told), "{} {}", ran.stdout, ran.stderr);
     assert_eq!(app.tags().len(), 10);
 }

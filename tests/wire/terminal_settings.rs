@@ -100,10 +100,10 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
     for (arguments, told) in [
         (&["--policies", &*more][..], "policies-and-more.json has more settings than policies: give it as --settings "),
         (&["--policies", &bare], "policy-of-ecr.json is one policy without repositories: write [{ \"repositories\""),
-        (&["--images-to-keep", "ten"], "`--images-to-keep` can't be \"ten\"; accepted: an integer"),
-        (&["--max-deletions=-1"], "`--max-deletions` can't be \"-1\""),
-        (&["--region", "mars"], "`--region` can't be [\"mars\"]"),
-        (&["--settings", &settings], "unusable.json: `imagesToKeep` can't be \"ten\""),
+        (&["--images-to-keep", "ten"], "invalid value \"ten\" for --images-to-keep: expected a whole number"),
+        (&["--max-deletions=-1"], "invalid value \"-1\" for --max-deletions"),
+        (&["--region", "mars"], "invalid value \"mars\" for --region: expected a region code"),
+        (&["--settings", &settings], "unusable.json: invalid value \"ten\" for imagesToKeep"),
         (&["--settings", &broken], "no.json is not JSON"),
         (&["--settings", "does-not-exist.json"], "does-not-exist.json: No such file"),
         (&["--policies", "does-not-exist.json"], "--policies: does-not-exist.json: No such file"),
@@ -123,14 +123,14 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
     std::fs::write(&nothing, json!({ "policies": null }).to_string()).unwrap();
     std::fs::write(&wrong, json!([{ "repositories": ["*"], "rules": "ecs" }]).to_string()).unwrap();
     for (variable, text, told) in [
-        ("ECR_CLEANUP_IMAGES_TO_KEEP", "ten", "`ECR_CLEANUP_IMAGES_TO_KEEP` can't be"),
+        ("ECR_CLEANUP_IMAGES_TO_KEEP", "ten", "invalid value \"ten\" for ECR_CLEANUP_IMAGES_TO_KEEP"),
         (
             "ECR_CLEANUP_POLICIES_FILE",
             "does-not-exist.json",
             "ECR_CLEANUP_POLICIES_FILE: does-not-exist.json: No such file",
         ),
         ("ECR_CLEANUP_POLICIES_FILE", &nothing, "policies-null.json holds null"),
-        ("ECR_CLEANUP_POLICIES_FILE", &wrong, "policies-wrong.json: `policies[0].rules` can't be \"ecs\""),
+        ("ECR_CLEANUP_POLICIES_FILE", &wrong, "policies-wrong.json: invalid value \"ecs\" for rules in policies[0]"),
     ] {
         let mut command = command(&aws, &["plan"]);
         command.env(variable, text);

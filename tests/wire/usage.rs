@@ -154,7 +154,7 @@ deletes_nothing! {
             aws.inject(Fault::denied("ecs:ListClusters").in_region("us-west-2").after(1));
         };
     when_the_list_of_clusters_breaks_off:
-        ["us-west-2: ECS clusters: ecs:ListClusters: UnexpectedResponse", "broke off"],
+        ["us-west-2: ECS clusters: ecs:ListClusters: UnexpectedResponse", "a page points to itself as the next page"],
         |aws| {
             (0..201).for_each(|number| _ = aws.cluster(&format!("cluster-{number}")));
             aws.inject(Fault::repeated_token("ecs:ListClusters").in_region("us-west-2").after(1));
@@ -217,7 +217,7 @@ deletes_nothing! {
             aws.inject(Fault::denied("lambda:GetFunction"));
         };
     when_a_reference_does_not_tell_its_repository:
-        ["ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/", "looks like an ECR image and can't be read"],
+        ["ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/", "invalid ECR image", "its repository is unknown"],
         |aws| _ = aws.cluster("prod").runs("123456789012.dkr.ecr.us-west-2.amazonaws.com/${APP}:v1");
 }
 
@@ -232,7 +232,8 @@ async fn an_unreadable_reference_keeps_its_repository_whole_and_no_other() {
     assert_eq!(report.outcome, Outcome::Completed);
     assert_eq!(app.tags().len(), 3);
     assert_eq!(web.tags(), set(["v3"]));
-    let warning = report.warnings.iter().map(ToString::to_string).find(|warning| warning.contains("app is kept whole"));
+    let warning =
+        report.warnings.iter().map(ToString::to_string).find(|warning| warning.contains("all images of app are kept"));
     assert!(warning.as_ref().is_some_and(|warning| warning.contains("ECS task arn:")), "{:?}", report.warnings);
 }
 
@@ -258,7 +259,7 @@ async fn what_is_cleaned_and_not_looked_in_is_told() {
         report
             .warnings
             .iter()
-            .any(|warning| warning.to_string().contains("eu-west-1 is cleaned, and usageRegions leaves out"))
+            .any(|warning| warning.to_string().contains("eu-west-1 is cleaned but not in usageRegions"))
     };
     let settings = json!({ "region": ["us-west-2", "eu-west-1"], "usageRegions": ["us-west-2"] });
     assert!(told(&run_on(&aws, settings).await));
@@ -270,8 +271,9 @@ async fn a_run_in_which_nothing_refers_to_the_registry_says_so() {
     let aws = SimulatedAws::in_memory();
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs("nginx");
-    let says_so =
-        |report: &Report| report.warnings.iter().any(|warning| warning.to_string().contains("no workload refers"));
+    let says_so = |report: &Report| {
+        report.warnings.iter().any(|warning| warning.to_string().contains("no workload uses the registry"))
+    };
     assert!(says_so(&run_on(&aws, json!({})).await));
     aws.cluster("prod").runs(&app.uri("v1"));
     assert!(!says_so(&run_on(&aws, json!({})).await));

@@ -113,12 +113,12 @@ async fn a_repository_shared_with_an_account_that_is_not_read_is_kept_whole() {
     us-west-2 app: keeps 1 inUse, 2 sharedElsewhere
       v3 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
     us-west-2 own: keeps nothing
-      v1 stale: no tagged image is kept for its age; deleted
-      v2 stale: no tagged image is kept for its age; deleted
-      v3 stale: no tagged image is kept for its age; deleted
+      v1 stale: tagged, and imagesToKeep is 0; deleted
+      v2 stale: tagged, and imagesToKeep is 0; deleted
+      v3 stale: tagged, and imagesToKeep is 0; deleted
     ");
     let warned =
-        |warning: &str| warning.contains("repository app in us-west-2") && warning.contains("account 999999999999");
+        |warning: &str| warning.contains("all images of app in us-west-2") && warning.contains("account 999999999999");
     assert!(report.warnings.iter().any(|warning| warned(&warning.to_string())), "{:?}", report.warnings);
 }
 

@@ -51,8 +51,8 @@ async fn an_image_that_comes_into_use_after_the_plan_survives_while_its_batch_go
     assert_eq!(skipped.result, ImageResult::Skipped(SkipReason::NowInUse));
     insta::assert_snapshot!(decided(&report), @"
     us-west-2 app: keeps 1 inUse
-      v1 stale: no tagged image is kept for its age; skipped, a workload uses it now, or an image that it names
-      v2 stale: no tagged image is kept for its age; deleted
+      v1 stale: tagged, and imagesToKeep is 0; skipped, a workload now uses it or one of its child images
+      v2 stale: tagged, and imagesToKeep is 0; deleted
       v3 only in use: ECS task arn:aws:ecs:us-west-2:123456789012:task/prod/00000000000000000000000000000000
     ");
 }
@@ -106,7 +106,7 @@ async fn when_usage_can_not_be_read_again_the_rest_stays_and_the_run_fails() {
     assert!(!report.usage.complete, "which the metric and the alarm on it follow");
     assert!(report.warnings.iter().any(|warning| warning.to_string().contains("ecs:ListClusters")));
     let listed = json_of(&report).to_string();
-    assert!(listed.contains("\"notAttemptedBecause\":\"what is in use was not known in full any more\""));
+    assert!(listed.contains("\"notAttemptedBecause\":\"the images in use could no longer be determined\""));
 }
 
 /// An account whose tasks take long to list: a quarter of a minute per 100 tasks. `app` has a stale image.
