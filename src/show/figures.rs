@@ -53,7 +53,7 @@ pub fn usd(amount: f64) -> String {
     format!("${}.{cents}", dollars.parse().map_or_else(|_| dollars.to_owned(), count))
 }
 
-/// What is freed: `412.0 GiB`, or `up to 567.1 GiB` where images share layers that weren't told apart.
+/// The bytes that are freed: `412.0 GiB`, or `up to 567.1 GiB` where layers that images share may be counted twice.
 #[must_use]
 pub fn freed(freed: Freed) -> String {
     match freed {
@@ -63,7 +63,7 @@ pub fn freed(freed: Freed) -> String {
     }
 }
 
-/// The text with its digests cut to what tells images apart, as docker shows them.
+/// The text with its digests shortened to twelve digits, as docker shows them.
 #[must_use]
 pub fn short_digests(text: &str) -> String {
     /// `sha256:` and twelve digits.

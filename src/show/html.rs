@@ -1,9 +1,11 @@
-//! A report as one page that stands by itself: it fetches nothing, and opens from a file, a mail or a build's artifacts.
+//! A report as one page that needs nothing else: it fetches nothing, and opens from a file, a mail or a build's artifacts.
 //!
-//! The page carries the report's JSON and draws from that what is looked at, so that a hundred thousand images cost no
-//! more than the rows that are shown. What a report quotes gets onto the page as text and never as markup.
+//! The page contains the report's JSON and draws only the rows that it shows, so that a hundred thousand images are no
+//! slower than a few. What a report quotes is text on the page and never markup.
 
 use ecr_cleanup_core::report::Report;
+
+use super::coverage;
 
 const PAGE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/page.css");
@@ -13,7 +15,7 @@ const SCRIPT: &str = include_str!("html/page.js");
 /// A run's report as a page.
 #[must_use]
 pub fn html(report: &Report) -> String {
-    // Numbers, texts and lists can always be written; if not, the page says that it holds no report.
+    // Numbers, texts and lists can always be written. Otherwise the page says that it has no report.
     page(&report.to_json().unwrap_or_else(|_| "null".to_owned()))
 }
 
@@ -29,6 +31,8 @@ fn page(json: &str) -> String {
             "style" => page.push_str(STYLE.trim_end()),
             "list" => page.push_str(LIST.trim_end()),
             "script" => page.push_str(SCRIPT.trim_end()),
+            "checked" => page.push_str(coverage::CHECKED),
+            "not-checked" => page.push_str(&coverage::not_checked()),
             _ => push_in_script(&mut page, json),
         }
         rest = after;
@@ -37,8 +41,8 @@ fn page(json: &str) -> String {
     page
 }
 
-/// Adds JSON to a page's script. What would end the script, or begin a comment, only stands inside of texts, where an
-/// escape means the same; and the two line ends that JSON takes and old JavaScript doesn't are escaped as well.
+/// Adds JSON to a page's script. Characters that would end the script or begin a comment occur only inside of texts, where
+/// an escape means the same. The two line ends that JSON accepts and old JavaScript doesn't are escaped as well.
 fn push_in_script(page: &mut String, json: &str) {
     for character in json.chars() {
         match character {
@@ -87,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_page_holds_the_report_whatever_it_quotes(text in text()) {
+        fn the_page_has_the_report_whatever_it_quotes(text in text()) {
             let json = serde_json::json!({ "warnings": [{ "message": text }] });
             let page = page(&json.to_string());
             let on_page = report_on(&page);
@@ -106,5 +110,6 @@ mod tests {
             assert!(!page.contains(address), "{address}");
         }
         assert!(page.contains("default-src 'none'"));
+        assert!(page.contains(&coverage::not_checked()) && page.contains("ECS and Lambda"));
     }
 }

@@ -1,7 +1,7 @@
 //! A report as Markdown for a pull request or a chat message.
 //!
-//! Both take a message of bounded length, so what matters most comes first, and what does not fit is counted. What a
-//! report quotes (descriptions of rules, names of holders, AWS's messages) is text here and never markup.
+//! Both limit the length of a message, so the most important comes first, and the rest is counted. What a report quotes
+//! (descriptions of rules, names of workloads, AWS's messages) is text here and never markup.
 
 mod bounded;
 
@@ -14,18 +14,19 @@ use ecr_cleanup_core::sizes::Freed;
 
 use bounded::Bounded;
 
+use super::coverage;
 use super::figures::{age, bytes, count, counted, freed, short_digests, usd};
 use super::quoted::quoted;
-use super::view::{HeldView, Images, MissingView, RepositoryView, SettingView, View};
+use super::view::{HeldView, Images, MissingView, RepositoryView, ReviewedView, SettingView, View};
 
 /// The most characters. GitHub takes 65,536 in a comment.
 pub const MOST_CHARACTERS: usize = 60_000;
 
-/// The most lines of a list that is not the point of the report.
+/// The most lines of a list, other than that of the repositories.
 const LINES: usize = 50;
 /// The most rows of the repositories' table.
 const REPOSITORIES: usize = 200;
-/// The most characters of what is quoted; more would push the rest out.
+/// The most characters of a quoted text; more would leave no room for the rest.
 const QUOTED: usize = 400;
 
 /// A run's report as Markdown.
@@ -45,17 +46,17 @@ pub fn markdown_of(view: &View) -> String {
         text.table(&head_of_repositories(view), &stale, REPOSITORIES, "repositories", |it| row(view, it));
     }
     if !clean.is_empty() {
-        text.add(&format!("{} nothing stale.\n", counted(clean.len() as u64, "repository has", "repositories have")));
+        text.add(&format!("{} no stale images.\n", counted(clean.len() as u64, "repository has", "repositories have")));
     }
     let unread = view.unread.iter().map(|(what, why)| format!("{}: {}", plain(what), plain(why)));
-    text.list("Could not be read", "errors", unread);
-    text.list("Did not work out", "reasons", undone(&stale));
+    text.list("Can't be read", "errors", unread);
+    text.list("Not deleted", "reasons", undone(&stale));
     text.list("Warnings", "warnings", view.warnings.iter().map(|warning| plain(warning)));
-    text.list("In use, and can't be pulled", "images", view.missing.iter().map(missing));
+    text.list("In use, but can't be pulled", "images", view.missing.iter().map(missing));
     let at_risk = |it: &'_ RepositoryView| it.at_risk.clone();
-    text.list("In use, and ECR's own lifecycle policies would take it", "images", held(view, at_risk));
+    text.list("In use, but ECR lifecycle policies would expire them", "images", held(view, at_risk));
     let only_in_use = |it: &'_ RepositoryView| it.only_in_use.clone();
-    text.list("Kept only because something uses it", "images", held(view, only_in_use));
+    text.list("Kept only because a workload uses them", "images", held(view, only_in_use));
     text.add(&settings(view));
     for repository in stale {
         images_of(&mut text, view, repository);
@@ -68,7 +69,10 @@ fn headline(view: &View) -> String {
     let (stale, images) = (count(totals.images_stale), counted(totals.images, "image", "images"));
     let told = match view.mode {
         Mode::DryRun => format!("dry run, {stale} of {images} are stale"),
-        Mode::Live => view.carried_out(),
+        Mode::Live => match &view.reviewed {
+            Some(reviewed) => reviewed.carried_out.clone(),
+            None => view.carried_out(),
+        },
     };
     format!("### ECR cleanup: {told}\n\n")
 }
@@ -82,7 +86,7 @@ fn figures(view: &View) -> String {
         counted(totals.repositories, "repository", "repositories"),
     );
     let frees = match view.mode {
-        Mode::DryRun => "Deleting what is stale frees",
+        Mode::DryRun => "Deleting the stale images frees",
         Mode::Live => "That freed",
     };
     if view.deleted_nothing() {
@@ -94,23 +98,19 @@ fn figures(view: &View) -> String {
         }
         text.push('\n');
     }
-    let Some(hold) = view.holding() else { return text + "\n" };
-    _ = writeln!(
-        text,
-        "- {hold} up to {}, which cost up to {} a month",
-        bytes(totals.bytes),
-        usd(totals.monthly_cost_usd)
-    );
-    let are = if totals.images_in_use == 1 { "is" } else { "are" };
-    _ = writeln!(
-        text,
-        "- {} {are} in use, {} kept in all",
-        counted(totals.images_in_use, "image", "images"),
-        count(totals.images_kept)
-    );
+    if let Some(others) = view.reviewed.as_ref().and_then(ReviewedView::not_in_plan) {
+        _ = writeln!(text, "- {others}");
+    }
+    if let Some(stores) = view.storing() {
+        let (size, cost) = (bytes(totals.bytes), usd(totals.monthly_cost_usd));
+        _ = writeln!(text, "- {stores} up to {size}, which cost up to {cost} a month");
+        let in_use = counted(totals.images_in_use, "image is", "images are");
+        _ = writeln!(text, "- {in_use} in use, {} kept in total", count(totals.images_kept));
+    }
     if let Some(images) = view.to_archive() {
         _ = writeln!(text, "- {images} ({})", bytes(totals.bytes_to_archive));
     }
+    _ = writeln!(text, "- {}\n- Not checked: {}.", view.coverage.checked(), coverage::not_checked());
     text.push('\n');
     text
 }
@@ -188,7 +188,7 @@ fn held(view: &View, images: impl Fn(&RepositoryView) -> Vec<HeldView>) -> impl 
     view.repositories.iter().flat_map(move |it| {
         let tell = |image: HeldView| {
             let name = code(&format!("{}:{}", it.name, image.name()));
-            format!("{} {name} by {}", plain(&it.region), plain(&image.held_by))
+            format!("{} {name} used by {}", plain(&it.region), plain(&image.held_by))
         };
         images(it).into_iter().map(tell).collect::<Vec<_>>()
     })
@@ -236,14 +236,14 @@ fn plain(text: &str) -> String {
     let text = bounded(text);
     for (place, character) in text.char_indices() {
         match character {
-            // Addresses are links without any markup, unless the same blank stands in them.
+            // Addresses are links without any markup, unless they contain the same blank.
             ':' if text[place..].starts_with("://") => escaped.push_str(":\u{200b}"),
             '.' if ends_with_www(&text[..place]) => escaped.push_str("\u{200b}."),
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~' | '&' | '!' => {
                 escaped.push('\\');
                 escaped.push(character);
             }
-            // A blank of no width, without which somebody of that name would be called.
+            // A blank of no width, so that no person of that name is notified.
             '@' => escaped.push_str("@\u{200b}"),
             character => escaped.push(character),
         }
@@ -309,7 +309,8 @@ mod tests {
     #[test]
     fn lists_that_leave_no_room_are_counted() {
         let mut view = crowd(3_000, 3_000);
-        view.warnings = (0..5_000).map(|number| format!("warning {number}: {}", "x".repeat(2_000))).collect();
+        // Short ones, so that what they leave is less than an image would need.
+        view.warnings = (0..5_000).map(|number| format!("warning {number}: {}", "x".repeat(100))).collect();
         view.unread = (0..5_000).map(|number| (format!("app-{number}"), "y".repeat(2_000))).collect();
         view.repositories[0].undone =
             (0..5_000).map(|number| (format!("failed: {number} {}", "z".repeat(390)), 1)).collect();

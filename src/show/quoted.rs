@@ -1,13 +1,13 @@
-//! Text that somebody else wrote, as a terminal may show it: nothing in it moves the cursor, changes colours, begins a line
-//! or turns the order of what is read.
+//! Text from AWS or other people, made safe for a terminal: nothing in it moves the cursor, changes colours, begins a line
+//! or changes the order of letters.
 //!
 //! Descriptions of rules, tags, names, ARNs and error messages come from AWS, where others put them.
 
-/// The characters that turn the order of what is read.
+/// The characters that change the order of letters.
 /// See <https://www.unicode.org/reports/tr9/#Explicit_Directional_Embeddings>.
 const BIDI_CONTROLS: [std::ops::RangeInclusive<char>; 2] = ['\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
 
-/// The text without what would control a terminal. A blank stands for what is white, and U+FFFD for all else.
+/// The text without characters that control a terminal. White space becomes a blank, and all others U+FFFD.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let is_control = |c: char| c.is_control() || BIDI_CONTROLS.iter().any(|range| range.contains(&c));

@@ -1,6 +1,7 @@
-//! A report as a table for a terminal: one line a repository that has stale images, what frees most first.
+//! A report as a table for a terminal: one line a repository with stale images, that which frees most first.
 //!
-//! A narrow terminal gets fewer columns and names shortened in the middle; a wide one, and a file, lose nothing.
+//! A narrow terminal gets fewer columns, and names shortened in the middle. Where not even these fit, each repository has a
+//! sentence. A wide terminal and a file get everything.
 
 mod columns;
 mod details;
@@ -14,16 +15,21 @@ use ecr_cleanup_core::report::Report;
 use ecr_cleanup_core::settings::Mode;
 use ecr_cleanup_core::sizes::Freed;
 
+use super::coverage;
 use super::figures::{bytes, count, counted, freed, usd};
 use super::quoted::quoted;
-use super::view::{Images, RepositoryView, SettingView, View};
+use super::view::{Images, RepositoryView, ReviewedView, SettingView, View};
+use super::wrapped::wrapped;
 use columns::{Layout, shortened};
 
-/// The most lines of what did not work out; more are counted.
+/// The most lines of what was not deleted; more are counted.
 const UNDONE: usize = 20;
 
 /// The most characters of a setting's value: policies have thousands.
 const VALUE: usize = 60;
+
+/// The blanks before a line that continues a sentence.
+const INDENT: usize = 2;
 
 /// How a table is to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +38,7 @@ pub struct Look {
     pub width: Option<u16>,
     /// Whether it may be coloured.
     pub colours: Colours,
-    /// How much is told.
+    /// How much is shown.
     pub details: Details,
 }
 
@@ -45,7 +51,7 @@ pub enum Colours {
     None,
 }
 
-/// How much a table tells.
+/// How much a table shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Details {
     /// The repositories.
@@ -54,9 +60,10 @@ pub enum Details {
     Images,
 }
 
-/// What a piece of text stands for.
+/// The meaning of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
+    Text,
     Heading,
     Warning,
     Error,
@@ -75,43 +82,49 @@ pub fn table(report: &Report, look: &Look) -> String {
 /// A report as a table, wherever it comes from.
 #[must_use]
 pub fn table_of(view: &View, look: &Look) -> String {
-    let mut text = look.says(Meaning::Heading, &headline(view)) + "\n";
+    let mut text = look.says(Meaning::Heading, &headline(view));
     let (stale, clean): (Vec<_>, Vec<_>) = view.repositories.iter().partition(|it| it.images_stale > 0);
     if !stale.is_empty() {
-        let layout = Layout::of(view, &stale, look.width);
-        let mut table = look.table(layout.header(), layout.columns().iter().map(|column| column.alignment()));
-        for repository in &stale {
-            table.add_row(layout.row(repository, look.colours));
-        }
-        table.add_row(layout.totals(look.colours));
-        text.push_str(&drawn(&table));
+        text.push_str(&repositories(view, &stale, *look));
     }
-    for line in [without_stale(&clean), left_out(view)].into_iter().flatten() {
-        text.push_str(&line);
-        text.push('\n');
+    for line in without_stale(&clean).into_iter().chain(left_out(view)).chain(footer(view)) {
+        text.push_str(&look.says(Meaning::Text, &line));
     }
-    text.push_str(&footer(view));
     for (what, why) in &view.unread {
-        text.push_str(&look.says(Meaning::Error, &format!("could not be read: {what}: {why}")));
-        text.push('\n');
+        text.push_str(&look.says(Meaning::Error, &format!("can't read {what}: {why}")));
     }
     for line in undone(&stale) {
         text.push_str(&look.says(Meaning::Error, &line));
-        text.push('\n');
     }
     match look.details {
         Details::Repositories => {}
         Details::Images => details::add(&mut text, view, &stale, *look),
     }
+    for line in [view.coverage.checked(), format!("Not checked: {}.", coverage::not_checked())] {
+        text.push_str(&look.says(Meaning::Text, &line));
+    }
     if let Some(line) = settings(view) {
-        text.push_str(&quoted(&line));
-        text.push('\n');
+        text.push_str(&look.says(Meaning::Text, &line));
     }
     for warning in &view.warnings {
         text.push_str(&look.says(Meaning::Warning, &format!("warning: {warning}")));
-        text.push('\n');
     }
     text
+}
+
+/// The repositories with stale images: a row each, or, where a table does not fit, a sentence each.
+fn repositories(view: &View, stale: &[&RepositoryView], look: Look) -> String {
+    let layout = Layout::of(view, stale, look.width);
+    if !layout.fits() {
+        let lines = stale.iter().map(|repository| layout.line(repository)).chain([layout.line_of_totals()]);
+        return lines.map(|line| look.says(Meaning::Text, &line)).collect();
+    }
+    let mut table = look.table(layout.header(), layout.columns().iter().map(|column| column.alignment()));
+    for repository in stale {
+        table.add_row(layout.row(repository, look.colours));
+    }
+    table.add_row(layout.totals(look.colours));
+    drawn(&table)
 }
 
 /// What kind of run it was, and what it came to.
@@ -122,17 +135,18 @@ fn headline(view: &View) -> String {
     let stale = count(totals.images_stale);
     match view.mode {
         Mode::DryRun => format!("Dry run, {}: {stale} of {images} in {repositories} are stale.", view.outcome),
-        Mode::Live => {
-            format!("Live run, {}: {}, of {images} in {repositories}.", view.outcome, view.carried_out())
-        }
+        Mode::Live => match &view.reviewed {
+            Some(reviewed) => format!("Live run, {}: {}.", view.outcome, reviewed.carried_out),
+            None => format!("Live run, {}: {}, of {images} in {repositories}.", view.outcome, view.carried_out()),
+        },
     }
 }
 
 fn without_stale(clean: &[&RepositoryView]) -> Option<String> {
     match clean.len() {
         0 => None,
-        1 => Some("One repository has nothing stale.".to_owned()),
-        many => Some(format!("{} repositories have nothing stale.", count(many as u64))),
+        1 => Some("One repository has no stale images.".to_owned()),
+        many => Some(format!("{} repositories have no stale images.", count(many as u64))),
     }
 }
 
@@ -141,48 +155,48 @@ fn left_out(view: &View) -> Option<String> {
     let repositories =
         (view.truncated_repositories > 0).then(|| counted(view.truncated_repositories, "repository", "repositories"));
     let cut = images.into_iter().chain(repositories).collect::<Vec<_>>().join(" and ");
-    (!cut.is_empty()).then(|| format!("The report leaves out {cut}; its totals are whole."))
+    (!cut.is_empty()).then(|| format!("The report omits {cut}. The totals include them."))
 }
 
 /// The sums, in words.
-fn footer(view: &View) -> String {
+fn footer(view: &View) -> Vec<String> {
     let totals = &view.totals;
-    let mut text = String::new();
+    let mut lines = Vec::new();
     let frees = match view.mode {
         Mode::DryRun => "Deleting them frees",
         Mode::Live => "That freed",
     };
+    lines.extend(view.reviewed.as_ref().and_then(ReviewedView::not_in_plan));
     if view.deleted_nothing() {
-        text.push_str("Nothing was deleted.\n");
+        lines.push("Nothing was deleted.".to_owned());
     } else if view.deletes() {
-        _ = write!(text, "{frees} {} and saves {} a month", freed(view.freed()), view.saving());
+        let mut line = format!("{frees} {} and saves {} a month", freed(view.freed()), view.saving());
         if let Freed::Exactly(_) = view.freed() {
-            _ = write!(text, " (by the sum of the images' sizes {})", bytes(view.sum_of_sizes()));
+            _ = write!(line, " (by the sum of the images' sizes {})", bytes(view.sum_of_sizes()));
         }
-        text.push_str(".\n");
+        lines.push(line + ".");
     }
-    if let Some(hold) = view.holding() {
-        _ = writeln!(
-            text,
-            "{hold} up to {}, which cost up to {} a month; {} in use, {} kept in all.",
+    if let Some(stores) = view.storing() {
+        lines.push(format!(
+            "{stores} up to {}, which cost up to {} a month. {} in use, {} kept in total.",
             bytes(totals.bytes),
             usd(totals.monthly_cost_usd),
             counted(totals.images_in_use, "image is", "images are"),
             count(totals.images_kept),
-        );
+        ));
     }
     if let Some(images) = view.to_archive() {
-        _ = writeln!(text, "{images}, which is billed too: {}.", bytes(totals.bytes_to_archive));
+        lines.push(format!("{images} ({}). Archive storage is billed too.", bytes(totals.bytes_to_archive)));
     }
     if totals.images_at_risk > 0 {
         let images = counted(totals.images_at_risk, "image", "images");
-        _ = writeln!(text, "ECR's own lifecycle policies would take {images} in use.");
+        lines.push(format!("ECR lifecycle policies would expire {images} in use."));
     }
     if totals.images_missing > 0 {
         let images = counted(totals.images_missing, "image", "images");
-        _ = writeln!(text, "{images} in use can't be pulled, so the next start fails.");
+        lines.push(format!("{images} in use can't be pulled. The next start fails."));
     }
-    text
+    lines
 }
 
 /// The settings that are not the default.
@@ -194,7 +208,7 @@ fn settings(view: &View) -> Option<String> {
     (!given.is_empty()).then(|| format!("Settings: {}. All others have their defaults.", given.join("; ")))
 }
 
-/// What did not work out, most frequent first.
+/// What was not deleted although it is stale, most frequent first.
 fn undone(stale: &[&RepositoryView]) -> Vec<String> {
     let mut grouped: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for repository in stale {
@@ -208,7 +222,7 @@ fn undone(stale: &[&RepositoryView]) -> Vec<String> {
     let told = lines
         .into_iter()
         .map(|((region, name, why), images)| format!("{region} {name}: {} {why}", counted(images, "image", "images")));
-    let more = (!more.is_empty()).then(|| format!("{} more of the kind", count(more.len() as u64)));
+    let more = (!more.is_empty()).then(|| format!("and {} more such lines", count(more.len() as u64)));
     told.chain(more).collect()
 }
 
@@ -239,16 +253,18 @@ impl Look {
         table
     }
 
+    /// A text in lines that fit the terminal.
     fn says(self, meaning: Meaning, text: &str) -> String {
-        let text = quoted(text);
+        let text = wrapped(&quoted(text), self.width, INDENT);
         let code = match meaning {
+            Meaning::Text => return text + "\n",
             Meaning::Heading => "1",
             Meaning::Warning => "33",
             Meaning::Error => "31",
         };
         match self.colours {
-            Colours::Ansi => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            Colours::None => text,
+            Colours::Ansi => format!("\u{1b}[{code}m{text}\u{1b}[0m\n"),
+            Colours::None => text + "\n",
         }
     }
 }

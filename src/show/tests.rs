@@ -99,6 +99,7 @@ pub(super) fn crowd(repositories: u32, images: u32) -> View {
         "totals": { "repositories": repositories, "images": images, "imagesStale": images },
         "pricePerGbMonth": 0.1,
         "settings": {},
+        "usage": { "complete": true, "references": 0, "regions": ["us-west-2"], "accounts": ["123456789012"] },
         "regions": [{ "registryId": "123456789012", "region": "us-west-2",
                       "repositories": (0..repositories).map(of_repository).collect::<Vec<_>>() }],
         "truncatedImages": 0,

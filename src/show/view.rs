@@ -1,10 +1,11 @@
-//! A report as the renderers take it: straight from a run, or from the JSON that a function returned.
+//! A report as the renderers read it: straight from a run, or from the JSON that a function returned.
 //!
 //! Both give the same view, so that a report looks the same wherever it comes from.
 
 mod held;
 mod json;
 mod missing;
+mod reviewed;
 mod setting;
 
 use std::collections::BTreeMap;
@@ -21,8 +22,10 @@ use serde::Deserialize;
 
 pub use held::HeldView;
 pub use missing::MissingView;
+pub use reviewed::ReviewedView;
 pub use setting::SettingView;
 
+use super::coverage::Coverage;
 use super::figures::{count, counted, usd};
 
 /// A report, to be shown.
@@ -33,25 +36,29 @@ pub struct View {
     pub outcome: String,
     /// Whether it was to delete anything.
     pub mode: Mode,
+    /// Where it searched for workloads.
+    pub coverage: Coverage,
+    /// What became of the plan that a person had reviewed, where there was one.
+    pub reviewed: Option<ReviewedView>,
     /// When it was done.
     pub finished_at: DateTime<Utc>,
     /// Sums over everything.
     pub totals: Totals,
     /// USD for a GB a month.
     pub price_per_gb_month: f64,
-    /// The repositories that were read: what frees most first.
+    /// The repositories that were read, that which frees most first.
     pub repositories: Vec<RepositoryView>,
-    /// What could not be read, with why, by region and name.
+    /// What could not be read, with the reason, by Region and name.
     pub unread: Vec<(String, String)>,
-    /// What is needed and can't be pulled.
+    /// Images that are needed and can't be pulled.
     pub missing: Vec<MissingView>,
     /// How many stale images the report had to leave out.
     pub truncated_images: u64,
     /// How many repositories it had to leave out.
     pub truncated_repositories: u64,
-    /// What it was asked to do, in the order in which people read of it.
+    /// Its settings, in the order of the documentation.
     pub settings: Vec<SettingView>,
-    /// What a person should know.
+    /// Its warnings.
     pub warnings: Vec<String>,
 }
 
@@ -64,40 +71,40 @@ pub struct RepositoryView {
     pub name: String,
     /// Its images.
     pub images: u64,
-    /// Those of them that a workload uses itself.
+    /// The images that a workload uses itself.
     pub images_in_use: u64,
-    /// Those that stay.
+    /// The images that are kept.
     pub images_kept: u64,
-    /// Those that go.
+    /// The stale images.
     pub images_stale: u64,
     /// The sum of the sizes of all.
     pub bytes: u64,
-    /// The sum of the sizes of those that go.
+    /// The sum of the sizes of the stale images.
     pub bytes_stale: u64,
     /// What their deletion frees, if that is known.
     pub exact_bytes_stale: Option<u64>,
-    /// The sum of the sizes of those that were deleted.
+    /// The sum of the sizes of the deleted images.
     pub bytes_deleted: u64,
     /// What their deletion freed, if that is known.
     pub exact_bytes_deleted: Option<u64>,
-    /// When the oldest image that goes was pushed.
+    /// When the oldest stale image was pushed.
     pub oldest_stale: Option<DateTime<Utc>>,
     /// How many images came to each result, as the report says it.
     pub results: BTreeMap<String, u64>,
-    /// What did not work out, with why, and for how many images.
+    /// The stale images that were not deleted, by reason.
     pub undone: BTreeMap<String, u64>,
-    /// Those that go, oldest first, as far as they are listed.
+    /// The stale images that are listed, oldest first.
     pub stale: Vec<StaleView>,
-    /// Those that only a workload keeps.
+    /// The images that are kept only because a workload uses them.
     pub only_in_use: Vec<HeldView>,
-    /// Those in use that ECR's own lifecycle policy would take.
+    /// The images in use that the repository's ECR lifecycle policy would expire.
     pub at_risk: Vec<HeldView>,
 }
 
 /// A stale image, to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaleView {
-    /// What names it.
+    /// Its digest.
     pub image_digest: String,
     /// Its tags.
     pub image_tags: Vec<String>,
@@ -105,9 +112,9 @@ pub struct StaleView {
     pub image_pushed_at: Option<DateTime<Utc>>,
     /// Compressed bytes; of an index, those of its largest platform.
     pub image_size_in_bytes: u64,
-    /// Why it goes.
+    /// Why it is stale.
     pub reason: String,
-    /// What became of it, with why where that is a question.
+    /// What became of it, with the reason where it was not deleted.
     pub result: String,
 }
 
@@ -132,7 +139,7 @@ impl View {
             totals,
             price_per_gb_month,
             settings,
-            usage: _,
+            usage,
             plan,
             warnings,
         } = report;
@@ -140,7 +147,9 @@ impl View {
         let mut view = Self {
             outcome: outcome.as_str().to_owned(),
             mode: *mode,
-            // To the second, as the report's JSON tells it.
+            coverage: usage.into(),
+            reviewed: None,
+            // To the second, as in the report's JSON.
             finished_at: DateTime::from_timestamp(finished_at.timestamp(), 0).unwrap_or(*finished_at),
             totals: *totals,
             price_per_gb_month: *price_per_gb_month,
@@ -185,7 +194,7 @@ impl View {
         view
     }
 
-    /// The settings that are not the default, but for the kind of the run, which is said of it anyway.
+    /// The settings that are not the default, without that for the kind of the run, which every report begins with.
     pub fn changed_settings(&self) -> impl Iterator<Item = &SettingView> {
         self.settings.iter().filter(|setting| !setting.is_default && setting.name != DRY_RUN.name)
     }
@@ -194,14 +203,14 @@ impl View {
         // One that this version does not know comes last.
         self.settings.sort_by_key(|setting| KEYS.iter().position(|key| key.name == setting.name).unwrap_or(KEYS.len()));
         self.missing.sort();
-        // Sums of sizes first by what is known better; the names make the order total.
+        // By exact sizes where they are known. The names make the order total.
         self.repositories.sort_by(|a, b| {
             let key = |it: &RepositoryView| (it.to_be_freed().bytes(), it.images_stale);
             key(b).cmp(&key(a)).then_with(|| (&a.region, &a.name).cmp(&(&b.region, &b.name)))
         });
     }
 
-    /// What the run frees, or freed.
+    /// The bytes that the run frees, or freed.
     #[must_use]
     pub fn freed(&self) -> Freed {
         let Totals { bytes_stale, bytes_deleted, exact_bytes_stale, exact_bytes_deleted, .. } = self.totals;
@@ -217,13 +226,13 @@ impl View {
         self.mode == Mode::Live && self.totals.images_deleted == 0 && self.deletes()
     }
 
-    /// Whether there is anything to delete: what is archived frees nothing.
+    /// Whether there is anything to delete. Archiving frees nothing.
     #[must_use]
     pub fn deletes(&self) -> bool {
         self.totals.images_stale > self.totals.images_to_archive
     }
 
-    /// What a live run did with what is stale, in words: `8 of 10 stale images deleted`.
+    /// The stale images that a live run deleted or archived, in words: `8 of 10 stale images deleted`.
     #[must_use]
     pub fn carried_out(&self) -> String {
         let Totals { images_stale, images_to_archive, images_deleted, images_archived, .. } = self.totals;
@@ -236,15 +245,15 @@ impl View {
         }
     }
 
-    /// What a dry run would archive, in words.
+    /// The images that a dry run would archive, in words.
     #[must_use]
     pub fn to_archive(&self) -> Option<String> {
         let images = self.totals.images_to_archive;
         let is_ahead = self.mode == Mode::DryRun && images > 0;
-        is_ahead.then(|| format!("{} to archive storage", counted(images, "stale image goes", "stale images go")))
+        is_ahead.then(|| format!("{} be archived", counted(images, "stale image will", "stale images will")))
     }
 
-    /// What other tools show for that: the sum of the images' sizes.
+    /// The sum of the images' sizes, which other tools show for the bytes that are freed.
     #[must_use]
     pub fn sum_of_sizes(&self) -> u64 {
         match self.mode {
@@ -253,7 +262,7 @@ impl View {
         }
     }
 
-    /// What that saves a month, in words: `$12.30`, or `up to $12.30`.
+    /// The costs a month that this saves, in words: `$12.30`, or `up to $12.30`.
     #[must_use]
     pub fn saving(&self) -> String {
         let Totals { monthly_saving_usd, exact_monthly_saving_usd, .. } = self.totals;
@@ -263,15 +272,15 @@ impl View {
         }
     }
 
-    /// Who holds what is told of as a whole: `These repositories hold`; `None` where there are none.
+    /// The beginning of a sentence on the whole: `These repositories store`; `None` where there are none.
     #[must_use]
-    pub fn holding(&self) -> Option<&'static str> {
+    pub fn storing(&self) -> Option<&'static str> {
         match (self.totals.repositories, self.mode) {
             (0, _) => None,
-            (1, Mode::DryRun) => Some("This repository holds"),
-            (_, Mode::DryRun) => Some("These repositories hold"),
-            (1, Mode::Live) => Some("Before, this repository held"),
-            (_, Mode::Live) => Some("Before, these repositories held"),
+            (1, Mode::DryRun) => Some("This repository stores"),
+            (_, Mode::DryRun) => Some("These repositories store"),
+            (1, Mode::Live) => Some("Before, this repository stored"),
+            (_, Mode::Live) => Some("Before, these repositories stored"),
         }
     }
 
@@ -279,12 +288,6 @@ impl View {
     #[must_use]
     pub fn any_is_exact(&self) -> bool {
         self.repositories.iter().any(|repository| repository.exact_bytes_stale.is_some())
-    }
-
-    /// How many images came to a result.
-    #[must_use]
-    pub fn with_result(&self, result: &ImageResult) -> u64 {
-        self.repositories.iter().filter_map(|repository| repository.results.get(result.as_str())).sum()
     }
 }
 
@@ -325,13 +328,13 @@ impl RepositoryView {
         }
     }
 
-    /// What deleting all that goes frees.
+    /// The bytes that deleting all stale images frees.
     #[must_use]
     pub fn to_be_freed(&self) -> Freed {
         Freed::of(self.exact_bytes_stale, self.bytes_stale)
     }
 
-    /// What other tools show for what a run of this mode frees: the sum of the images' sizes.
+    /// The sum of the images' sizes, which other tools show for the bytes that a run of this mode frees.
     #[must_use]
     pub fn sum_of_sizes(&self, mode: Mode) -> u64 {
         match mode {
@@ -340,7 +343,7 @@ impl RepositoryView {
         }
     }
 
-    /// What is freed in a run of this mode.
+    /// The bytes that a run of this mode frees.
     #[must_use]
     pub fn freed(&self, mode: Mode) -> Freed {
         match mode {
@@ -375,14 +378,14 @@ fn planned_as(result: &str, action: Action) -> &str {
     }
 }
 
-/// Why an image did not go, where that is a question.
+/// Why a stale image was not deleted; `None` where it was, or where there was nothing to delete.
 fn why(result: &ImageResult) -> Option<String> {
     match result {
         ImageResult::Failed(failure) => Some(format!("{}: {}", failure.code, failure.reason)),
         ImageResult::NotAllowed(error) => Some(format!("{}: {}", error.code, error.message)),
         ImageResult::Skipped(because) => Some(because.as_str().to_owned()),
         ImageResult::NotAttempted(because) => Some(because.as_str().to_owned()),
-        ImageResult::Kept => Some("ECR refused, since an index names it".to_owned()),
+        ImageResult::Kept => Some("ECR refused, because a multi-arch image references it".to_owned()),
         ImageResult::Planned | ImageResult::Deleted | ImageResult::Archived | ImageResult::Gone => None,
     }
 }

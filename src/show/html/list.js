@@ -1,4 +1,4 @@
-// What the page is drawn with: how numbers are written, how elements are made, and the lists.
+// The tools of the page: how numbers are written, how elements are made, and the lists.
 const ROWS = 50;
 
 // How numbers are written.
@@ -31,7 +31,7 @@ const badge = (text, kind = '') => make('span', { class: `badge ${kind}` }, text
 const figure = (name, ...text) => make('span', { 'data-figure': name }, text);
 const bound = (isExact) => (isExact ? null : make('span', { class: 'bound' }, 'up to '));
 
-// A list that is searched, sorted and turned over page by page, and of which only a page is in the document.
+// A list to search, to sort and to read page by page. Only one page of it is in the document.
 class List {
   constructor({ id, columns, rows, regions, search, detail, toggle, placeholder, sortBy, none }) {
     Object.assign(this, { id, columns, rows, search, detail, placeholder, none });

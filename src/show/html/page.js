@@ -1,10 +1,10 @@
-// Draws the report that stands in the page. Everything gets into the document as text, and only what is looked at.
+// Draws the report that the page contains. Everything gets into the document as text, and only the rows that are shown.
 const PRINTED_ROWS = 1000;
 
 const report = JSON.parse(document.getElementById('report').textContent);
 const byId = (id) => document.getElementById(id);
 if (!report || !report.totals) {
-  byId('headline').textContent = 'This page holds no report.';
+  byId('headline').textContent = 'This page has no report.';
   throw new Error('no report');
 }
 const totals = report.totals;
@@ -14,7 +14,7 @@ const now = new Date(report.finishedAt);
 const monthly = (size) => size / 2 ** 30 * report.pricePerGbMonth;
 const age = (time) => (time ? counted(Math.max(0, Math.floor((now - new Date(time)) / 864e5)), 'day', 'days') : '');
 
-// What the lists hold.
+// The rows of the lists.
 const regions = report.regions.map((registry) => registry.region);
 const accounts = [...new Set(report.regions.map((registry) => registry.registryId))];
 const repositories = [];
@@ -46,10 +46,10 @@ for (const { region, repositories: listed, missing: ofRegistry, error } of repor
     }
   }
 }
-// Not by spreading them as arguments, of which a browser takes fewer than an account may have repositories.
+// Not by spreading them as arguments: an account may have more repositories than a browser accepts arguments.
 const largest = repositories.reduce((most, repository) => Math.max(most, repository.bytes), 1);
 
-// A bar of what is in use, kept for other reasons, to be archived, stale and deleted.
+// A bar of the bytes in use, kept for other reasons, to be archived, stale and deleted.
 const SEGMENTS = [
   ['used', 'in use', (it) => it.bytesInUse],
   ['kept', 'kept', (it) => it.bytesKept - it.bytesInUse],
@@ -77,7 +77,7 @@ function drawSummary() {
   const toArchive = totals.imagesToArchive ?? 0;
   const archivesAlone = totals.imagesStale > 0 && totals.imagesStale === toArchive;
   const deletedNothing = isLive && totals.imagesDeleted === 0 && !archivesAlone;
-  const headline = totals.imagesStale === 0 ? 'Nothing is stale'
+  const headline = totals.imagesStale === 0 ? 'No stale images'
     : archivesAlone ? (isLive ? `${count(totals.imagesArchived)} of ${counted(toArchive, 'image', 'images')} archived`
       : `${counted(toArchive, 'image', 'images')} to be archived`)
     : deletedNothing ? 'Nothing was deleted'
@@ -102,17 +102,17 @@ function drawSummary() {
   const freed = isLive ? totals.exactBytesDeleted ?? totals.bytesDeleted : totals.exactBytesStale ?? totals.bytesStale;
   const isExact = (isLive ? totals.exactBytesDeleted : totals.exactBytesStale) !== undefined;
   const sum = isLive ? totals.bytesDeleted : totals.bytesStale;
-  // Not from the totals: they don't count what ECR refused since an index names it.
+  // Not from the totals: they don't count images that ECR refused to delete because a multi-arch image references them.
   const remain = stale.filter(({ image }) => !['deleted', 'archived', 'gone'].includes(image.result)).length;
   const tiles = [
     ['Stale images', figure('imagesStale', count(totals.imagesStale)), `of ${count(totals.images)}`, 'stale-figure'],
-    isLive && !archivesAlone && ['Deleted', figure('imagesDeleted', count(totals.imagesDeleted)), remain ? `${count(remain)} remain` : 'and nothing left'],
+    isLive && !archivesAlone && ['Deleted', figure('imagesDeleted', count(totals.imagesDeleted)), remain ? `${count(remain)} remain` : 'nothing left'],
     isLive && toArchive > 0 && ['Archived', figure('imagesArchived', count(totals.imagesArchived)), `of ${count(toArchive)}`],
     [isLive ? 'Freed' : 'Deleting them frees', figure('bytesFreed', bound(isExact), bytes(freed)),
       isExact ? `the sum of sizes is ${bytes(sum)}` : 'images share layers'],
-    ['In use', figure('imagesInUse', count(totals.imagesInUse)), counted(report.usage.references, 'reference', 'references')],
+    ['Images in use', figure('imagesInUse', count(totals.imagesInUse)), `${counted(report.usage.references, 'reference', 'references')} found`],
     ['Kept', figure('imagesKept', count(totals.imagesKept)), `up to ${bytes(totals.bytesKept)}`],
-    [isLive ? 'The registries did cost' : 'The registries cost', figure('monthlyCost', usd(totals.monthlyCostUsd)), `at most, a month, for ${bytes(totals.bytes)}`],
+    [isLive ? 'Cost before' : 'Cost', figure('monthlyCost', usd(totals.monthlyCostUsd)), `a month at most, for ${bytes(totals.bytes)}`],
   ].filter(Boolean);
   const figures = make('dl', { class: 'figures' }, tiles.map(([title, value, note, kind]) =>
     make('div', {}, make('dt', {}, title), make('dd', {}, make('span', { class: kind ?? '' }, value), make('div', { class: 'note' }, note)))));
@@ -126,40 +126,40 @@ function drawNotices() {
     items.length ? make('ul', {}, items.slice(0, 20).map((item) => make('li', {}, item)),
       items.length > 20 ? make('li', {}, `and ${count(items.length - 20)} more`) : null) : null));
   const ending = {
-    refused: 'The run was refused, and nothing more was deleted. The error that it ended with says why.',
-    deadlineReached: 'There was no time for everything. What is left is for the next run.',
-    partial: 'Not everything could be read or done.',
+    refused: 'ecr-cleanup refused to delete anything more. The error of the run says why.',
+    deadlineReached: 'The time ran out. The next run deletes the rest.',
+    partial: 'Some repositories could not be read, or some images not deleted.',
   }[report.outcome];
   if (ending) tell('bad', ending);
-  if (!report.usage.complete) tell('bad', 'What is in use is not known in full, so a live run would delete nothing. See the warnings.');
+  if (!report.usage.complete) tell('bad', "ecr-cleanup can't determine which images are in use, so a live run would delete nothing. See the warnings.");
   if (unread.length) {
-    tell('bad', 'Could not be read:', unread.map(([what, { api, code, message }]) => `${what}: ${api}: ${code}: ${message}`));
+    tell('bad', "Can't read:", unread.map(([what, { api, code, message }]) => `${what}: ${api}: ${code}: ${message}`));
   }
   if (totals.imagesAtRisk) {
-    tell('bad', `ECR's own lifecycle policies would take ${counted(totals.imagesAtRisk, 'image', 'images')} from under a workload. They are marked among those in use.`);
+    tell('bad', `ECR lifecycle policies would expire ${counted(totals.imagesAtRisk, 'image', 'images')} in use. The list of images in use marks them.`);
   }
   if (missing.length) {
-    tell('bad', `${counted(missing.length, 'image', 'images')} in use can't be pulled, so the next start fails:`,
+    tell('bad', `${counted(missing.length, 'image', 'images')} in use can't be pulled. The next start fails:`,
       missing.map(({ region, repositoryName, imageTag, imageDigest, because, usedBy }) =>
         `${region} ${repositoryName}${imageTag ? `:${imageTag}` : `@${shortDigests(imageDigest)}`}: ${MISSING[because] ?? because}${usedBy ? `, used by ${usedBy}` : ''}`));
   }
-  if (report.truncatedImages) tell('', `The report leaves out ${counted(report.truncatedImages, 'stale image', 'stale images')}; its totals are whole.`);
+  if (report.truncatedImages) tell('', `The report omits ${counted(report.truncatedImages, 'stale image', 'stale images')}. The totals include them.`);
 }
 
 const pairs = (entries, kind = '') => make('dl', { class: kind }, entries.flatMap(([name, value]) => [make('dt', {}, name), make('dd', {}, value)]));
 const part = (title, content) => make('div', {}, make('h2', {}, title), content);
 const number = (value) => make('span', { class: value === 0 ? 'zero' : '' }, count(value));
 
-// What the report's keys mean.
+// The report's keys in words.
 const MISSING = {
   notFound: "doesn't exist", repositoryNotFound: "the repository doesn't exist", archived: 'is archived',
-  childNotFound: "doesn't exist, and a kept index names it",
+  childNotFound: "doesn't exist, but is a child image of a kept image",
 };
 const REASONS = {
-  inUse: 'in use', beforeInUse: 'came before what is in use', keepTags: 'tag is kept (keepTags)', ignoreTagsRegex: 'tag is kept (ignoreTagsRegex)', newest: 'among the newest',
-  pulledRecently: 'pulled recently', pushedRecently: 'pushed recently', policy: 'no rule takes it', untagged: 'untagged, not for long',
-  parentOfInUse: 'index of what is in use', childOfKept: 'platform of what stays', referrerOfKept: 'about what stays', replicated: 'a copy elsewhere stays', archived: 'archived',
-  sharedElsewhere: 'others may pull it', unreadable: 'may be named by what is unreadable', unknown: 'not known enough',
+  inUse: 'in use', beforeInUse: 'pushed before an image in use', keepTags: 'tag matches keepTags', ignoreTagsRegex: 'tag matches ignoreTagsRegex', newest: 'among the newest',
+  pulledRecently: 'pulled recently', pushedRecently: 'pushed recently', policy: 'no policy rule selects it', untagged: 'untagged, but not too old',
+  parentOfInUse: 'parent of an image in use', childOfKept: 'child of a kept image', referrerOfKept: 'attached to a kept image', replicated: 'a copy elsewhere is kept', archived: 'archived',
+  sharedElsewhere: 'other accounts can pull it', unreadable: "a reference or manifest can't be read", unknown: 'ECR returns too little',
 };
 
 function reasonsOfStale(repository) {
@@ -174,7 +174,7 @@ function reasonsOfStale(repository) {
 function detailOfRepository(repository) {
   const { keptBecause = {}, exactBytes, exactBytesStale, policy, unfetchedManifests } = repository;
   const sizes = [
-    ['in use', upTo(bytes(repository.bytesInUse))], ['kept in all', upTo(bytes(repository.bytesKept))],
+    ['in use', upTo(bytes(repository.bytesInUse))], ['kept in total', upTo(bytes(repository.bytesKept))],
     ['stale, sum of sizes', bytes(repository.bytesStale)],
     exactBytesStale !== undefined && ['stale, exactly', bytes(exactBytesStale)],
     exactBytes !== undefined && ['all, exactly', bytes(exactBytes)],
@@ -213,12 +213,12 @@ const holderOf = (image) => /^(.*?) (arn:\S+)$/.exec(image.heldBy);
 function holderCell({ image, only, risk }) {
   const [, kind, arn] = holderOf(image) ?? [null, image.heldBy, ''];
   return [kind, arn ? make('small', {}, arn.split(':').slice(5).join(':')) : null,
-    risk ? [badge("ECR's policy would take it", 'bad'), ' '] : null, only ? badge('nothing else keeps it', 'stale') : null].flat();
+    risk ? [badge('ECR policy would expire it', 'bad'), ' '] : null, only ? badge('kept only for this', 'stale') : null].flat();
 }
 
 const lists = {
   repositories: new List({
-    id: 'repositories', rows: repositories, regions, sortBy: isLive ? 'Freed' : 'Frees', placeholder: 'Find a repository', none: 'There is no repository.',
+    id: 'repositories', rows: repositories, regions, sortBy: isLive ? 'Freed' : 'Frees', placeholder: 'Find a repository', none: 'No repositories.',
     search: (it) => `${it.region} ${it.repositoryName}`, detail: detailOfRepository,
     toggle: { title: 'with stale images only', takes: (it) => it.imagesStale > 0 },
     columns: [
@@ -238,7 +238,7 @@ const lists = {
     ],
   }),
   stale: new List({
-    id: 'stale', rows: stale, regions, sortBy: 'Pushed', placeholder: 'Find by tag, digest, repository or reason', none: 'Nothing is stale.',
+    id: 'stale', rows: stale, regions, sortBy: 'Pushed', placeholder: 'Find by tag, digest, repository or reason', none: 'No stale images.',
     search: ({ image, repository }) => [repository.region, repository.repositoryName, image.imageDigest, ...image.imageTags, image.reason, resultOf(image), undoneBecause(image)].join(' '),
     detail: ({ image }) => pairs([
       ['Digest', make('span', { class: 'mono' }, image.imageDigest)], ['Tags', image.imageTags.join(', ') || 'none'],
@@ -255,19 +255,19 @@ const lists = {
     ].filter(Boolean),
   }),
   'in-use': new List({
-    id: 'in-use', rows: inUse, regions, sortBy: 'Pushed', placeholder: 'Find by tag, digest, repository or holder', none: 'No image of these registries is known to be in use.',
+    id: 'in-use', rows: inUse, regions, sortBy: 'Pushed', placeholder: 'Find by tag, digest, repository or workload', none: 'No image of these registries is in use.',
     search: ({ image, repository }) => [repository.region, repository.repositoryName, image.imageDigest, ...image.imageTags, image.heldBy].join(' '),
     detail: ({ image, only, risk }) => pairs([
-      ['Digest', make('span', { class: 'mono' }, image.imageDigest)], ['Tags', image.imageTags.join(', ') || 'none'], ['Held by', image.heldBy],
-      ['Without it', only ? 'the image would be deleted' : 'something else keeps the image as well'],
-      risk && ["ECR's own policy", `rule ${risk.rulePriority} would ${risk.action} it: ${risk.ruleDescription || 'without a description'}`],
+      ['Digest', make('span', { class: 'mono' }, image.imageDigest)], ['Tags', image.imageTags.join(', ') || 'none'], ['Used by', image.heldBy],
+      ['Without it', only ? 'the image would be deleted' : 'the image would be kept for another reason'],
+      risk && ['ECR lifecycle policy', `rule ${risk.rulePriority} would ${risk.action} it: ${risk.ruleDescription || 'without a description'}`],
     ].filter(Boolean), 'stacked'),
-    toggle: { title: 'kept by nothing else only', takes: ({ only }) => only },
+    toggle: { title: 'kept only for this', takes: ({ only }) => only },
     columns: [
       { title: 'Image', kind: 'image', value: ({ image }) => image.imageTags[0] ?? image.imageDigest, cell: nameOfImage },
       { title: 'Repository', kind: 'spare', value: ({ repository }) => `${repository.repositoryName} ${repository.region}`, cell: repositoryCell },
       { title: 'Pushed', kind: 'day spare', number: true, value: ({ image }) => image.imagePushedAt ?? '', cell: pushedCell },
-      { title: 'Held by', kind: 'why', value: ({ image }) => image.heldBy, cell: holderCell },
+      { title: 'Used by', kind: 'why', value: ({ image }) => image.heldBy, cell: holderCell },
     ],
   }),
 };
@@ -277,7 +277,7 @@ lists['in-use'].sorting.descending = false;
 
 const warnings = { draw() {}, element: report.warnings.length
   ? make('ul', { class: 'warnings' }, report.warnings.slice(0, PRINTED_ROWS).map(({ code, message }) => make('li', {}, `${message} `, badge(code))))
-  : make('p', { class: 'empty' }, 'There is nothing to know beyond the numbers.') };
+  : make('p', { class: 'empty' }, 'No warnings.') };
 
 const TABS = [
   ['repositories', 'Repositories', lists.repositories, repositories.length], ['stale', 'Stale images', lists.stale, totals.imagesStale],
@@ -310,11 +310,11 @@ function open(id, repository = null) {
   try {
     history.replaceState(null, '', `#${id}`);
   } catch {
-    // Some viewers do not let a page name its place, which it can do without.
+    // Some viewers don't let a page change its address. It works without.
   }
 }
 
-// What a setting is, and who gave it. A null is never, all, or nothing, as its name says.
+// A setting's value, and its source. A null means never, all, or none, by its name.
 const NULLS = { untaggedOlderThanDays: 'never', lambdaVersionsToKeep: 'all' };
 function drawSettings() {
   const settings = Object.entries(report.settings);
@@ -334,8 +334,10 @@ byId('tabs').append(...tabs.map(({ tab }) => tab));
 byId('panels').append(...tabs.map(({ panel }) => panel));
 const asked = location.hash.slice(1);
 open(tabs.some(({ id }) => id === asked) ? asked : 'repositories');
-byId('footer').textContent = 'Sizes are compressed bytes as ECR tells them; GB and GiB are 2^30 bytes. Images of a repository share layers, '
-  + 'which ECR stores and bills once, so sums of sizes are upper bounds; where layers were counted once, "up to" is gone. '
-  + 'In use is what ECS and Lambda refer to, and what the settings name; other workloads are guarded by the days since an image was pulled.';
+const { checked, notChecked } = byId('footer').dataset;
+byId('footer').textContent = `Checked for images in use: ${checked}, in ${counted(report.usage.regions.length, 'Region', 'Regions')} of ${counted(report.usage.accounts.length, 'account', 'accounts')}, and the setting inUseImages. `
+  + `Not checked: ${notChecked}. `
+  + 'Sizes are compressed bytes, as in ECR; GB and GiB are 2^30 bytes. Images of a repository share layers, which ECR stores and bills once. '
+  + 'Sums of sizes are therefore upper bounds ("up to"), unless exactSizes counted each layer once.';
 addEventListener('beforeprint', () => tabs.forEach(({ list, panel }) => { if (!panel.hidden) list.draw(PRINTED_ROWS); }));
 addEventListener('afterprint', () => tabs.forEach(({ list, panel }) => { if (!panel.hidden) list.draw(); }));

@@ -1,4 +1,4 @@
-//! Which columns there is room for, and what stands in them.
+//! The columns that the terminal has room for, and their cells.
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color};
 use ecr_cleanup_core::plan::ImageResult;
@@ -11,7 +11,7 @@ use crate::show::figures::{self, age, bytes, count};
 use crate::show::quoted::quoted;
 use crate::show::view::{RepositoryView, View};
 
-/// A name of this many characters still tells what it names, so columns go before names get shorter.
+/// A name of this many characters can still be recognised, so columns are dropped before names get shorter.
 const NAME: usize = 30;
 /// Names are not cut below this.
 const SHORTEST_NAME: usize = 8;
@@ -34,15 +34,17 @@ pub(super) enum Column {
     Oldest,
 }
 
-/// The columns that there is room for.
+/// The columns that the terminal has room for.
 pub(super) struct Layout<'a> {
     view: &'a View,
     columns: Vec<Column>,
     /// The most characters of a repository's name.
     name: usize,
+    /// Whether the terminal has room for these.
+    fits: bool,
 }
 
-/// What a cell's number means for the eye.
+/// What the colour of a number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tint {
     None,
@@ -68,7 +70,7 @@ impl Column {
         Self::Oldest,
     ];
 
-    /// What a narrow terminal goes without, first to last. What was not done is told below the table as well.
+    /// The columns that a narrow terminal lacks, first to last. Images that were not deleted are below the table as well.
     fn dispensable(mode: Mode) -> &'static [Self] {
         const ALWAYS: [Column; 9] = [
             Column::Oldest,
@@ -123,7 +125,7 @@ impl Column {
         }
     }
 
-    /// Whether it tells anything of this report.
+    /// Whether it has something to show for this report.
     fn applies(self, view: &View, stale: &[&RepositoryView]) -> bool {
         match self {
             Self::Region => stale.iter().any(|it| it.region != stale[0].region),
@@ -163,7 +165,7 @@ impl Column {
 impl<'a> Layout<'a> {
     /// The columns for these repositories on a terminal of this width.
     pub(super) fn of(view: &'a View, stale: &[&RepositoryView], width: Option<u16>) -> Self {
-        let mut layout = Self { view, columns: Vec::new(), name: usize::MAX };
+        let mut layout = Self { view, columns: Vec::new(), name: usize::MAX, fits: true };
         layout.columns.extend(Column::ALL.into_iter().filter(|column| column.applies(view, stale)));
         let Some(width) = width else { return layout };
         let cells = |column: Column| stale.iter().map(move |it| layout_text(view, column, it).chars().count());
@@ -184,9 +186,38 @@ impl<'a> Layout<'a> {
             }
             let Some(dispensable) = dispensable.next() else {
                 layout.name = room.max(SHORTEST_NAME);
+                layout.fits = room >= Column::Repository.header(view.mode).len();
                 return layout;
             };
             layout.columns.retain(|column| column != dispensable);
+        }
+    }
+
+    /// Whether a table of these columns fits the terminal.
+    pub(super) fn fits(&self) -> bool {
+        self.fits
+    }
+
+    /// A repository in a sentence.
+    pub(super) fn line(&self, repository: &RepositoryView) -> String {
+        let RepositoryView { region, name, images, images_stale, .. } = repository;
+        let deleted = repository.results.get(ImageResult::Deleted.as_str()).copied().unwrap_or_default();
+        let freed = figures::freed(repository.freed(self.view.mode));
+        format!("{region} {name}: {}", self.sentence(*images, *images_stale, deleted, &freed))
+    }
+
+    /// The sums in a sentence.
+    pub(super) fn line_of_totals(&self) -> String {
+        let totals = &self.view.totals;
+        let freed = figures::freed(self.view.freed());
+        format!("total: {}", self.sentence(totals.images, totals.images_stale, totals.images_deleted, &freed))
+    }
+
+    fn sentence(&self, images: u64, stale: u64, deleted: u64, freed: &str) -> String {
+        let [images, stale, deleted] = [images, stale, deleted].map(count);
+        match self.view.mode {
+            Mode::DryRun => format!("{stale} of {images} images stale, frees {freed}"),
+            Mode::Live => format!("{deleted} of {stale} stale images deleted, freed {freed}"),
         }
     }
 
@@ -271,12 +302,12 @@ fn text_of_totals(view: &View, column: Column) -> String {
     }
 }
 
-/// The stale images that did not go for a reason that somebody may ask for.
+/// The stale images that were not deleted, where the reason is of interest.
 fn not_done(repository: &RepositoryView) -> u64 {
     repository.undone.values().sum()
 }
 
-/// A name in at most so many characters, without its middle: what names begin and end with tells them apart.
+/// A name in at most `most` characters, without its middle: names differ at their beginning and end.
 pub(super) fn shortened(name: &str, most: usize) -> String {
     let length = name.chars().count();
     if length <= most {

@@ -1,4 +1,4 @@
-//! An image in use, as the renderers take it.
+//! An image in use, as the renderers read it.
 
 use ecr_cleanup_core::plan::{HeldImage, ImageAtRisk};
 use serde::Deserialize;
@@ -7,11 +7,11 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldView {
-    /// What names it.
+    /// Its digest.
     pub image_digest: String,
     /// Its tags.
     pub image_tags: Vec<String>,
-    /// Who holds it.
+    /// The workload that uses it.
     pub held_by: String,
 }
 

@@ -9,9 +9,11 @@ use ecr_cleanup_core::report::Totals;
 use ecr_cleanup_core::settings::{GivenBy, Mode};
 use ecr_cleanup_core::warning::Warning;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{HeldView, MissingView, RepositoryView, SettingView, StaleView, View, planned_as, with_why};
+use crate::show::coverage::Coverage;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,10 +25,19 @@ pub(super) struct Report {
     price_per_gb_month: f64,
     regions: Vec<Registry>,
     settings: BTreeMap<String, Setting>,
+    usage: Usage,
     truncated_images: u64,
     #[serde(default)]
     truncated_repositories: u64,
     warnings: Vec<Warning>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    complete: bool,
+    references: u64,
+    regions: Vec<IgnoredAny>,
+    accounts: Vec<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +137,13 @@ impl From<Report> for View {
         let mut view = Self {
             outcome: report.outcome,
             mode: if report.dry_run { Mode::DryRun } else { Mode::Live },
+            coverage: Coverage {
+                complete: report.usage.complete,
+                references: report.usage.references,
+                regions: report.usage.regions.len() as u64,
+                accounts: report.usage.accounts.len() as u64,
+            },
+            reviewed: None,
             finished_at: report.finished_at,
             totals: report.totals,
             price_per_gb_month: report.price_per_gb_month,

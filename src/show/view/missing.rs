@@ -1,4 +1,4 @@
-//! An image that is needed and can't be pulled, as the renderers take it.
+//! An image that is needed and can't be pulled, as the renderers read it.
 
 use ecr_cleanup_core::account::Region;
 use ecr_cleanup_core::image::RepositoryName;

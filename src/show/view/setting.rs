@@ -1,4 +1,4 @@
-//! A setting as the renderers take it.
+//! A setting, as the renderers read it.
 
 use std::sync::LazyLock;
 
@@ -13,13 +13,13 @@ pub struct SettingView {
     pub name: String,
     /// Its value as people write it.
     pub value: String,
-    /// Who gave it.
+    /// Its source.
     pub from: GivenBy,
-    /// Whether it is what it would be if nobody gave it. A plan gives all of them.
+    /// Whether it has its default value. A plan gives every setting.
     pub is_default: bool,
 }
 
-/// What the settings are if nobody gives any.
+/// The defaults of the settings.
 static DEFAULTS: LazyLock<Vec<Effective>> = LazyLock::new(|| {
     let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
     let settings = Settings::resolve(&Map::new(), &Environment::new(), &no_file);
