@@ -150,7 +150,7 @@ pub const DRY_RUN: Key = Key {
     environment: Some("DRYRUN"),
     form: Form::Switch,
     value: "BOOL",
-    help: "Has to agree with the command, which decides: only delete deletes",
+    help: "Accepted for compatibility. Use `ecr-cleanup plan` for a dry run.",
     ..Key::PLAIN
 };
 pub(super) const REGION: Key = Key {
@@ -159,8 +159,8 @@ pub(super) const REGION: Key = Key {
     environment: Some("REGION"),
     form: Form::List,
     value: "REGION",
-    help: "The registries to clean",
-    default: Some("usage-regions, else all enabled regions"),
+    help: "AWS Regions whose images are cleaned up.",
+    default: Some("--usage-regions, else all enabled Regions"),
     // The Python script's documentation sets REGION=None for "all regions".
     unset: Some("None"),
     ..Key::PLAIN
@@ -171,8 +171,8 @@ pub(super) const IMAGES_TO_KEEP: Key = Key {
     environment: Some("IMAGES_TO_KEEP"),
     form: Form::Integer,
     value: "N",
-    help: "Newest tagged images kept in every repository",
-    default: Some("100; with policies 0"),
+    help: "Number of newest tagged images to keep per repository. Images kept for their tags don't count.",
+    default: Some("100; 0 with --policies"),
     ..Key::PLAIN
 };
 pub(super) const IGNORE_TAGS_REGEX: Key = Key {
@@ -180,7 +180,7 @@ pub(super) const IGNORE_TAGS_REGEX: Key = Key {
     also: &["ignore-tags-regex", "ignoretagsregex"],
     environment: Some("IGNORE_TAGS_REGEX"),
     value: "REGEX",
-    help: "Keep an image when this finds a match in any of its tags",
+    help: "Regular expression for tags of images to keep. One matching tag is enough.",
     ..Key::PLAIN
 };
 pub(super) const KEEP_TAGS: Key = Key {
@@ -188,7 +188,7 @@ pub(super) const KEEP_TAGS: Key = Key {
     environment: Some("KEEP_TAGS"),
     form: Form::List,
     value: "PATTERN",
-    help: "Keep an image when any of its tags matches",
+    help: "Tag patterns of images to keep. One matching tag is enough. Replaces the default.",
     default: Some("latest"),
     ..Key::PLAIN
 };
@@ -197,7 +197,7 @@ pub(super) const KEEP_BEFORE_IN_USE: Key = Key {
     environment: Some("KEEP_BEFORE_IN_USE"),
     form: Form::Integer,
     value: "N",
-    help: "Newest tagged images kept of those pushed before one in use",
+    help: "Number of newest tagged images to keep of those pushed before an image in use. A rollback may need them.",
     default: Some("1"),
     ..Key::PLAIN
 };
@@ -206,7 +206,7 @@ pub(super) const UNTAGGED_OLDER_THAN_DAYS: Key = Key {
     environment: Some("UNTAGGED_OLDER_THAN_DAYS"),
     form: Form::DaysOrNever,
     value: "DAYS",
-    help: "Untagged images older than this are stale, or `never`",
+    help: "Maximum age of untagged images in days. Older ones are stale. With `never`, untagged images are kept.",
     default: Some("15"),
     null: Null::Never,
     ..Key::PLAIN
@@ -216,7 +216,7 @@ pub(super) const KEEP_PULLED_WITHIN_DAYS: Key = Key {
     environment: Some("KEEP_PULLED_WITHIN_DAYS"),
     form: Form::Integer,
     value: "DAYS",
-    help: "Keep images pulled in the last DAYS days; 0 disables this check",
+    help: "Keep images pulled in the last DAYS days. 0 disables this check.",
     default: Some("45"),
     ..Key::PLAIN
 };
@@ -225,7 +225,7 @@ pub(super) const KEEP_PUSHED_WITHIN_DAYS: Key = Key {
     environment: Some("KEEP_PUSHED_WITHIN_DAYS"),
     form: Form::Integer,
     value: "DAYS",
-    help: "Keep images pushed in the last DAYS days; 0 disables this check",
+    help: "Keep images pushed in the last DAYS days. 0 disables this check.",
     default: Some("0"),
     ..Key::PLAIN
 };
@@ -235,7 +235,7 @@ pub const REPOSITORIES: Key = Key {
     environment: Some("REPOSITORIES"),
     form: Form::List,
     value: "PATTERN",
-    help: "The repositories to clean",
+    help: "Name patterns of repositories to clean up. * is the only wildcard.",
     default: Some("*"),
     ..Key::PLAIN
 };
@@ -245,7 +245,7 @@ pub const EXCLUDE_REPOSITORIES: Key = Key {
     environment: Some("EXCLUDE_REPOSITORIES"),
     form: Form::List,
     value: "PATTERN",
-    help: "Repositories never touched; wins over repositories",
+    help: "Name patterns of repositories never to clean up. Overrides --repositories.",
     ..Key::PLAIN
 };
 /// Lifecycle policies by repository.
@@ -254,7 +254,7 @@ pub const POLICIES: Key = Key {
     environment: Some("POLICIES_FILE"),
     form: Form::File,
     value: "FILE",
-    help: "A JSON file with ECR lifecycle policies by repository",
+    help: "JSON file with ECR lifecycle policies per repository. Replaces the rules by number and age.",
     ..Key::PLAIN
 };
 pub(super) const AUDIT_LIFECYCLE_POLICIES: Key = Key {
@@ -262,7 +262,7 @@ pub(super) const AUDIT_LIFECYCLE_POLICIES: Key = Key {
     environment: Some("AUDIT_LIFECYCLE_POLICIES"),
     form: Form::Switch,
     value: "BOOL",
-    help: "Report what ECR's own lifecycle policies would take from under a workload",
+    help: "Warn about images in use that an existing ECR lifecycle policy would expire.",
     default: Some("true"),
     ..Key::PLAIN
 };
@@ -272,7 +272,7 @@ pub const IN_USE_IMAGES: Key = Key {
     environment: Some("IN_USE_IMAGES"),
     form: Form::List,
     value: "IMAGE",
-    help: "Images that count as used; see also --in-use-file",
+    help: "Images to treat as in use. For files and the output of kubectl, see --in-use-file.",
     ..Key::PLAIN
 };
 pub(super) const ACCEPT_UNSEEN_ACCOUNTS: Key = Key {
@@ -280,7 +280,7 @@ pub(super) const ACCEPT_UNSEEN_ACCOUNTS: Key = Key {
     environment: Some("ACCEPT_UNSEEN_ACCOUNTS"),
     form: Form::List,
     value: "ACCOUNT",
-    help: "Accounts, or *, that may pull or hold copies although they aren't read",
+    help: "AWS accounts that can pull from these repositories or have copies, but that you don't want inspected. * for all.",
     ..Key::PLAIN
 };
 pub(super) const USAGE_REGIONS: Key = Key {
@@ -288,8 +288,8 @@ pub(super) const USAGE_REGIONS: Key = Key {
     environment: Some("USAGE_REGIONS"),
     form: Form::List,
     value: "REGION",
-    help: "Where workloads are looked for",
-    default: Some("all enabled regions"),
+    help: "AWS Regions to search for workloads, in every account.",
+    default: Some("all enabled Regions"),
     ..Key::PLAIN
 };
 pub(super) const USAGE_ROLE_ARNS: Key = Key {
@@ -297,7 +297,7 @@ pub(super) const USAGE_ROLE_ARNS: Key = Key {
     environment: Some("USAGE_ROLE_ARNS"),
     form: Form::List,
     value: "ARN",
-    help: "Roles in other accounts whose workloads use these registries",
+    help: "IAM roles to assume in other accounts, to search for workloads there. One role per account.",
     ..Key::PLAIN
 };
 /// The external id that the usage roles' trust policies require.
@@ -305,7 +305,7 @@ pub const USAGE_EXTERNAL_ID: Key = Key {
     name: "usageExternalId",
     environment: Some("USAGE_EXTERNAL_ID"),
     value: "ID",
-    help: "The external id that these roles ask for",
+    help: "External ID to assume these roles with.",
     ..Key::PLAIN
 };
 pub(super) const TASK_DEFINITIONS_TO_KEEP: Key = Key {
@@ -313,7 +313,7 @@ pub(super) const TASK_DEFINITIONS_TO_KEEP: Key = Key {
     environment: Some("TASK_DEFINITIONS_TO_KEEP"),
     form: Form::Integer,
     value: "N",
-    help: "Newest ACTIVE revisions of a family that count as used",
+    help: "Number of newest ACTIVE revisions per ECS task definition family to treat as in use.",
     default: Some("1"),
     ..Key::PLAIN
 };
@@ -322,7 +322,7 @@ pub(super) const LAMBDA_VERSIONS_TO_KEEP: Key = Key {
     environment: Some("LAMBDA_VERSIONS_TO_KEEP"),
     form: Form::IntegerOrAll,
     value: "N",
-    help: "Newest published versions of a function that count as used, or `all`",
+    help: "Number of newest published versions per Lambda function to treat as in use, or `all`.",
     default: Some("all"),
     null: Null::All,
     ..Key::PLAIN
@@ -332,7 +332,7 @@ pub(super) const EXACT_SIZES: Key = Key {
     environment: Some("EXACT_SIZES"),
     form: Form::Switch,
     value: "BOOL",
-    help: "Count each layer once, by reading manifests",
+    help: "Count layers that images share once. Reads the manifest of every image.",
     default: Some("false"),
     ..Key::PLAIN
 };
@@ -342,14 +342,14 @@ pub const MAX_DELETIONS: Key = Key {
     environment: Some("MAX_DELETIONS"),
     form: Form::Integer,
     value: "N",
-    help: "Delete nothing when more than this would go",
+    help: "Maximum number of images to delete or archive. If more are stale, nothing is deleted.",
     ..Key::PLAIN
 };
 pub(super) const PRICE_PER_GB_MONTH: Key = Key {
     name: "pricePerGbMonth",
     form: Form::Number,
     value: "USD",
-    help: "What a GB costs a month, for the estimates",
+    help: "Storage price in USD per GB and month, for the estimated costs.",
     default: Some("0.10"),
     ..Key::PLAIN
 };
