@@ -61,8 +61,8 @@ pub enum RunError {
 pub struct Finished {
     /// Its report.
     pub report: Report,
-    /// The image that was to be explained, if it is there.
-    pub explained: Option<ExplainedImage>,
+    /// The image that was to be explained, in each registry that has it.
+    pub explained: Vec<ExplainedImage>,
 }
 
 /// The inputs of every stage.
@@ -107,9 +107,9 @@ pub struct Cleaned {
     pub refusal: Option<Refusal>,
     /// The warnings about repositories.
     pub warnings: Vec<Warning>,
-    /// The image that was to be explained, if it is there.
+    /// The image that was to be explained, in each registry that has it.
     #[serde(skip)]
-    pub explained: Option<ExplainedImage>,
+    pub explained: Vec<ExplainedImage>,
 }
 
 /// Runs once: finds the images in use, decides on every image, and carries the plan out if the run is live.
@@ -122,7 +122,7 @@ pub async fn run(request: &Request<'_>, aws: &Aws) -> Result<Finished, RunError>
     let stage = Stage { request, aws, identity, started_at };
     let ((places, reading), registries) = join(discover(stage), list(stage)).await;
     let mut cleaned = clean(stage, registries, &places, reading).await;
-    let explained = cleaned.explained.take();
+    let explained = std::mem::take(&mut cleaned.explained);
     Ok(Finished { report: sum_up(stage, cleaned), explained })
 }
 

@@ -1,17 +1,20 @@
-//! The command in a terminal: the engine that Lambda runs, with somebody attending.
+//! The command in a terminal: the engine that Lambda runs, with a person in front of it.
 //!
-//! What is asked for goes to stdout, and all else (progress, questions, errors) to stderr. Exit codes: 0 done; 1 failed,
-//! done in part, or not all could be read; 2 wrong usage.
+//! The answer goes to stdout, and everything else (progress, questions, errors) to stderr. Exit codes: 0 success; 1 failure,
+//! partial result or incomplete data; 2 invalid usage.
 //!
-//! A plan that is reviewed before it is carried out is described in [`ecr_cleanup_core::saved_plan`].
+//! A plan that a person reviews before `delete` is described in [`ecr_cleanup_core::saved_plan`].
 
 mod arguments;
 mod delete;
 mod explain;
 mod flags;
 mod given;
+mod help;
 mod interruption;
+mod invalid;
 mod progress;
+mod reviewed;
 mod saving;
 mod session;
 mod trouble;
@@ -19,7 +22,7 @@ mod usage;
 mod variables;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
@@ -36,9 +39,9 @@ use crate::show::quoted::quoted;
 use given::Given;
 use session::Session;
 
-/// What the report and the errors tell is not logged as well; `RUST_LOG` asks for more.
+/// The report and the errors are not logged as well; set `RUST_LOG` for more.
 const LOG_FILTER: &str = "off";
-/// A command line that asks for what can't be done.
+/// A command line that can't be carried out.
 #[derive(Debug, PartialEq, Eq)]
 struct WrongUsage(String);
 
@@ -52,7 +55,7 @@ impl WrongUsage {
 /// Why a command was not done.
 #[derive(Debug)]
 enum Undone {
-    /// Something other was to be asked for.
+    /// The command line, a file or a variable has to be changed.
     WrongUsage(String),
     /// It failed.
     Failed(String),
@@ -64,34 +67,29 @@ impl From<WrongUsage> for Undone {
     }
 }
 
-/// How far a command got that was not kept from it.
+/// How much of a command was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Done {
     Wholly,
     InPart,
 }
 
-/// Does what the arguments ask for. The first of them is the program's name.
+/// Carries out the arguments. The first of them is the program's name.
 pub async fn run(arguments: impl Iterator<Item = OsString>, environment: &Environment) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
-    let late_command = arguments::late_command(&arguments);
-    let matches = match arguments::command().try_get_matches_from(arguments::with_command(arguments.into_iter())) {
+    let parsed = arguments::command().try_get_matches_from(arguments::with_command(&arguments));
+    let matches = match parsed {
         Ok(matches) => matches,
-        Err(error) => {
-            if let (Some(command), ErrorKind::UnknownArgument) = (late_command, error.kind()) {
-                tell(&format!("error: the command comes first: ecr-cleanup {command} …"));
-                return ExitCode::from(2);
-            }
-            // Help and version are answers; nobody is to be told that nobody reads them.
-            _ = error.print();
-            let answered = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if answered { ExitCode::SUCCESS } else { ExitCode::from(2) };
-        }
+        Err(error) => return not_parsed(&error, &arguments),
     };
+    if let Some(hint) = arguments::late_command(&arguments, &matches) {
+        tell(&format!("error: {hint}"));
+        return ExitCode::from(2);
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     _ = tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().with_env_filter(filter).try_init();
     for variable in variables::unknown(environment) {
-        tell(&format!("warning: {variable} is the variable of no setting; --help has those that count"));
+        tell(&format!("warning: {variable} sets nothing. All variables: ecr-cleanup plan --help"));
     }
     let done = match matches.subcommand() {
         Some(("plan", matches)) => Box::pin(plan(matches, environment)).await,
@@ -101,6 +99,24 @@ pub async fn run(arguments: impl Iterator<Item = OsString>, environment: &Enviro
         Some(("completions", matches)) => completions(matches),
         Some(_) | None => Err(Undone::WrongUsage("there is no such command".to_owned())),
     };
+    exit_code(done)
+}
+
+/// Prints help or version, which are answers, or the error in the arguments.
+fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let text = error.render();
+        let text = if is_coloured(Stream::Stdout) { text.ansi().to_string() } else { text.to_string() };
+        return exit_code(print(&text).map(|()| Done::Wholly));
+    }
+    match arguments::hint(error, arguments) {
+        Some(hint) => tell(&format!("error: {hint}")),
+        None => _ = error.print(),
+    }
+    ExitCode::from(2)
+}
+
+fn exit_code(done: Result<Done, Undone>) -> ExitCode {
     match done {
         Ok(Done::Wholly) => ExitCode::SUCCESS,
         Ok(Done::InPart) => ExitCode::FAILURE,
@@ -120,15 +136,17 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
     let out = matches.get_one::<String>("out");
     if out.is_some_and(|out| out == "-") {
         return Err(Undone::WrongUsage(
-            "--out takes the name of a file: stdout has the report, and `--format json` is not a plan to carry out"
-                .to_owned(),
+            "--out needs a file name: stdout is for the report. To save a plan: --out plan.json".to_owned(),
         ));
     }
     if let Some(folder) = out.and_then(|out| std::path::Path::new(out).parent())
         && !folder.as_os_str().is_empty()
         && !folder.is_dir()
     {
-        return Err(Undone::WrongUsage(format!("--out: there is no folder {}", folder.display())));
+        return Err(Undone::WrongUsage(format!(
+            "can't write to --out: there is no folder {folder}. Create it with: mkdir -p {folder}",
+            folder = folder.display()
+        )));
     }
     let session = Session::begin(matches, &given).await?;
     let report = session.run(&given.settings, None).await?.report;
@@ -142,32 +160,32 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
         )
         .map_err(std::io::Error::from)
         .and_then(|text| saving::save(out, &text))
-        .map_err(|error| Undone::Failed(format!("{out}: {error}; the plan was not saved"))),
+        .map_err(|error| {
+            Undone::Failed(format!("can't write to {out}: {}. The plan was not saved.", trouble::plain(&error)))
+        }),
         (Some(_) | None, _) => Ok(()),
     };
-    // What it took minutes to find out is told, whatever becomes of the file.
-    session.print(&report)?;
+    // It took minutes to find out, so it is shown whatever becomes of the file.
+    session.print(&report, None)?;
     session.hint(&report, &given);
     let (stale, max_deletions) = (report.totals.images_stale, given.settings.max_deletions);
     if let Some(max_deletions) = max_deletions.filter(|max_deletions| *max_deletions < stale) {
         tell(&format!(
-            "warning: {} stale and maxDeletions is {}, so `ecr-cleanup delete` would delete nothing",
+            "warning: {} stale and --max-deletions is {}, so `ecr-cleanup delete` would delete nothing",
             figures::counted(stale, "image is", "images are"),
             figures::count(max_deletions)
         ));
     }
     saved?;
     if let Some(out) = out {
-        tell(&format!(
-            "The plan is in {out}; `ecr-cleanup delete {out}` carries it out as far as it still holds then."
-        ));
+        tell(&format!("Plan saved to {out}. To delete its images that are still stale then: ecr-cleanup delete {out}"));
     }
     Ok(done(&report))
 }
 
 fn completions(matches: &ArgMatches) -> Result<Done, Undone> {
-    /// The generator for bash names the places of its script in two ways where the name has a hyphen, so that nothing
-    /// but commands would be completed.
+    /// With a hyphen in the name, the script for bash would complete nothing but commands: its generator writes the name
+    /// in two ways.
     const WITHOUT_HYPHEN: &str = "ecr_cleanup";
     let Some(shell) = matches.get_one::<Shell>("shell") else { return Ok(Done::Wholly) };
     let name = if *shell == Shell::Bash { WITHOUT_HYPHEN } else { "ecr-cleanup" };
@@ -183,18 +201,18 @@ fn completions(matches: &ArgMatches) -> Result<Done, Undone> {
 }
 
 fn no_region() -> Undone {
-    Undone::WrongUsage("no region is known: set AWS_REGION, give --region, or set a region in the profile".to_owned())
+    Undone::WrongUsage("no AWS Region found. Pass --region, set AWS_REGION, or set a Region in the profile.".to_owned())
 }
 
 fn unwritten(error: &dyn std::fmt::Display) -> Undone {
-    Undone::Failed(format!("the answer was not written: {error}"))
+    Undone::Failed(format!("can't write to stdout: {}", trouble::plain(error)))
 }
 
 fn account_of(report: &Report) -> Option<&AccountId> {
     report.plan.registries.first().map(|registry| &registry.place.account)
 }
 
-/// Whether a report tells of everything.
+/// Whether a report has everything.
 fn done(report: &Report) -> Done {
     match report.outcome {
         Outcome::Planned | Outcome::Completed if report.usage.complete => Done::Wholly,
@@ -204,7 +222,7 @@ fn done(report: &Report) -> Done {
     }
 }
 
-/// Writes what was asked for. Who reads only the beginning of it has read what they wanted.
+/// Writes the answer to stdout. A reader who closes a pipe, such as `head`, has read enough.
 fn print(text: &str) -> Result<(), Undone> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -213,26 +231,36 @@ fn print(text: &str) -> Result<(), Undone> {
     }
 }
 
-/// Says something beside what was asked for: its own lines, and nothing else that controls a terminal. Nobody is to be told
-/// that nobody listens.
+/// Writes to stderr: the lines of the text, and nothing that controls a terminal. Errors are ignored, because there is
+/// nowhere else to write them.
 fn tell(text: &str) {
     for line in text.lines() {
         _ = writeln!(std::io::stderr(), "{}", quoted(line));
     }
 }
 
-/// Where something is written.
+/// A stream to write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
     Stdout,
     Stderr,
 }
 
-/// The columns of the terminal that a stream is; `None` where it is none.
+/// The columns of the terminal that a stream is, else those of the variable `COLUMNS`; `None` where there are neither.
 fn width(stream: Stream) -> Option<u16> {
     let mut measured = comfy_table::Table::new();
     if stream == Stream::Stderr {
         measured.use_stderr();
     }
-    measured.width().filter(|width| *width > 0)
+    let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
+    measured.width().filter(|width| *width > 0).or_else(columns).filter(|width| *width > 0)
+}
+
+/// Whether a stream shows colours.
+fn is_coloured(stream: Stream) -> bool {
+    let is_terminal = match stream {
+        Stream::Stdout => std::io::stdout().is_terminal(),
+        Stream::Stderr => std::io::stderr().is_terminal(),
+    };
+    is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

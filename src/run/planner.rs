@@ -27,8 +27,8 @@ pub(super) struct Planned {
     pub(super) plan: Plan,
     /// The warnings about repositories.
     pub(super) warnings: Vec<Warning>,
-    /// The image that is to be explained, if it is there.
-    pub(super) explained: Option<ExplainedImage>,
+    /// The image that is to be explained, in each registry that has it.
+    pub(super) explained: Vec<ExplainedImage>,
 }
 
 /// The plan of a repository, with its warnings.
@@ -53,7 +53,7 @@ pub(super) async fn plan(stage: Stage<'_>, registries: Vec<ListedRegistry>, usag
     for (_, Planned { plan, warnings, explained }) in planned {
         all.plan.registries.extend(plan.registries);
         all.warnings.extend(warnings);
-        all.explained = all.explained.or(explained);
+        all.explained.extend(explained);
     }
     all
 }
@@ -65,7 +65,7 @@ async fn plan_registry(stage: Stage<'_>, listed: ListedRegistry, usage: &Usage) 
     let registry = Registry::new(aws, place.clone(), &identity.principal, limits.deadline);
     let now = stage.now();
     let standards = Standards { place: &place, settings, usage, now, reviewed: *reviewed, wanted: *wanted };
-    let (mut warnings, mut explained, mut notes) = (Vec::new(), None, Vec::new());
+    let (mut warnings, mut explained, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let (repositories, missing) = match repositories {
         Ok(names) => {
             let plan = async |name| plan_repository(stage, &registry, standards, name).await;
@@ -73,7 +73,7 @@ async fn plan_registry(stage: Stage<'_>, listed: ListedRegistry, usage: &Usage) 
             let mut plans = Vec::with_capacity(planned.len());
             for repository in planned.into_iter().flatten() {
                 warnings.extend(repository.warnings);
-                explained = explained.or(repository.explained);
+                explained.extend(repository.explained);
                 if repository.notes != Notes::default() {
                     notes.push((repository.plan.repository_name.clone(), repository.notes));
                 }

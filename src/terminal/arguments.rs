@@ -1,142 +1,174 @@
-//! The command line: what can be asked, and the help that says so.
+//! The command line: the commands, their flags, and hints for command lines that most likely mean another one.
 
 use std::ffi::OsString;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, Command};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use clap_complete::Shell;
+use ecr_cleanup_core::pattern::Pattern;
 
 use super::flags;
+use super::help::{self, Attended};
 
 /// The formats of a report.
 const REPORT_FORMATS: [&str; 4] = ["table", "json", "markdown", "html"];
 /// The formats of everything else.
 const FORMATS: [&str; 2] = ["table", "json"];
 
-const EXAMPLES: &str = "\
-Examples:
-  ecr-cleanup                                        what is stale, in every region of this account
-  ecr-cleanup plan --region us-west-2 --details      every stale image of a region, with why
-  ecr-cleanup explain web/app:v7                     why this image stays or goes
-  ecr-cleanup usage                                  what is in use, and by whom
-  ecr-cleanup plan --out plan.json                   a plan to be reviewed, and then
-  ecr-cleanup delete plan.json                       carried out, as far as it still holds
-  ecr-cleanup delete --tags 'pr-*' --repositories web/app
-  kubectl get pods -A -o jsonpath='{..image}' | ecr-cleanup plan --in-use-file -
-
-Exit codes: 0 done; 1 failed, done in part, or not all could be read; 2 wrong usage.";
-
-const DELETE_EXAMPLES: &str = "\
-Examples:
-  ecr-cleanup delete                                 shows the plan, asks, and deletes what was shown
-  ecr-cleanup delete --yes --max-deletions 500       for scripts
-  ecr-cleanup delete plan.json                       what `plan --out plan.json` wrote, as far as it still holds
-
-On a terminal both ask before, unless --yes is given. Without one a plan file is consent enough, and all else needs --yes.
-
-What a plan file lists is deleted only if it is still stale, by the settings in the file and by what is in use now,
-and has the tags that were reviewed. Beside a plan file, --max-deletions (the lowest holds), --in-use-images,
---in-use-file and --usage-external-id may be given, as flags or in the environment, and no other setting.";
-
-const EXPLAIN_EXAMPLES: &str = "\
-Examples:
-  ecr-cleanup explain web/app:v7
-  ecr-cleanup explain web/app@sha256:…
-  ecr-cleanup explain 123456789012.dkr.ecr.us-west-2.amazonaws.com/web/app:v7";
-
 /// The whole command line.
 pub(super) fn command() -> Command {
-    Command::new("ecr-cleanup")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Deletes stale ECR images, and never one in use.\nWithout a command it plans: it shows what is stale and deletes nothing.")
-        .after_help(EXAMPLES)
-        .subcommand_required(true)
+    let program = Command::new("ecr-cleanup").version(env!("CARGO_PKG_VERSION")).subcommand_required(true);
+    help::of_program(program)
         .subcommand(
-            attended(Command::new("plan").about("Show what is stale; nothing is deleted (the default)"), &REPORT_FORMATS)
+            attended(Attended::Plan, &REPORT_FORMATS)
+                .arg(
+                    Arg::new(flags::REPOSITORY)
+                        .value_name(flags::REPOSITORY)
+                        .num_args(0..)
+                        .value_parser(flags::filled)
+                        .help("Repositories to check, such as web/app or 'web/*'. The same as --repositories"),
+                )
                 .arg(details())
-                .arg(Arg::new("out").long("out").value_name("FILE").value_parser(flags::filled).help("Save the plan, for review and `delete FILE`"))
-                .after_help(EXAMPLES),
+                .arg(
+                    Arg::new("out")
+                        .long("out")
+                        .value_name("FILE")
+                        .value_parser(flags::filled)
+                        .help("Plan file to write, for a review and `delete FILE`"),
+                ),
         )
         .subcommand(
-            attended(Command::new("delete").about("Delete what is stale, after asking"), &REPORT_FORMATS)
-                .arg(Arg::new("plan").value_name("PLAN").help("A plan that `plan --out` saved: only what is in it goes"))
+            attended(Attended::Delete, &REPORT_FORMATS)
+                .arg(
+                    Arg::new("plan")
+                        .value_name("PLAN")
+                        .help("Plan file created with `plan --out`. Only images in the file are deleted"),
+                )
                 .arg(details())
                 .arg(
                     Arg::new("yes")
                         .long("yes")
                         .short('y')
                         .action(ArgAction::SetTrue)
-                        .help("Don't ask; needed without a terminal, except for a plan file"),
-                )
-                .after_help(DELETE_EXAMPLES),
+                        .help("Skip the confirmation. Required in scripts, unless there is a plan file"),
+                ),
         )
-        .subcommand(attended(Command::new("usage").about("Show what is in use, and by whom"), &FORMATS))
+        .subcommand(attended(Attended::Usage, &FORMATS))
         .subcommand(
-            attended(Command::new("explain").about("Tell why an image stays or goes"), &FORMATS)
-                .arg(
-                    Arg::new("image")
-                        .value_name("IMAGE")
-                        .required(true)
-                        .help("repository:tag, repository@sha256:…, or either with its registry"),
-                )
-                .after_help(EXPLAIN_EXAMPLES),
+            attended(Attended::Explain, &FORMATS).arg(
+                Arg::new("image")
+                    .value_name("IMAGE")
+                    .required(true)
+                    .help("Image: repository:tag or repository@sha256:…, with or without its registry"),
+            ),
         )
         .subcommand(
-            Command::new("completions").about("Print a script that completes this command in a shell").arg(
-                Arg::new("shell").value_name("SHELL").required(true).value_parser(clap::value_parser!(Shell)),
+            Command::new("completions").about("Print a shell completion script").arg(
+                Arg::new("shell")
+                    .value_name("SHELL")
+                    .required(true)
+                    .value_parser(clap::value_parser!(Shell))
+                    .help("Shell to complete in"),
             ),
         )
 }
 
-/// A command that talks to AWS, with all that these have in common.
-fn attended(command: Command, formats: &'static [&'static str]) -> Command {
+/// A command that talks to AWS, with everything that these have in common.
+fn attended(attended: Attended, formats: &'static [&'static str]) -> Command {
+    let command = help::of_command(Command::new(attended.name()), attended);
+    let seldom = matches!(attended, Attended::Usage | Attended::Explain);
+    let tags = Arg::new("tags")
+        .long("tags")
+        .value_name("PATTERN")
+        .value_parser(flags::filled)
+        .help("Delete only stale images with a matching tag")
+        .long_help(
+            "Tag pattern. Of the stale images, only those with a matching tag are deleted, with their child images and attached artifacts. Optional.",
+        );
     command
         .arg(
             Arg::new("format")
                 .long("format")
-                .short('f')
+                .short('o')
+                .short_alias('f')
                 .value_name("FORMAT")
                 .default_value("table")
                 .value_parser(PossibleValuesParser::new(formats))
-                .help("What is printed on stdout"),
+                .help("Output format on stdout"),
         )
-        .arg(Arg::new("quiet").long("quiet").short('q').action(ArgAction::SetTrue).help("No progress on stderr"))
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("format")
+                .hide_short_help(true)
+                .help("The same as --format json"),
+        )
+        .arg(
+            Arg::new("quiet")
+                .long("quiet")
+                .short('q')
+                .action(ArgAction::SetTrue)
+                .hide_short_help(true)
+                .help("Show no progress on stderr"),
+        )
+        .arg(
+            Arg::new("verbose")
+                .long("verbose")
+                .short('v')
+                .action(ArgAction::SetTrue)
+                .help("Show the errors of the AWS SDK as well"),
+        )
         .arg(
             Arg::new("profile")
                 .long("profile")
-                .value_name("PROFILE").value_parser(flags::filled)
-                .help("The profile of the AWS configuration [env: AWS_PROFILE]"),
+                .value_name("PROFILE")
+                .value_parser(flags::filled)
+                .help("Profile of the AWS configuration [env: AWS_PROFILE]"),
         )
         .arg(
             Arg::new("settings")
                 .long("settings")
-                .value_name("FILE").value_parser(flags::filled)
-                .help("A JSON file with settings: any event that the function takes. Flags win over it"),
+                .value_name("FILE")
+                .value_parser(flags::filled)
+                .hide_short_help(seldom)
+                .help("JSON file with settings. Flags override it")
+                .long_help(
+                    "JSON file with settings, such as an event for the Lambda function. Flags override its settings. Optional.",
+                ),
         )
         .arg(
             Arg::new("in-use-file")
                 .long("in-use-file")
-                .value_name("FILE").value_parser(flags::filled)
+                .value_name("FILE")
+                .value_parser(flags::filled)
                 .action(ArgAction::Append)
-                .help("A file of images that count as used, or - for stdin: a list (# begins a comment) or what `kubectl -o json` prints"),
+                .help("File with images in use; - for stdin")
+                .long_help(
+                    "File with images to treat as in use, or - for stdin. It contains a list (# begins a comment) or the output of `kubectl get pods -o json`. Optional.",
+                ),
         )
-        .arg(
-            Arg::new("tags")
-                .long("tags")
-                .value_name("PATTERN").value_parser(flags::filled)
-                .help("Of what would go, only images with a tag that matches, and what goes with them"),
-        )
-        .args(flags::all())
+        .arg(match attended {
+            Attended::Plan | Attended::Delete => tags,
+            Attended::Explain => tags.hide_short_help(true),
+            Attended::Usage => tags.hide(true),
+        })
+        .args(flags::all(attended))
 }
 
 fn details() -> Arg {
-    Arg::new("details").long("details").short('d').action(ArgAction::SetTrue).help("List every stale image, with why")
+    Arg::new("details")
+        .long("details")
+        .short('d')
+        .action(ArgAction::SetTrue)
+        .help("List every stale image with its reason")
 }
 
-/// `plan` is what is meant where no command is named.
-pub(super) fn with_command(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+/// The arguments with `plan` where they have no command.
+pub(super) fn with_command(arguments: &[OsString]) -> Vec<OsString> {
     const ANSWERED_WITHOUT: [&str; 4] = ["--help", "-h", "--version", "-V"];
-    let mut arguments: Vec<OsString> = arguments.collect();
+    let mut arguments: Vec<OsString> = arguments.to_vec();
     let is_flag = |argument: &OsString| argument.to_string_lossy().starts_with('-');
     let is_answered = |argument: &OsString| ANSWERED_WITHOUT.iter().any(|flag| argument == flag);
     if arguments.is_empty() {
@@ -148,12 +180,60 @@ pub(super) fn with_command(arguments: impl Iterator<Item = OsString>) -> Vec<OsS
     arguments
 }
 
-/// A command that stands behind flags, where none is looked for.
-pub(super) fn late_command(arguments: &[OsString]) -> Option<String> {
-    let is_flag = arguments.get(1).is_some_and(|first| first.to_string_lossy().starts_with('-'));
+/// The hint for a command behind flags, which `plan` would read as a repository.
+pub(super) fn late_command(arguments: &[OsString], matches: &ArgMatches) -> Option<String> {
+    let matches = matches.subcommand_matches(Attended::Plan.name())?;
+    let repositories = matches.get_many::<String>(flags::REPOSITORY).into_iter().flatten();
+    is_flag_first(arguments).then(|| late(repositories.map(String::as_str))).flatten()
+}
+
+fn is_flag_first(arguments: &[OsString]) -> bool {
+    arguments.get(1).is_some_and(|first| first.to_string_lossy().starts_with('-'))
+}
+
+fn late<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<String> {
     let command = command();
-    let late = arguments.iter().skip(2).find_map(|argument| command.find_subcommand(argument))?;
-    is_flag.then(|| late.to_string())
+    let late = words.find(|word| command.find_subcommand(word).is_some())?;
+    Some(format!("the command comes first: ecr-cleanup {late} …"))
+}
+
+/// The hint for a command line that most likely means another one, instead of clap's own error.
+pub(super) fn hint(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let of = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        Some(_) | None => "",
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument if is_flag_first(arguments) => {
+            let words: Vec<_> = arguments.iter().skip(2).map(|word| word.to_string_lossy()).collect();
+            late(words.iter().map(AsRef::as_ref))
+        }
+        ErrorKind::InvalidSubcommand => {
+            let word = of(ContextKind::InvalidSubcommand);
+            let is_image = word.contains([':', '@']);
+            let is_repository = word.contains(['/', '*']) && Pattern::for_repositories(word).is_ok();
+            match (is_image, is_repository) {
+                (true, _) => Some(format!("{word} is not a command. To check this image: ecr-cleanup explain {word}")),
+                (false, true) => Some(format!(
+                    "{word} is not a command. To check this repository: ecr-cleanup plan {}",
+                    in_a_shell(word)
+                )),
+                (false, false) => None,
+            }
+        }
+        ErrorKind::InvalidValue if of(ContextKind::InvalidArg).starts_with("--format") => {
+            let value = of(ContextKind::InvalidValue);
+            value.contains(['.', '/']).then(|| {
+                format!("invalid format \"{value}\" for -o: expected table, json, markdown or html. To save a plan: --out {value}")
+            })
+        }
+        _ => None,
+    }
+}
+
+/// A pattern as a shell leaves it.
+pub(super) fn in_a_shell(pattern: &str) -> String {
+    if pattern.contains('*') { format!("'{pattern}'") } else { pattern.to_owned() }
 }
 
 #[cfg(test)]
@@ -163,7 +243,7 @@ mod tests {
     #[test]
     fn without_a_command_it_plans() {
         let with = |arguments: &[&str]| -> Vec<String> {
-            let arguments = with_command(arguments.iter().map(OsString::from));
+            let arguments = with_command(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
             arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect()
         };
         assert_eq!(with(&[]), ["ecr-cleanup", "plan"]);

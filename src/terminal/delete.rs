@@ -1,46 +1,48 @@
-//! `ecr-cleanup delete`: what is stale goes, once somebody has agreed to it: in a plan that was reviewed, when asked, or
-//! by `--yes`.
+//! `ecr-cleanup delete`: deletes stale images after a confirmation, which is a reviewed plan, an answer in the terminal, or
+//! `--yes`.
 
 use std::io::{IsTerminal, Write};
 
 use clap::ArgMatches;
 use ecr_cleanup_core::account::AccountId;
 use ecr_cleanup_core::image::ImageDigest;
-use ecr_cleanup_core::plan::{ImageResult, NoLongerStale, NotStaleBecause, Refusal, RegistryPlan, SkipReason};
+use ecr_cleanup_core::pattern::Pattern;
+use ecr_cleanup_core::plan::{ImageResult, NoLongerStale, NotStaleBecause, RegistryPlan, SkipReason};
 use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::report::Report;
+use ecr_cleanup_core::retention::KeepReason;
 use ecr_cleanup_core::review::{ReviewedImages, ReviewedPlan};
 use ecr_cleanup_core::saved_plan::SavedPlan;
 use ecr_cleanup_core::settings::{Environment, Mode, Settings};
 use ecr_cleanup_core::warning::WarningCode;
 
 use super::given::{Given, Planned};
-use super::session::{Session, tell_listed};
-use super::{Done, Stream, Undone, WrongUsage, account_of, done, tell};
+use super::session::{Session, Warnings, tell_listed, too_many, usage_unknown};
+use super::{Done, Stream, Undone, WrongUsage, account_of, arguments, done, flags, reviewed, tell, trouble};
 use crate::show::figures::{bytes, counted};
 use crate::show::quoted::quoted;
 use crate::show::table;
 
-/// More changes than these are counted, and not told one by one.
+/// More changes than these are counted, and not listed one by one.
 const CHANGES_SHOWN: usize = 20;
 
-/// Deletes what is stale, after asking, or what a reviewed plan has.
+/// Deletes the stale images after a confirmation, or those of a reviewed plan.
 pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     if let Some(file) = matches.get_one::<String>("plan") {
         let SavedPlan { created_at, settings, tags, reviewed } = read_plan(file)?;
         let given = Given::beside_plan(matches, Planned { settings, tags, file }, environment)?;
-        // Who carries a plan out without a terminal has reviewed it before.
+        // In a script the plan was reviewed before.
         if has_somebody_to_ask(matches) && !matches.get_flag("yes") {
             let question = question_of_plan(&reviewed);
             if question.is_some_and(|question| !is_agreed(&question)) {
-                return Err(Undone::Failed("not confirmed, so nothing was deleted".to_owned()));
+                return Err(not_confirmed());
             }
         }
-        let session = Session::begin(matches, &given).await?;
+        let session = Session::begin(matches, &given).await?.about(file);
         let report = session.run(&given.settings, Some(&reviewed)).await?.report;
-        session.print(&report)?;
+        let title = format!("Changes since the plan was created ({}):", created_at.format("%Y-%m-%d %H:%M UTC"));
+        tell_carried_out(&session, &reviewed, &report, &title)?;
         tell_listed(&report, &given);
-        tell_changes(&report, &format!("Since the plan was made ({}):", created_at.format("%Y-%m-%d %H:%M UTC")));
         return Ok(done(&report));
     }
     let given = Given::gather(matches, Mode::Live, environment)?;
@@ -48,14 +50,14 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
         let session = Session::begin(matches, &given).await?;
         session.refuse_idle_exclusions_at_once(&given).await?;
         let report = session.run(&given.settings, None).await?.report;
-        session.print(&report)?;
+        session.print(&report, None)?;
         session.hint(&report, &given);
         refuse_no_repository(&report, &given)?;
         return Ok(done(&report));
     }
     if !has_somebody_to_ask(matches) {
         return Err(Undone::WrongUsage(
-            "there is no terminal to ask on: look at `ecr-cleanup plan`, then give --yes, or save the plan with --out and carry it out with `ecr-cleanup delete PLAN`"
+            "can't prompt for confirmation (stdin is not a terminal). Pass --yes, or create a plan file: ecr-cleanup plan --out plan.json"
                 .to_owned(),
         ));
     }
@@ -65,52 +67,66 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
     session.refuse_idle_exclusions(&planned, &given)?;
     session.hint(&planned, &given);
     refuse_no_repository(&planned, &given)?;
-    // The question is a dialogue, and stdout is for what comes of it.
-    _ = write!(std::io::stderr(), "{}", table::table(&planned, &session.look(Stream::Stderr)));
+    // The question is a dialogue, and stdout is for the report of what was done.
+    let view = session.view(&planned, None);
+    _ = write!(std::io::stderr(), "{}", table::table_of(&view, &session.look(Stream::Stderr)));
     let (Some(account), images) = (account_of(&planned), planned.totals.images_stale) else {
         return Ok(done(&planned));
     };
     if images == 0 {
-        tell("Nothing is to be deleted.");
+        tell("No stale images to delete.");
         return Ok(done(&planned));
     }
-    // What would be refused is not asked for.
+    // Nobody is asked to confirm what would be refused.
     if !planned.usage.complete {
-        return Err(Undone::Failed("what is in use is not known in full, so nothing can be deleted".to_owned()));
+        return Err(Undone::Failed(usage_unknown(Warnings::Above, 0)));
     }
     if let Some(skewed) = planned.warnings.iter().find(|warning| warning.code == WarningCode::ClockSkew) {
-        return Err(Undone::Failed(quoted(&skewed.to_string())));
+        return Err(Undone::Failed(skewed.to_string()));
     }
     if let Some(max_deletions) = given.settings.max_deletions.filter(|max_deletions| *max_deletions < images) {
-        let refusal = Refusal::TooManyDeletions { stale: images, max_deletions };
-        return Err(Undone::Failed(refusal.to_string()));
+        return Err(Undone::Failed(too_many(images, max_deletions)));
     }
     let reviewed = ReviewedPlan::of(account.clone(), &planned.plan);
     if !is_agreed(&question(&planned, account)) {
-        return Err(Undone::Failed("not confirmed, so nothing was deleted".to_owned()));
+        return Err(not_confirmed());
     }
     session.shown.restart();
     let report = session.run(&given.settings, Some(&reviewed)).await?.report;
-    session.print(&report)?;
-    tell_changes(&report, "Since you were asked:");
+    tell_carried_out(&session, &reviewed, &report, "Changes since you confirmed:")?;
     Ok(done(&report))
+}
+
+fn not_confirmed() -> Undone {
+    Undone::Failed("not confirmed. Nothing was deleted.".to_owned())
 }
 
 /// Reads a plan file.
 fn read_plan(file: &str) -> Result<SavedPlan, WrongUsage> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| WrongUsage(format!("{file}: {error} (a plan is made by `ecr-cleanup plan --out {file}`)")))?;
-    SavedPlan::parse(&text).map_err(|error| WrongUsage(format!("{file}: {error}; nothing was deleted")))
+    let text = std::fs::read_to_string(file).map_err(|error| WrongUsage(unread(file, &error)))?;
+    SavedPlan::parse(&text).map_err(|error| WrongUsage(format!("{file}: {error}. Nothing was deleted.")))
 }
 
-/// Who names what to delete from, and hits nothing, did not mean that.
+/// The error for a plan file that can't be read. It may be the name of a repository.
+fn unread(file: &str, error: &std::io::Error) -> String {
+    let is_json = std::path::Path::new(file).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    if !is_json && Pattern::for_repositories(file).is_ok() {
+        return format!(
+            "there is no plan file {file}. To clean up one repository: ecr-cleanup delete --repositories {}",
+            arguments::in_a_shell(file)
+        );
+    }
+    format!("can't read plan file {file}: {}. To create one: ecr-cleanup plan --out {file}", trouble::plain(error))
+}
+
+/// Refuses patterns of repositories to delete from that match none: nobody means that.
 fn refuse_no_repository(report: &Report, given: &Given) -> Result<(), Undone> {
     let selects_none = |registry: &RegistryPlan| registry.repositories.as_ref().is_ok_and(Vec::is_empty);
     if given.settings.repositories.is_everything() || !report.plan.registries.iter().all(selects_none) {
         return Ok(());
     }
     Err(Undone::WrongUsage(
-        "repositories and excludeRepositories leave no repository, so nothing was deleted".to_owned(),
+        "no repository matches --repositories and --exclude-repositories. Nothing was deleted.".to_owned(),
     ))
 }
 
@@ -127,7 +143,7 @@ fn is_agreed(question: &str) -> bool {
     std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }
 
-/// What is to be asked before a reviewed plan is carried out, where there is anything in it.
+/// The question before a reviewed plan is carried out; `None` where the plan has no images.
 fn question_of_plan(ReviewedPlan { account, registries }: &ReviewedPlan) -> Option<String> {
     let images_in = registries.values().flat_map(|repositories| repositories.values().flat_map(ReviewedImages::values));
     let (deleted, archived): (Vec<_>, Vec<_>) = images_in.partition(|image| image.action == Action::Expire);
@@ -138,9 +154,10 @@ fn question_of_plan(ReviewedPlan { account, registries }: &ReviewedPlan) -> Opti
         (deleted, archived) => format!("Delete {} and archive {}", images(deleted), images(archived)),
     };
     let regions = registries.keys().map(|place| place.region.as_str()).collect::<Vec<_>>().join(", ");
-    Some(format!("{what} of this plan, as far as it still holds, in {regions} of account {account}?"))
+    Some(format!("{what} of this plan, unless they are not stale any more, in {regions} of account {account}?"))
 }
 
+/// The question before the images of a plan that was just shown are deleted.
 fn question(planned: &Report, account: &AccountId) -> String {
     let totals = &planned.totals;
     let archived = totals.images_to_archive;
@@ -164,10 +181,22 @@ fn question(planned: &Report, account: &AccountId) -> String {
     format!("{} in {} of account {account}?", what.join(" "), regions.collect::<Vec<_>>().join(", "))
 }
 
-/// Tells what is not any more as it was when the plan was reviewed.
+/// Prints the report of a reviewed plan, and then what has changed since the review.
+fn tell_carried_out(session: &Session, reviewed: &ReviewedPlan, report: &Report, title: &str) -> Result<(), Undone> {
+    let carried_out = reviewed::of(reviewed, report);
+    // Of the formats, only those for people say it.
+    let others = carried_out.not_in_plan().filter(|_| !session.is_for_people());
+    session.print(report, Some(carried_out))?;
+    tell_changes(report, title);
+    if let Some(others) = others {
+        tell(&others);
+    }
+    Ok(())
+}
+
+/// Writes the changes since the plan was reviewed.
 fn tell_changes(report: &Report, title: &str) {
     let mut changes = Vec::new();
-    let mut new = 0;
     for registry in &report.plan.registries {
         for repository in registry.repositories.iter().flatten() {
             let Ok(decided) = &repository.decided else { continue };
@@ -179,44 +208,64 @@ fn tell_changes(report: &Report, title: &str) {
                 format!("{} {}", name(image_tags, *image_digest), why_not_stale(why))
             }));
             for image in &decided.stale {
-                if image.result == ImageResult::Skipped(SkipReason::NotReviewed) {
-                    new += 1;
-                } else if let Some(change) = change(&image.result) {
+                if let Some(change) = change(&image.result) {
                     changes.push(format!("{} {change}", name(&image.image_tags, image.image_digest)));
                 }
             }
         }
     }
-    if changes.is_empty() && new == 0 {
+    if changes.is_empty() {
         return;
     }
     changes.sort_unstable();
     tell(title);
     for change in changes.iter().take(CHANGES_SHOWN) {
-        tell(&format!("  {}", quoted(change)));
+        tell(&format!("  {}", flags::named_in(&quoted(change))));
     }
     if let Some(others) = changes.len().checked_sub(CHANGES_SHOWN).filter(|others| *others > 0) {
-        tell(&format!("  and {others} more; --format json has them all"));
-    }
-    if new > 0 {
-        tell(&format!("  not in the plan, though stale now, and not touched: {}", images(new)));
+        tell(&format!("  and {others} more. For all of them: --format json"));
     }
 }
 
 fn why_not_stale(why: &NotStaleBecause) -> String {
     match why {
-        NotStaleBecause::Gone => "is gone".to_owned(),
+        NotStaleBecause::Gone => "no longer exists".to_owned(),
         NotStaleBecause::Kept(_, Some(holder)) => format!("is in use: {holder}"),
-        NotStaleBecause::Kept(reason, None) => format!("stays: {}", reason.as_str()),
+        NotStaleBecause::Kept(reason, None) => format!("is kept: {}", in_words(*reason)),
     }
 }
 
-/// What an image's result tells of what it was before.
+/// The reason to keep an image, in a phrase.
+fn in_words(reason: KeepReason) -> &'static str {
+    match reason {
+        KeepReason::InUse => "in use",
+        KeepReason::BeforeInUse => "pushed before an image in use",
+        KeepReason::KeepTags => "a tag matches keepTags",
+        KeepReason::IgnoreTagsRegex => "a tag matches ignoreTagsRegex",
+        KeepReason::Newest => "among the newest",
+        KeepReason::PulledRecently => "pulled recently",
+        KeepReason::PushedRecently => "pushed recently",
+        KeepReason::Policy => "no policy rule selects it",
+        KeepReason::Untagged => "untagged, but not too old",
+        KeepReason::ParentOfInUse => "parent of an image in use",
+        KeepReason::ChildOfKept => "child of a kept image",
+        KeepReason::ReferrerOfKept => "attached to a kept image",
+        KeepReason::Replicated => "a copy elsewhere is kept",
+        KeepReason::SharedElsewhere => "other accounts can pull it",
+        KeepReason::Unreadable => "a reference or manifest can't be read",
+        other => other.as_str(),
+    }
+}
+
+/// The change of an image since the review, by its result. Images that were not reviewed are counted elsewhere.
 fn change(result: &ImageResult) -> Option<String> {
     match result {
-        ImageResult::Gone => Some("is gone".to_owned()),
-        ImageResult::Skipped(because) => Some(format!("stays: {}", because.as_str())),
-        ImageResult::Planned
+        ImageResult::Gone => Some("no longer exists".to_owned()),
+        ImageResult::Skipped(because) if *because != SkipReason::NotReviewed => {
+            Some(format!("is kept: {}", because.as_str()))
+        }
+        ImageResult::Skipped(_)
+        | ImageResult::Planned
         | ImageResult::Deleted
         | ImageResult::Archived
         | ImageResult::Kept

@@ -1,99 +1,178 @@
-//! `ecr-cleanup explain IMAGE`: all there is to say of what becomes of one image.
+//! `ecr-cleanup explain IMAGE`: why one image is kept or deleted, in its Region and in the others that have it.
+
+mod text;
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::Utc;
 use clap::ArgMatches;
-use ecr_cleanup_core::account::{Place, Region};
-use ecr_cleanup_core::image::{Image, ImageStatus, RepositoryName};
-use ecr_cleanup_core::plan::ImageAtRisk;
+use ecr_cleanup_core::account::Region;
+use ecr_cleanup_core::image::RepositoryName;
+use ecr_cleanup_core::plan::{ImageAtRisk, RegistryPlan};
 use ecr_cleanup_core::reference::{EcrReference, ImageReference};
 use ecr_cleanup_core::report::Report;
 use ecr_cleanup_core::retention::{Explanation, Fate, Outlook, Relations, Relative};
 use ecr_cleanup_core::settings::{Environment, Mode, RepositorySelection, Settings};
 use ecr_cleanup_core::wanted::{ExplainedImage, ImageName, WantedImage};
-use ecr_cleanup_core::warning::WarningCode;
+use ecr_cleanup_core::warning::{Warning, WarningCode};
 use serde_json::{Value, json};
 
 use super::given::Given;
 use super::session::{Session, tell_listed};
-use super::{Done, Undone, WrongUsage, done, no_region, print, tell, trouble};
-use crate::run::{self, Finished, Request};
-use crate::show::figures::{bytes, count};
+use super::{Done, Stream, Undone, WrongUsage, no_region, print, tell, trouble, width};
+use crate::run::{self, Finished, Request, RunError};
 use crate::show::quoted::quoted;
 
-/// A registry for an image that comes without one, so that it is read as every reference is. It is never asked.
+/// A registry for an image that comes without one, so that it is read as every reference is. It is never called.
 const ANY_REGISTRY: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
 
-/// The image that is asked about, and the region where that is told.
+/// The image of the command, with its Region where the command names it.
 #[derive(Debug)]
 struct Asked {
     wanted: WantedImage,
     region: Option<Region>,
 }
 
-/// Runs a dry plan of the image's repository, and tells what was decided on it.
+/// An image, and everything besides its own explanation that is said of it.
+struct Explained<'a> {
+    image: &'a ExplainedImage,
+    /// The tag or digest that the command has.
+    name: &'a ImageName,
+    /// The same repository and tag, or digest, in other Regions.
+    elsewhere: Vec<&'a ExplainedImage>,
+    /// The other Regions that could not be read.
+    unread: Vec<&'a Region>,
+    /// The rule of an ECR lifecycle policy that would expire it although it is in use.
+    at_risk: Option<&'a ImageAtRisk>,
+    selection: Selection,
+}
+
+/// Runs a dry plan of the image's repository, and prints what was decided on the image.
 pub(super) async fn explain(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     let given = Given::gather(matches, Mode::DryRun, environment)?;
-    let asked = asked(matches.get_one::<String>("image").map_or("", String::as_str))?;
-    let session = Session::begin(matches, &given).await?;
+    let image = matches.get_one::<String>("image").map_or("", String::as_str);
+    let asked = asked(image)?;
+    let session = Session::begin(matches, &given).await?.about(image);
     let region = match (&asked.region, &given.settings.regions) {
         (Some(region), _) => region.clone(),
         (None, Some(regions)) if regions.len() == 1 => regions.iter().next().cloned().ok_or_else(no_region)?,
         (None, regions) => {
             let own: Region = session.aws.region().and_then(|region| region.parse().ok()).ok_or_else(no_region)?;
             if regions.as_ref().is_some_and(|regions| !regions.contains(&own)) {
-                return Err(Undone::WrongUsage("several regions are given: name the image's with --region".to_owned()));
+                return Err(Undone::WrongUsage(
+                    "--region has several Regions. Pass only the Region of the image.".to_owned(),
+                ));
             }
             own
         }
     };
+    let finished = run_in(&session, &given, &asked, &region).await;
+    session.shown.end();
+    let Finished { report, explained } = finished.map_err(|error| session.undone(&error))?;
+    let here = RegistryOf::of(&report, &region);
+    let (images, elsewhere): (Vec<_>, Vec<_>) = explained.iter().partition(|image| image.place.region == region);
+    let Some(image) = images.first().copied() else {
+        let others = session.shown.passed_over();
+        return Err(Undone::Failed(not_found(&session, &asked, &region, here, &elsewhere, &others)));
+    };
+    let digest = image.explanation.image.image_digest;
+    let decided = here.0.into_iter().flat_map(|registry| registry.repositories.iter().flatten());
+    let mut at_risk = decided.flat_map(|repository| repository.decided.iter()).flat_map(|decided| &decided.at_risk);
+    let explained = Explained {
+        image,
+        name: &asked.wanted.name,
+        elsewhere,
+        unread: unread(&report).filter(|unread| **unread != region).collect(),
+        at_risk: at_risk.find(|image| image.image_digest == digest),
+        selection: Selection::of(&asked, &region, &given.settings),
+    };
+    match session.format.as_str() {
+        "json" => print(&format!("{}\n", json(&explained)))?,
+        _ => print(&text::text(&explained, Utc::now(), width(Stream::Stdout)))?,
+    }
+    tell_listed(&report, &given);
+    for warning in report.warnings.iter().filter(|warning| concerns(warning, &region)) {
+        tell(&quoted(&format!("warning: {}", session.warned(warning))));
+    }
+    Ok(if report.usage.complete { Done::Wholly } else { Done::InPart })
+}
+
+/// Runs a dry plan of the image's repository in every Region that the settings clean. Where they don't clean its own, or
+/// where the Regions can't be listed, its own will do.
+async fn run_in(session: &Session, given: &Given, asked: &Asked, region: &Region) -> Result<Finished, RunError> {
     let settings = Settings {
-        regions: Some([region.clone()].into()),
+        regions: given
+            .settings
+            .regions
+            .clone()
+            .map(|regions| if regions.contains(region) { regions } else { [region.clone()].into() }),
         repositories: RepositorySelection::only(&asked.wanted.repository_name),
         ..given.settings.clone()
     };
     let request = Request { wanted: Some(&asked.wanted), ..session.request(&settings) };
-    let finished = run::run(&request, &session.aws).await;
-    session.shown.end();
-    let Finished { report, explained } = finished.map_err(|error| session.undone(&error))?;
-    let Some(explained) = explained else {
-        return Err(Undone::Failed(not_found(&asked, &region, &report, &session.shown.passed_over())));
+    match run::run(&request, &session.aws).await {
+        Err(RunError::RegionsUnavailable(_)) => {
+            let settings = Settings { regions: Some([region.clone()].into()), ..settings.clone() };
+            let request = Request { wanted: Some(&asked.wanted), ..session.request(&settings) };
+            run::run(&request, &session.aws).await
+        }
+        finished => finished,
+    }
+}
+
+/// The Regions whose repositories could not be read.
+fn unread(report: &Report) -> impl Iterator<Item = &Region> {
+    let is_unread = |registry: &&RegistryPlan| match &registry.repositories {
+        Ok(repositories) => repositories.iter().any(|repository| repository.decided.is_err()),
+        Err(_) => true,
     };
-    let selection = Selection::of(&asked, &region, &given.settings);
-    let digest = explained.explanation.image.image_digest;
-    let at_risk = report.plan.decided().flat_map(|decided| &decided.at_risk).find(|image| image.image_digest == digest);
-    match session.format.as_str() {
-        "json" => print(&format!("{}\n", json(&explained, at_risk, selection)))?,
-        _ => print(&text(&explained, at_risk, selection, Utc::now()))?,
-    }
-    tell_listed(&report, &given);
-    // What ECR's own policy would take is told of this image, and others are not asked about.
+    report.plan.registries.iter().filter(is_unread).map(|registry| &registry.place.region)
+}
+
+/// Whether a warning concerns the image's Region or the run as a whole. At-risk images have a line of their own here, and
+/// missing ones are other images.
+fn concerns(warning: &Warning, region: &Region) -> bool {
     let of_others = [WarningCode::AtRisk, WarningCode::Missing, WarningCode::MissingRepository];
-    for warning in report.warnings.iter().filter(|warning| !of_others.contains(&warning.code)) {
-        tell(&quoted(&format!("warning: {warning}")));
+    warning.about.region.as_ref().is_none_or(|of| of == region) && !of_others.contains(&warning.code)
+}
+
+/// What was planned for the registry of a Region.
+#[derive(Clone, Copy)]
+struct RegistryOf<'a>(Option<&'a RegistryPlan>);
+
+impl<'a> RegistryOf<'a> {
+    fn of(report: &'a Report, region: &Region) -> Self {
+        Self(report.plan.registries.iter().find(|registry| registry.place.region == *region))
     }
-    Ok(done(&report))
 }
 
 fn not_found(
+    session: &Session,
     Asked { wanted, region: _ }: &Asked,
     region: &Region,
-    report: &Report,
+    RegistryOf(here): RegistryOf<'_>,
+    elsewhere: &[&ExplainedImage],
     others: &BTreeSet<RepositoryName>,
 ) -> String {
     let repository = &wanted.repository_name;
-    if let Some(error) = report.plan.errors().next() {
+    let repositories = here.map(|registry| registry.repositories.as_ref());
+    let failed = match repositories {
+        Some(Err(error)) => Some(error),
+        Some(Ok(repositories)) => repositories.iter().find_map(|repository| repository.decided.as_ref().err()),
+        None => None,
+    };
+    if let Some(error) = failed {
+        return format!("can't read {repository} in {region}: {}", session.told(error));
+    }
+    if let Some(other) = elsewhere.first().map(|image| &image.place.region) {
         return format!(
-            "{repository} in {region} could not be read: {}\n  {}",
-            quoted(&error.to_string()),
-            error.remedy()
+            "{repository} in {region} has no image {}. It is in {other}: pass --region {other}",
+            wanted.name
         );
     }
-    if report.totals.repositories == 0 {
+    if repositories.is_none_or(|repositories| repositories.is_ok_and(Vec::is_empty)) {
         let nearest = trouble::nearest(repository.as_str(), others.iter());
-        let meant = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+        let meant = nearest.map(|nearest| format!(". Did you mean {nearest}?")).unwrap_or_default();
         return format!("there is no repository {repository} in {region}{meant}");
     }
     match &wanted.name {
@@ -104,16 +183,17 @@ fn not_found(
 
 /// Reads an image as a person writes it.
 fn asked(text: &str) -> Result<Asked, WrongUsage> {
+    let invalid = || {
+        WrongUsage(format!(
+            "invalid image \"{text}\": expected repository:tag or repository@sha256:<64 hex digits>, with or without the registry"
+        ))
+    };
     let (reference, is_local) = match text.parse() {
         Ok(ImageReference::Ecr(reference)) => (reference, false),
         Err(error) => return Err(WrongUsage(error.to_string())),
         Ok(ImageReference::Foreign(_)) => match format!("{ANY_REGISTRY}/{text}").parse() {
             Ok(ImageReference::Ecr(reference)) => (reference, true),
-            Ok(ImageReference::Foreign(_)) | Err(_) => {
-                return Err(WrongUsage(format!(
-                    "`{text}` is no image: accepted are repository:tag, repository@sha256:…, and either with its registry"
-                )));
-            }
+            Ok(ImageReference::Foreign(_)) | Err(_) => return Err(invalid()),
         },
     };
     let name = match (reference.image_digest, reference.used_tag()) {
@@ -129,9 +209,9 @@ fn asked(text: &str) -> Result<Asked, WrongUsage> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Selection {
     Cleaned,
-    /// It is never touched, whatever else is said of it.
+    /// They exclude the repository, so that all of its images are kept.
     LeftOut,
-    /// Nothing of its region is.
+    /// They exclude the Region.
     RegionLeftOut,
 }
 
@@ -147,111 +227,32 @@ impl Selection {
     }
 }
 
-/// For people. `now` is what ages are told by.
-fn text(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Selection, now: DateTime<Utc>) -> String {
-    let ExplainedImage { place: Place { region, .. }, repository_name, users, explanation } = explained;
-    let Explanation {
-        image,
-        pulled_at,
-        outlook: _,
-        rank,
-        shielded_by,
-        parents,
-        children,
-        subjects,
-        referrers,
-        relations,
-    } = explanation;
-    let mut text = quoted(&format!("{repository_name} in {region}, {}", image.image_digest)) + "\n";
-    let mut line = |name: &str, value: &str| _ = writeln!(text, "  {name:<12}{}", quoted(value));
-    line("tags", &if image.is_untagged() { "none".to_owned() } else { image.image_tags.join(", ") });
-    line("pushed", &image.image_pushed_at.map_or("not told".to_owned(), |at| age(at, now)));
-    line("pulled", &pulled_at.map_or("no pull recorded".to_owned(), |at| age(at, now)));
-    line("size", &size(image));
-    match image.image_status {
-        ImageStatus::Active => {}
-        ImageStatus::Archived => line("status", "archived"),
-        ImageStatus::Other => line("status", "neither active nor archived"),
-    }
-    if users.is_empty() {
-        line("used by", "nobody that is known");
-    }
-    for (holder, references) in users {
-        line("used by", &format!("{holder} as {}", references.iter().cloned().collect::<Vec<_>>().join(", ")));
-    }
-    line(
-        "rank",
-        &rank.map_or("none: it takes no place among the tagged images".to_owned(), |rank| {
-            format!("{} of {} tagged images, the newest first", count(rank.place as u64), count(rank.of as u64))
-        }),
-    );
-    if let Some(rule) = shielded_by {
-        line("rule", &format!("{rule} speaks of it and does not take it"));
-    }
-    if let Some(ImageAtRisk { rule, action, .. }) = at_risk {
-        line(
-            "at risk",
-            &format!("ECR's own lifecycle policy would {} it, although it is in use: {rule}", action.as_str()),
-        );
-    }
-    match relations {
-        Relations::Known => {}
-        Relations::NotNeeded => line("indexes", "not read: nothing of the repository would go, whatever they name"),
-        Relations::Unreadable => line("indexes", "not all could be read"),
-    }
-    for (name, relatives) in [("named by", parents), ("names", children), ("about", subjects), ("about it", referrers)]
-    {
-        for Relative { image_digest, image_tags, fate } in relatives {
-            let tags = if image_tags.is_empty() { String::new() } else { format!(" ({})", image_tags.join(", ")) };
-            line(name, &format!("{image_digest}{tags}, which {}", stays(*fate)));
-        }
-    }
-    text.push_str(&quoted(&explanation.sentence()));
-    text.push('\n');
-    match selection {
-        Selection::Cleaned => {}
-        Selection::LeftOut => {
-            _ = writeln!(
-                text,
-                "But repositories and excludeRepositories leave {} out, so nothing of it is ever touched.",
-                quoted(repository_name.as_str())
-            );
-        }
-        Selection::RegionLeftOut => {
-            _ = writeln!(text, "But region leaves {region} out: these settings don't touch it.");
-        }
-    }
-    text
-}
-
-/// As JSON.
-fn json(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Selection) -> Value {
-    let ExplainedImage { place: Place { region, .. }, repository_name, users, explanation } = explained;
+/// The explanation as JSON.
+fn json(Explained { image, name: _, elsewhere, unread: _, at_risk, selection }: &Explained<'_>) -> Value {
+    let ExplainedImage { place, repository_name, users, explanation } = image;
     let Explanation { image, pulled_at, outlook, rank, shielded_by, parents, children, subjects, referrers, relations } =
         explanation;
     let relatives = |relatives: &[Relative]| -> Value {
-        let relative = |Relative { image_digest, image_tags, fate }: &Relative| json!({ "imageDigest": image_digest, "imageTags": image_tags, "decision": stays(*fate) });
+        let relative = |Relative { image_digest, image_tags, fate }: &Relative| json!({ "imageDigest": image_digest, "imageTags": image_tags, "decision": decision_on_relative(*fate) });
         relatives.iter().map(relative).collect()
     };
-    let (decision, because, reason, otherwise) = match outlook {
-        Outlook::Stays { because, otherwise } => {
-            let because: Vec<_> = because.iter().map(|(reason, _)| reason).collect();
-            ("stays", json!(because), json!(null), json!(otherwise.as_ref().map(ToString::to_string)))
-        }
-        Outlook::Goes(reason) => ("goes", json!([]), json!(reason.to_string()), json!(null)),
-        Outlook::IsArchived(reason) => ("isArchived", json!([]), json!(reason.to_string()), json!(null)),
-    };
+    let elsewhere = elsewhere.iter().map(|image| {
+        let (decision, because, ..) = decision(&image.explanation.outlook);
+        let digest = image.explanation.image.image_digest;
+        json!({ "region": image.place.region, "imageDigest": digest, "decision": decision, "keptBecause": because })
+    });
+    let (decision, because, reason, otherwise) = decision(outlook);
     let used_by = users.iter().map(
         |(holder, references)| json!({ "kind": holder.kind.as_str(), "name": holder.name, "references": references }),
     );
     json!({
-        "region": region,
+        "region": place.region,
         "repositoryName": repository_name,
-        "isLeftOut": selection != Selection::Cleaned,
+        "isLeftOut": *selection != Selection::Cleaned,
         "imageDigest": image.image_digest,
         "imageTags": image.image_tags,
-        "imagePushedAt": image.image_pushed_at.map(rfc3339),
-        "pulledAt": pulled_at.map(rfc3339),
+        "imagePushedAt": image.image_pushed_at.map(text::rfc3339),
+        "pulledAt": pulled_at.map(text::rfc3339),
         "imageSizeInBytes": image.image_size_in_bytes,
         "usedBy": used_by.collect::<Value>(),
         "rank": rank.map(|rank| json!({ "place": rank.place, "of": rank.of })),
@@ -275,36 +276,27 @@ fn json(explained: &ExplainedImage, at_risk: Option<&ImageAtRisk>, selection: Se
         },
         "otherwiseStaleBecause": otherwise,
         "sentence": explanation.sentence(),
+        "elsewhere": elsewhere.collect::<Value>(),
     })
 }
 
-fn stays(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Stays => "stays",
-        Fate::IsArchived | Fate::IsDeleted => "goes",
+/// A decision as JSON: what it is, the reasons to keep the image, the reason to delete it, and the reason to delete it if
+/// those to keep it were not.
+fn decision(outlook: &Outlook) -> (&'static str, Value, Value, Value) {
+    match outlook {
+        Outlook::Stays { because, otherwise } => {
+            let because: Vec<_> = because.iter().map(|(reason, _)| reason).collect();
+            ("stays", json!(because), json!(null), json!(otherwise.as_ref().map(ToString::to_string)))
+        }
+        Outlook::Goes(reason) => ("goes", json!([]), json!(reason.to_string()), json!(null)),
+        Outlook::IsArchived(reason) => ("isArchived", json!([]), json!(reason.to_string()), json!(null)),
     }
 }
 
-fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-fn age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let days = now.signed_duration_since(time).num_days();
-    let ago = match days {
-        ..=0 => "less than a day ago".to_owned(),
-        1 => "a day ago".to_owned(),
-        days => format!("{} days ago", count(days.unsigned_abs())),
-    };
-    format!("{} ({ago})", rfc3339(time))
-}
-
-fn size(image: &Image) -> String {
-    let size = bytes(image.image_size_in_bytes);
-    if image.manifest.own_bytes(image.image_size_in_bytes) == 0 && image.image_size_in_bytes > 0 {
-        format!("{size}, that of the largest image it names")
-    } else {
-        size
+fn decision_on_relative(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Stays => "stays",
+        Fate::IsArchived | Fate::IsDeleted => "goes",
     }
 }
 

@@ -1,61 +1,62 @@
-//! What flags, a settings file and the environment give, each as an event would. `settings` judges it, as it judges every
-//! event.
+//! The settings that flags, a settings file and the environment give, each as an event would. `settings` checks them, as it
+//! checks every event.
 
 use std::collections::BTreeSet;
 use std::io::Read;
 
 use clap::ArgMatches;
 use ecr_cleanup_core::in_use_list;
-use ecr_cleanup_core::pattern::Pattern;
-use ecr_cleanup_core::reference::ImageReference;
 use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, POLICIES, USAGE_EXTERNAL_ID};
 use ecr_cleanup_core::settings::{Environment, GivenBy, InvalidSettings, KEYS, Key, Layer, Mode, Settings};
 use serde_json::{Map, Value};
 
-use super::{WrongUsage, flags, variables};
+use super::invalid::{self, Names};
+use super::{WrongUsage, flags, trouble, variables};
 use crate::event::Event;
 
-/// What may stand beside a plan that was reviewed: it can only make less of it, or is needed to read usage at all.
+/// The settings that may be given with a reviewed plan. They can only keep more images, or are needed to read usage at all.
 const BESIDE_A_PLAN: [&Key; 4] = [&IN_USE_IMAGES, &MAX_DELETIONS, &USAGE_EXTERNAL_ID, &DRY_RUN];
 
-/// What a command goes by.
+/// The settings of a command.
 #[derive(Debug)]
 pub(super) struct Given {
     /// The settings, resolved.
     pub(super) settings: Settings,
-    /// The pattern of the tags that what may go is narrowed to.
+    /// The pattern of tags that the images to delete have.
     pub(super) tags: Option<String>,
-    /// The images that files list as used.
+    /// The images that files list as in use.
     pub(super) listed: BTreeSet<String>,
 }
 
-/// What a reviewed plan was made by.
+/// What a reviewed plan says of itself.
 pub(super) struct Planned<'a> {
     /// The settings.
     pub(super) settings: Map<String, Value>,
-    /// The pattern of tags that it was narrowed to.
+    /// The pattern of tags that its images have.
     pub(super) tags: Option<String>,
-    /// The file that it is in.
+    /// Its file.
     pub(super) file: &'a str,
 }
 
 impl Given {
-    /// Gathers what a command goes by; what it writes is the command's own to say.
+    /// Gathers the settings of a command. The command itself decides whether it deletes.
     pub(super) fn gather(matches: &ArgMatches, mode: Mode, environment: &Environment) -> Result<Self, WrongUsage> {
         let mut flags = flags::given(matches)?;
         let file = matches.get_one::<String>("settings");
         let in_file = file.map_or_else(|| Ok(Map::new()), |file| settings_of(file))?;
         variables::refuse_to_contradict(environment, &[&flags, &in_file], mode)?;
         let mut environment = variables::that_count(environment);
+        flags::refuse_in_environment(&environment, &[&flags, &in_file])?;
         let (in_policies_file, policies_file) = take_policies(&[&flags, &in_file], &mut environment)?;
         let listed = images_in_use(matches)?;
         let given_by_flag: BTreeSet<String> = flags.keys().cloned().collect();
         add_images_in_use(&mut flags, &in_file, &environment, as_values(&listed))?;
         let origin = Origin {
             flags: given_by_flag.iter().map(String::as_str).collect(),
-            tags: matches.get_one::<String>("tags").map(String::as_str),
+            tags: matches.get_one::<String>("tags").map(|tags| (tags.as_str(), "--tags")),
             file: file.map(String::as_str),
-            policies_file,
+            policies_file: policies_file
+                .or_else(|| matches.get_one::<String>(POLICIES.name).map(|file| format!("--policies {file}"))),
         };
         let layers = [
             Layer { by: GivenBy::Flag, settings: &flags },
@@ -65,8 +66,7 @@ impl Given {
         Self::resolve(&layers, &environment, mode, &origin, listed)
     }
 
-    /// Gathers what the carrying out of a reviewed plan goes by: the settings that it was made by, and what only takes
-    /// away from it.
+    /// Gathers the settings by which a reviewed plan is carried out: its own, and those that can only keep more images.
     pub(super) fn beside_plan(
         matches: &ArgMatches,
         Planned { mut settings, tags, file }: Planned<'_>,
@@ -78,12 +78,12 @@ impl Given {
         let other = flags.keys().find(|name| !may_be_given(name)).and_then(|name| Key::named(name)).map(Key::flag);
         if let Some(flag) = whole.map(str::to_owned).or(other) {
             return Err(WrongUsage(format!(
-                "--{flag} can't be given beside a plan: {file} has the settings that it was made by (to change them, make a new plan)"
+                "--{flag} can't be combined with a plan file: {file} has its own settings. To change them, create a new plan."
             )));
         }
         variables::refuse_to_contradict(environment, &[&flags], Mode::Live)?;
         let environment = &variables::that_count(environment);
-        // Of several limits the lowest holds, wherever it is given; what is no number is refused below.
+        // Of several limits the lowest applies, wherever it is given. One that is no number is refused below.
         if let (Some(Value::Number(given)), Some(Value::Number(planned))) =
             (flags.get(MAX_DELETIONS.name), settings.get(MAX_DELETIONS.name))
             && given.as_u64() > planned.as_u64()
@@ -92,7 +92,7 @@ impl Given {
         }
         let of_flag = flags.remove(IN_USE_IMAGES.name);
         let given_by_flag: BTreeSet<String> = flags.keys().cloned().collect();
-        // What only takes away counts in the environment too; nothing else there does.
+        // Settings that can only keep more images count in the environment too, and no others.
         let mut asked = vec![&USAGE_EXTERNAL_ID];
         let limit = flags::in_environment(&MAX_DELETIONS, environment)?;
         if is_lower(limit.as_ref(), flags.get(MAX_DELETIONS.name).or(settings.get(MAX_DELETIONS.name))) {
@@ -111,7 +111,8 @@ impl Given {
         more.extend(as_values(&listed));
         add_images_in_use(&mut flags, &settings, &environment, more)?;
         let given_by_flag = given_by_flag.iter().map(String::as_str).collect();
-        let origin = Origin { flags: given_by_flag, tags: tags.as_deref(), file: Some(file), policies_file: None };
+        let tags = tags.as_deref().map(|tags| (tags, file));
+        let origin = Origin { flags: given_by_flag, tags, file: Some(file), policies_file: None };
         let layers = [Layer { by: GivenBy::Flag, settings: &flags }, Layer { by: GivenBy::File, settings: &settings }];
         Self::resolve(&layers, &environment, Mode::Live, &origin, listed)
     }
@@ -125,20 +126,21 @@ impl Given {
     ) -> Result<Self, WrongUsage> {
         let read = |file: &str| std::fs::read_to_string(file);
         let mut settings = Settings::resolve_layers(layers, environment, &read).map_err(|error| origin.name(error))?;
-        settings.rules.only_tags = only_tags(origin.tags)?;
+        let only_tags = origin.tags.map(|(tags, by)| invalid::pattern(tags, Names::Tags, by)).transpose()?;
+        settings.rules.only_tags = only_tags;
         let is_given = settings.given_by.contains_key(DRY_RUN.name);
         if is_given && settings.mode != mode {
             return Err(WrongUsage(match mode {
                 Mode::DryRun => {
-                    "dryRun is false, and this command never deletes: leave dryRun out, or use `ecr-cleanup delete`"
+                    "dryRun is false, but this command never deletes. Omit dryRun, or use: ecr-cleanup delete"
                         .to_owned()
                 }
                 Mode::Live => {
-                    "dryRun is true, and this command deletes: leave dryRun out, or use `ecr-cleanup plan`".to_owned()
+                    "dryRun is true, but this command deletes. Omit dryRun, or use: ecr-cleanup plan".to_owned()
                 }
             }));
         }
-        let tags = origin.tags.map(str::to_owned);
+        let tags = origin.tags.map(|(tags, _)| tags.to_owned());
         Ok(Self { settings: settings.commanded(mode), tags, listed })
     }
 }
@@ -146,10 +148,10 @@ impl Given {
 /// Where settings come from, for the errors.
 struct Origin<'a> {
     flags: BTreeSet<&'a str>,
-    /// The tags that the run is narrowed to.
-    tags: Option<&'a str>,
+    /// The pattern of tags, with what gives it.
+    tags: Option<(&'a str, &'a str)>,
     file: Option<&'a str>,
-    /// The file that the environment names for policies, with its variable.
+    /// The file of the policies, with the flag or the variable that gives it.
     policies_file: Option<String>,
 }
 
@@ -159,6 +161,10 @@ impl Origin<'_> {
         let end = error.key.find(['[', '.']).unwrap_or(error.key.len());
         let (name, rest) = error.key.split_at(end);
         if let (true, Some(file)) = (name == POLICIES.name, &self.policies_file) {
+            // Somebody who wrote a file of policies has not written the name of the setting.
+            if !rest.is_empty() {
+                error.key = rest.to_owned();
+            }
             return WrongUsage(format!("{file}: {error}"));
         }
         match (self.flags.get(name).and_then(|name| Key::named(name)), self.file) {
@@ -180,13 +186,7 @@ fn settings_of(file: &str) -> Result<Map<String, Value>, WrongUsage> {
     event.map(|event| event.settings).map_err(|error| WrongUsage(format!("{file}: {error}")))
 }
 
-/// The pattern of the tags that a run is narrowed to.
-fn only_tags(tags: Option<&str>) -> Result<Option<Pattern>, WrongUsage> {
-    let pattern = |tags| Pattern::for_tags(tags).map_err(|error| WrongUsage(format!("--tags {tags}: {error}")));
-    tags.map(pattern).transpose()
-}
-
-/// Reads the policies of a file that the environment names, as the flag does, with its errors. Tells the file where it
+/// Reads the policies of a file that the environment gives, as the flag does, with its errors. Returns the file where it
 /// counts.
 fn take_policies(
     layers: &[&Map<String, Value>],
@@ -201,7 +201,7 @@ fn take_policies(
     Ok((policies.map(|policies| (POLICIES.name.to_owned(), policies)).into_iter().collect(), Some(told)))
 }
 
-/// Whether a limit holds before another; one that is no number does, so that the settings refuse it by its name.
+/// Whether a limit is lower than another. One that is no number counts as lower, so that the settings refuse it.
 fn is_lower(limit: Option<&Value>, other: Option<&Value>) -> bool {
     match (limit, other) {
         (Some(Value::Number(limit)), Some(Value::Number(other))) => limit.as_u64() < other.as_u64(),
@@ -210,7 +210,7 @@ fn is_lower(limit: Option<&Value>, other: Option<&Value>) -> bool {
     }
 }
 
-/// The images of a list, each of which has to be one.
+/// The images of a list, each checked.
 fn references(list: Option<Value>, given_by: &str) -> Result<Vec<Value>, WrongUsage> {
     let images = match list {
         Some(Value::Array(images)) => images,
@@ -218,7 +218,7 @@ fn references(list: Option<Value>, given_by: &str) -> Result<Vec<Value>, WrongUs
         None => Vec::new(),
     };
     for image in images.iter().filter_map(Value::as_str).flat_map(str::split_whitespace) {
-        image.parse::<ImageReference>().map_err(|error| WrongUsage(format!("{given_by}: {error}")))?;
+        invalid::image(image, given_by)?;
     }
     Ok(images)
 }
@@ -227,7 +227,7 @@ fn as_values(images: &BTreeSet<String>) -> Vec<Value> {
     images.iter().map(|image| image.as_str().into()).collect()
 }
 
-/// Adds images to those that count as used, wherever these are given: the flags then have all of them.
+/// Adds images to those that are in use by a flag, a file or the environment: the flags then have all of them.
 fn add_images_in_use(
     flags: &mut Map<String, Value>,
     file: &Map<String, Value>,
@@ -263,7 +263,8 @@ fn images_in_use(matches: &ArgMatches) -> Result<BTreeSet<String>, WrongUsage> {
         } else {
             std::fs::read_to_string(file)
         };
-        let text = text.map_err(|error| WrongUsage(format!("--in-use-file {file}: {error}")))?;
+        let text =
+            text.map_err(|error| WrongUsage(format!("can't read --in-use-file {file}: {}", trouble::plain(&error))))?;
         images.extend(in_use_list::read(&text).map_err(|error| WrongUsage(format!("--in-use-file {file}: {error}")))?);
     }
     Ok(images)

@@ -1,5 +1,6 @@
-//! Ctrl-C and the like while images are deleted: the first lets what is under way end and be told, since the report is the
-//! only record of what is gone; the second ends the process at once. Before that, a signal does what it always does.
+//! Ctrl-C and other signals while images are deleted. The first one lets the current batch and the report end, because the
+//! report is the only record of the deleted images. The second one ends the process at once. Before images are deleted, a
+//! signal does what it always does.
 
 use std::sync::atomic::AtomicBool;
 
@@ -8,15 +9,15 @@ use crate::deadline::Deadline;
 /// A signal has come.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// A deadline that comes with the first signal.
+/// A deadline that the first signal brings.
 pub(super) fn deadline() -> Deadline {
     Deadline::unknown().unless(&INTERRUPTED)
 }
 
-/// Heeds signals from now on, and says so when the first has come.
+/// Handles signals from now on, and calls `say` when the first has come.
 #[cfg(unix)]
 pub(super) fn heed(say: impl Fn() + Send + 'static) {
-    // Without it a signal ends the process as it always does, and there is nothing better to do.
+    // If that fails, a signal ends the process as it always does.
     _ = unix::heed(say);
 }
 
@@ -33,11 +34,11 @@ mod unix {
     use tokio::runtime::Builder;
     use tokio::signal::unix::{SignalKind, signal};
 
-    /// What a shell tells of a process that was ended by a signal is its number and this.
+    /// A shell adds this to the number of the signal that ended a process.
     const ENDED_BY_A_SIGNAL: i32 = 128;
 
     pub(super) fn heed(say: impl Fn() + Send + 'static) -> std::io::Result<()> {
-        // On a thread of its own, so that the second signal counts whatever the first thread waits for.
+        // On a thread of its own, so that the second signal counts while the first thread waits.
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let guard = runtime.enter();
         let mut signals = SelectAll::new();
@@ -59,7 +60,7 @@ mod unix {
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(wait)).map(drop)
     }
 
-    /// Whether whoever started this lets it ignore a signal, as `nohup` does: then it stays ignored. Only Linux tells.
+    /// Whether the process was started with this signal ignored, as `nohup` does: then it stays ignored. Known on Linux only.
     fn is_ignored(kind: SignalKind) -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! How far a run has come, on stderr: a line that changes where that is a terminal, lines that stay where it is not.
+//! The progress of a run on stderr: a line that changes in a terminal, and lines that stay elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
@@ -14,10 +14,10 @@ use crate::show::figures::counted;
 
 /// A wheel that turns slower looks stuck.
 const TICK: Duration = Duration::from_millis(100);
-/// Lines that stay are written for so many parts of a long list.
+/// A long list has at most this number of lines that stay.
 const PARTS: usize = 10;
 
-/// What stderr shows of a run.
+/// The progress of a run, on stderr.
 #[derive(Debug)]
 pub(super) struct Shown {
     look: Look,
@@ -58,7 +58,7 @@ pub(super) enum Loudness {
 }
 
 impl Shown {
-    /// Shows at once that something goes on.
+    /// Shows at once that the command runs.
     pub(super) fn begin(loudness: Loudness) -> Self {
         let look = match loudness {
             Loudness::Quiet => Look::Quiet,
@@ -70,7 +70,7 @@ impl Shown {
             Loudness::Normal => Look::Lines,
         };
         let shown = Self { look, state: Mutex::default() };
-        shown.say("looking for credentials");
+        shown.say("looking for AWS credentials");
         shown
     }
 
@@ -79,20 +79,20 @@ impl Shown {
         *self.lock() = State::default();
         if let Look::Bar(bar) = &self.look {
             bar.set_style(ProgressStyle::default_spinner());
-            bar.set_message("looking once more");
+            bar.set_message("checking again");
             bar.reset();
             bar.enable_steady_tick(TICK);
         }
     }
 
-    /// Takes away the line that changes, before something else is printed.
+    /// Removes the line that changes, before something else is printed.
     pub(super) fn end(&self) {
         if let Look::Bar(bar) = &self.look {
             bar.finish_and_clear();
         }
     }
 
-    /// The repositories that the settings left out.
+    /// The repositories that the settings exclude.
     pub(super) fn passed_over(&self) -> BTreeSet<RepositoryName> {
         self.lock().passed_over.clone()
     }
@@ -105,15 +105,15 @@ impl Shown {
         match &self.look {
             Look::Quiet => {}
             Look::Bar(bar) => bar.set_message(text.to_owned()),
-            // Nobody is to be told that nobody listens.
+            // There is nowhere to write the error.
             Look::Lines => _ = writeln!(std::io::stderr(), "{text}"),
         }
     }
 
-    /// From here on a signal would lose the record of what is gone.
+    /// From here on a signal would lose the record of the deleted images.
     fn heed_signals(&self) {
         const TOLD: &str =
-            "interrupted: nothing more is begun, and what is done by now will be told (once more ends it at once)";
+            "interrupted: finishing the current batch, then printing the report. Press Ctrl-C again to quit now.";
         let bar = match &self.look {
             Look::Bar(bar) => Some(bar.clone()),
             Look::Quiet | Look::Lines => None,
@@ -124,7 +124,7 @@ impl Shown {
         });
     }
 
-    /// Begins a stage of so many things.
+    /// Begins a stage with this number of things.
     fn count(&self, stage: Stage, of: usize, text: &str) {
         {
             let mut counted = self.lock();
@@ -142,12 +142,12 @@ impl Shown {
         }
     }
 
-    /// So many more of a stage's things are done.
+    /// Adds to the things of a stage that are done.
     fn advance(&self, stage: Stage, more: usize, name: &str) {
         let (before, done, of) = {
             let mut counted = self.lock();
             if counted.stage != stage {
-                // What is read while repositories are listed is over when they are read.
+                // The stage is over.
                 return;
             }
             let before = counted.done;
@@ -170,16 +170,16 @@ impl Shown {
 impl Progress for Shown {
     fn tell(&self, news: News<'_>) {
         match news {
-            News::Identifying => self.say("asking for the account and its regions"),
+            News::Identifying => self.say("identifying the account and its Regions"),
             News::ReadingUsage { regions } => {
-                let text = format!("reading what is in use in {}", counted(regions as u64, "region", "regions"));
+                let text = format!("searching for images in use in {}", counted(regions as u64, "Region", "Regions"));
                 self.count(Stage::Usage, regions, &text);
             }
             News::UsageRead { place: _, counts } => {
                 for (what, number) in counts {
                     *self.lock().counts.entry(what).or_default() += number;
                 }
-                self.advance(Stage::Usage, 1, "regions read");
+                self.advance(Stage::Usage, 1, "Regions read");
             }
             News::PassedOver { repository } => {
                 let mut state = self.lock();
@@ -203,7 +203,7 @@ impl Progress for Shown {
                 self.heed_signals();
                 self.count(Stage::Images, images, &format!("deleting {}", counted(images as u64, "image", "images")));
             }
-            News::Done { images } => self.advance(Stage::Images, images, "images done"),
+            News::Done { images } => self.advance(Stage::Images, images, "images processed"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Files that people keep: written beside what is there, and put in its place once they are whole.
+//! Files that people keep: written beside the old one, and renamed to it once they are complete.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Writes a file, or leaves the one that is there as it was.
 pub(super) fn save(file: &str, text: &str) -> io::Result<()> {
-    // Where a link leads, so that the link stays one.
+    // The target of a link, so that the link stays one.
     let file = fs::canonicalize(file).unwrap_or_else(|_| PathBuf::from(file));
     let there = fs::metadata(&file);
     if there.as_ref().is_ok_and(|there| !there.is_file()) {
@@ -15,7 +15,7 @@ pub(super) fn save(file: &str, text: &str) -> io::Result<()> {
         return fs::write(&file, text);
     }
     let beside = beside(&file);
-    // What a process of this number left when it was killed.
+    // A file that a killed process with this number has left.
     _ = fs::remove_file(&beside);
     let permissions = there.map(|there| there.permissions()).ok();
     let saved = write(&beside, text, permissions).and_then(|()| fs::rename(&beside, &file));
@@ -32,7 +32,7 @@ fn write(file: &Path, text: &str, permissions: Option<fs::Permissions>) -> io::R
     written.sync_all()
 }
 
-/// A name of this process's own, in the same folder: only there a file can be renamed in one step.
+/// A name of this process's own in the same folder, because a file can be renamed in one step only there.
 fn beside(file: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(file.file_name().unwrap_or_default());

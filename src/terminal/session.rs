@@ -1,38 +1,50 @@
-//! What a command that talks to AWS has at hand: clients, progress, and the way in which its report is printed.
+//! The session of a command that talks to AWS: clients, progress, and the format of its report.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 
 use clap::ArgMatches;
+use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::image::RepositoryName;
 use ecr_cleanup_core::in_use_list;
 use ecr_cleanup_core::plan::{ImageResult, Refusal, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::report::{Outcome, Report};
 use ecr_cleanup_core::review::ReviewedPlan;
 use ecr_cleanup_core::settings::Settings;
+use ecr_cleanup_core::warning::Warning;
 
 use super::given::Given;
 use super::progress::{Loudness, Shown};
-use super::trouble::{Access, idle_patterns};
-use super::{Stream, Undone, account_of, interruption, no_region, tell, trouble, unwritten, width};
+use super::trouble::{Access, Verbosity, idle_patterns};
+use super::{Stream, Undone, account_of, flags, interruption, is_coloured, no_region, tell, trouble, unwritten, width};
 use crate::aws::Aws;
 use crate::run::{self, Finished, Limits, Request, RunError};
 use crate::show::figures;
 use crate::show::quoted::quoted;
 use crate::show::table::{Colours, Details, Look};
+use crate::show::view::{Images, ReviewedView, View};
 use crate::show::{html, markdown, table};
 
-/// What a command that talks to AWS has at hand.
+/// The session of a command that talks to AWS.
 pub(super) struct Session {
     pub(super) aws: Aws,
     pub(super) shown: Shown,
     pub(super) format: String,
     details: Details,
     profile: Option<String>,
+    /// The plan file or the image of the command, where it has one.
+    subject: Option<String>,
+    verbosity: Verbosity,
+}
+
+/// Where the warnings of a report are, seen from its error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Warnings {
+    Above,
+    InReport,
 }
 
 impl Session {
-    /// Says at once that something goes on, then finds credentials and a region.
+    /// Shows at once that the command runs, then finds credentials and a Region.
     pub(super) async fn begin(matches: &ArgMatches, given: &Given) -> Result<Self, Undone> {
         let shown = Shown::begin(if matches.get_flag("quiet") { Loudness::Quiet } else { Loudness::Normal });
         let profile = matches.get_one::<String>("profile").cloned();
@@ -49,13 +61,29 @@ impl Session {
         Ok(Self {
             aws,
             shown,
-            format: matches.get_one::<String>("format").cloned().unwrap_or_default(),
+            format: if matches.get_flag("json") {
+                "json".to_owned()
+            } else {
+                matches.get_one::<String>("format").cloned().unwrap_or_default()
+            },
             details: if has_details { Details::Images } else { Details::Repositories },
             profile: profile.or_else(|| std::env::var("AWS_PROFILE").ok()).filter(|profile| !profile.is_empty()),
+            subject: None,
+            verbosity: if matches.get_flag("verbose") { Verbosity::Verbose } else { Verbosity::Brief },
         })
     }
 
-    /// What a command asks of a run, with its progress shown and until somebody interrupts it.
+    /// The same, for this plan file or image.
+    pub(super) fn about(self, subject: &str) -> Self {
+        Self { subject: Some(subject.to_owned()), ..self }
+    }
+
+    /// Whether the format of the report is a text that people read as it is.
+    pub(super) fn is_for_people(&self) -> bool {
+        ["table", "markdown"].contains(&self.format.as_str())
+    }
+
+    /// A run with these settings that shows its progress, until somebody interrupts it.
     pub(super) fn request(&self, settings: &Settings) -> Request<'_> {
         let limits = Limits::until(interruption::deadline());
         Request { progress: &self.shown, ..Request::new(settings.clone(), limits) }
@@ -68,8 +96,13 @@ impl Session {
     }
 
     pub(super) fn undone(&self, error: &RunError) -> Undone {
-        let text =
-            trouble::of_run(error, &Access { profile: self.profile.as_deref(), endpoint_url: self.aws.endpoint_url() });
+        let access = Access {
+            profile: self.profile.as_deref(),
+            endpoint_url: self.aws.endpoint_url(),
+            subject: self.subject.as_deref(),
+            verbosity: self.verbosity,
+        };
+        let text = trouble::of_run(error, &access);
         match error {
             RunError::InvalidSettings(_) => Undone::WrongUsage(text),
             RunError::RegionsUnavailable(_) | RunError::AccountUnknown(_) | RunError::OtherAccount { .. } => {
@@ -80,24 +113,58 @@ impl Session {
 
     /// How a table looks on a stream.
     pub(super) fn look(&self, stream: Stream) -> Look {
-        let is_terminal = match stream {
-            Stream::Stdout => std::io::stdout().is_terminal(),
-            Stream::Stderr => std::io::stderr().is_terminal(),
-        };
-        let is_coloured = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Look {
             width: width(stream),
-            colours: if is_coloured { Colours::Ansi } else { Colours::None },
+            colours: if is_coloured(stream) { Colours::Ansi } else { Colours::None },
             details: self.details,
         }
     }
 
-    pub(super) fn print(&self, report: &Report) -> Result<(), Undone> {
+    /// A failed call as an error shows it.
+    pub(super) fn told(&self, call: &CallError) -> String {
+        match self.verbosity {
+            Verbosity::Brief => trouble::with_remedy(call),
+            Verbosity::Verbose => quoted(&format!("{call}. {}", call.remedy())),
+        }
+    }
+
+    /// A warning as a terminal shows it: with the names of flags, and without the SDK's own errors unless `--verbose` is set.
+    pub(super) fn warned(&self, warning: &Warning) -> String {
+        let message = match (&warning.cause, self.verbosity) {
+            (Some(cause), Verbosity::Brief) => {
+                warning.message.replace(&cause.message, &trouble::message_of(&cause.code, &cause.message))
+            }
+            (Some(_) | None, _) => warning.message.clone(),
+        };
+        flags::named_in(&message)
+    }
+
+    /// The view of a report in this terminal.
+    pub(super) fn view(&self, report: &Report, reviewed: Option<ReviewedView>) -> View {
+        let images = match (self.format.as_str(), self.details) {
+            ("markdown", _) | (_, Details::Images) => Images::Listed,
+            (_, Details::Repositories) => Images::Counted,
+        };
+        let mut view = View::of(report, images);
+        view.warnings = report.warnings.iter().map(|warning| self.warned(warning)).collect();
+        if self.verbosity == Verbosity::Brief {
+            for (_, why) in &mut view.unread {
+                *why = trouble::brief(why);
+            }
+        }
+        match reviewed {
+            Some(reviewed) => view.with_reviewed(reviewed),
+            None => view,
+        }
+    }
+
+    /// Prints a report, and the error of one that was refused.
+    pub(super) fn print(&self, report: &Report, reviewed: Option<ReviewedView>) -> Result<(), Undone> {
         let mut text = match self.format.as_str() {
             "json" => report.to_json().map_err(|error| unwritten(&error))?,
-            "markdown" => markdown::markdown(report),
+            "markdown" => markdown::markdown_of(&self.view(report, reviewed)),
             "html" => html::html(report),
-            _ => table::table(report, &self.look(Stream::Stdout)),
+            _ => table::table_of(&self.view(report, reviewed), &self.look(Stream::Stdout)),
         };
         if !text.ends_with('\n') {
             text.push('\n');
@@ -106,21 +173,20 @@ impl Session {
         match &report.outcome {
             // The report's warnings name each cause.
             Outcome::Refused(Refusal::UsageIncomplete { images_done, .. }) => {
-                let more = if *images_done > 0 { " more" } else { "" };
-                tell(&format!(
-                    "error: nothing{more} was deleted, since what is in use is not known in full; see the warnings"
-                ));
+                let warnings = if self.is_for_people() { Warnings::Above } else { Warnings::InReport };
+                tell(&format!("error: {}", usage_unknown(warnings, *images_done)));
             }
-            Outcome::Refused(refusal @ (Refusal::TooManyDeletions { .. } | Refusal::ClockSkew(_))) => {
-                tell(&format!("error: {refusal}"));
+            Outcome::Refused(Refusal::TooManyDeletions { stale, max_deletions }) => {
+                tell(&format!("error: {}", too_many(*stale, *max_deletions)));
             }
+            Outcome::Refused(refusal @ Refusal::ClockSkew(_)) => tell(&format!("error: {refusal}")),
             Outcome::Planned | Outcome::Completed | Outcome::Partial | Outcome::DeadlineReached => {}
         }
         Ok(())
     }
 
-    /// Says what came of lists of images, and what somebody may not have meant: patterns that match no repository, with
-    /// the one that was probably meant.
+    /// Writes how many listed images were found, and which patterns match no repository, with the one that was probably
+    /// meant.
     pub(super) fn hint(&self, report: &Report, given: &Given) {
         tell_listed(report, given);
         let Some(known) = self.repositories_of(report) else { return };
@@ -130,7 +196,7 @@ impl Session {
         }
     }
 
-    /// Refuses to go on with exclusions that exclude nothing: whoever wrote them wants something to stay.
+    /// Refuses exclusions that exclude nothing: whoever wrote them wants to keep images.
     pub(super) fn refuse_idle_exclusions(&self, report: &Report, given: &Given) -> Result<(), Undone> {
         let Some(known) = self.repositories_of(report) else { return Ok(()) };
         refuse_idle_exclusions(given, &known)
@@ -156,7 +222,7 @@ impl Session {
     }
 }
 
-/// Tells what a run has deleted and archived, one by one: nothing else would, where its report is not written.
+/// Writes each image that a run has deleted or archived: where its report can't be written, nothing else says so.
 fn tell_done(report: &Report) {
     for RegistryPlan { place, index_pulls: _, repositories, missing: _ } in &report.plan.registries {
         for RepositoryPlan { repository_name, decided } in repositories.iter().flatten() {
@@ -172,24 +238,42 @@ fn tell_done(report: &Report) {
     }
 }
 
-/// Tells how much came of the images that files list: a list that names nothing here protects nothing.
+/// Writes how many of the images that files list exist: a list of other images protects nothing.
 pub(super) fn tell_listed(report: &Report, given: &Given) {
     let (listed, Some(account)) = (&given.listed, account_of(report)) else { return };
     if !listed.is_empty() {
         let found = in_use_list::found_in(&report.plan, account, listed.iter().map(String::as_str));
         let read = figures::counted(listed.len() as u64, "reference", "references");
-        tell(&format!(
-            "--in-use-file: {read} read, of which {} an image that is here",
-            figures::counted(found as u64, "names", "name")
-        ));
+        let found = figures::counted(found as u64, "is an image", "are images");
+        tell(&format!("--in-use-file: {read} read, of which {found} of these repositories"));
     }
 }
 
 fn refuse_idle_exclusions(given: &Given, known: &BTreeSet<RepositoryName>) -> Result<(), Undone> {
     match idle_patterns(given.settings.repositories.exclusions(), known).first() {
         Some(idle) => {
-            Err(Undone::WrongUsage(quoted(&format!("--exclude-repositories: {idle} (so nothing was deleted)"))))
+            let end = if idle.ends_with('?') { "" } else { "." };
+            Err(Undone::WrongUsage(format!("--exclude-repositories: {idle}{end} Nothing was deleted.")))
         }
         None => Ok(()),
     }
+}
+
+/// Why nothing, or nothing more, was deleted without full knowledge of the images in use.
+pub(super) fn usage_unknown(warnings: Warnings, images_done: u64) -> String {
+    let warnings = match warnings {
+        Warnings::Above => "see the warnings above",
+        Warnings::InReport => "see the report's warnings",
+    };
+    let more = if images_done > 0 { " more" } else { "" };
+    format!("can't determine which images are in use ({warnings}). Nothing{more} was deleted.")
+}
+
+/// Why nothing was deleted where more images are stale than may be.
+pub(super) fn too_many(stale: u64, max_deletions: u64) -> String {
+    format!(
+        "{} stale and --max-deletions is {}. Nothing was deleted. Check with `ecr-cleanup plan`, then raise --max-deletions.",
+        figures::counted(stale, "image is", "images are"),
+        figures::count(max_deletions)
+    )
 }

@@ -1,9 +1,10 @@
-//! Errors as people need them: what failed, what to grant, set or renew, and which name was probably meant.
+//! Errors as people need them: what failed, what to grant, set or renew, and the name that was probably meant.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use ecr_cleanup_core::account::AccountId;
-use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::call_error::{CallError, NO_CREDENTIALS};
 use ecr_cleanup_core::image::RepositoryName;
 use ecr_cleanup_core::pattern::Pattern;
 
@@ -13,50 +14,122 @@ use crate::show::quoted::quoted;
 
 /// Names further apart than this are not each other's typos: so many letters of ten.
 const LETTERS_OF_TEN: usize = 4;
-/// More patterns than these are counted, and not told one by one.
+/// More patterns than these are counted, and not listed one by one.
 const IDLE_SHOWN: usize = 10;
+/// The codes of calls that AWS did not answer. Their messages are chains of the SDK's own errors.
+const WITHOUT_ANSWER: [&str; 6] =
+    [NO_CREDENTIALS, "DispatchFailure", "TimeoutError", "ResponseError", "ConstructionFailure", "UnknownError"];
 
-/// By what AWS is reached.
+/// How much of an error is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verbosity {
+    /// What failed and what to do.
+    Brief,
+    /// The errors of the AWS SDK as well.
+    Verbose,
+}
+
+/// How AWS is reached, and for what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Access<'a> {
-    /// The profile, where one is named.
+    /// The profile, where one is set.
     pub(super) profile: Option<&'a str>,
     /// The endpoint, where it is not AWS's own.
     pub(super) endpoint_url: Option<&'a str>,
+    /// The plan file or the image of the command, where it has one.
+    pub(super) subject: Option<&'a str>,
+    pub(super) verbosity: Verbosity,
 }
 
 /// What kept a run from starting, with what to do about it.
 pub(super) fn of_run(error: &RunError, access: &Access<'_>) -> String {
-    match error {
-        RunError::InvalidSettings(error) => error.to_string(),
+    let (text, call) = match error {
+        RunError::InvalidSettings(error) => return error.to_string(),
+        RunError::OtherAccount { expected, actual } => return other_account(expected, actual, access.subject),
         RunError::RegionsUnavailable(call) => {
-            let remedy = of_access(call, access).unwrap_or_else(|| format!("give --region, or {}", call.remedy()));
-            format!(
-                "no region is named, and the enabled ones can't be listed: {}\n  {remedy}",
-                quoted(&call.to_string())
-            )
+            let otherwise = || {
+                let failed = brief(&call.to_string());
+                format!("can't list the enabled Regions: {failed}. Pass --region, or {}.", call.remedy())
+            };
+            (of_access(call, access).unwrap_or_else(otherwise), call)
         }
         RunError::AccountUnknown(call) => {
-            let remedy = of_access(call, access).unwrap_or_else(|| call.remedy());
-            format!("the account is not known, so nothing can be: {}\n  {remedy}", quoted(&call.to_string()))
+            let otherwise = || format!("can't identify the AWS account: {}", with_remedy(call));
+            (of_access(call, access).unwrap_or_else(otherwise), call)
         }
-        RunError::OtherAccount { expected, actual } => other_account(expected, actual),
+    };
+    match access.verbosity {
+        Verbosity::Brief => text,
+        Verbosity::Verbose => format!("{text}\n  cause: {}", quoted(&call.to_string())),
     }
 }
 
-fn other_account(expected: &AccountId, actual: &AccountId) -> String {
+/// A failed call in a sentence, and what to do about it in another.
+pub(super) fn with_remedy(call: &CallError) -> String {
+    format!("{}. {}.", brief(&call.to_string()).trim_end_matches('.'), capitalised(&call.remedy()))
+}
+
+/// A failed call, or a text that ends with one, without the chain of errors that the SDK has for it.
+pub(super) fn brief(text: &str) -> String {
+    let chain = WITHOUT_ANSWER.iter().find_map(|code| {
+        let code = format!(": {code}: ");
+        text.find(&code).map(|place| place + code.len())
+    });
+    let Some(begin) = chain else { return quoted(text) };
+    quoted(&format!("{}{}", &text[..begin], last_of_chain(&text[begin..])))
+}
+
+/// What a failed call of this code says, without the chain of errors that the SDK has for it.
+pub(super) fn message_of(code: &str, message: &str) -> String {
+    if WITHOUT_ANSWER.contains(&code) { last_of_chain(message).to_owned() } else { message.to_owned() }
+}
+
+/// The last of a chain of errors, which is its reason: `Connection refused`.
+pub(super) fn last_of_chain(chain: &str) -> &str {
+    without_number(chain.rsplit(": ").next().unwrap_or(chain))
+}
+
+/// An error of the operating system without its number, which doesn't help people.
+pub(super) fn plain(error: &dyn Display) -> String {
+    without_number(&error.to_string()).to_owned()
+}
+
+fn without_number(text: &str) -> &str {
+    text.split(" (os error").next().unwrap_or(text)
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn other_account(expected: &AccountId, actual: &AccountId, subject: Option<&str>) -> String {
+    let made = match subject {
+        Some(subject) if std::path::Path::new(subject).is_file() => format!("{subject} was created for"),
+        Some(subject) => format!("{subject} is in"),
+        None => "the plan was created for".to_owned(),
+    };
     format!(
-        "this is about account {expected}, and the credentials are those of account {actual}: nothing was read or deleted\n  take a --profile of account {expected}"
+        "{made} account {expected}, but you are signed in to account {actual}. Nothing was deleted. Pass --profile with a profile of account {expected}."
     )
 }
 
-/// What to do where AWS is not reached, or does not know who asks.
-fn of_access(error: &CallError, Access { profile, endpoint_url }: &Access<'_>) -> Option<String> {
-    match (error.code.as_str(), endpoint_url) {
-        ("DispatchFailure" | "TimeoutError" | "ResponseError", Some(url)) => Some(format!(
-            "{url} is asked instead of AWS, since AWS_ENDPOINT_URL or the profile's endpoint_url says so: is that meant, and does it run?"
-        )),
-        _ => of_credentials(error, *profile),
+/// What to do where AWS is not reached, or does not accept the credentials.
+fn of_access(error: &CallError, access: &Access<'_>) -> Option<String> {
+    let is_unreached = matches!(error.code.as_str(), "DispatchFailure" | "TimeoutError" | "ResponseError");
+    match access.endpoint_url {
+        Some(url) if is_unreached => {
+            let (set_by, unset) = match std::env::var_os("AWS_ENDPOINT_URL") {
+                Some(_) => ("AWS_ENDPOINT_URL", "unset the variable"),
+                None => ("endpoint_url in the profile", "remove it"),
+            };
+            Some(format!("can't connect to {url} (set by {set_by}). Start that endpoint, or {unset} to use AWS."))
+        }
+        None if is_unreached => {
+            let reason = quoted(last_of_chain(&error.message));
+            Some(format!("can't connect to AWS: {reason}. Check the network, the proxy and the Region."))
+        }
+        Some(_) | None => of_credentials(error, access.profile),
     }
 }
 
@@ -65,27 +138,29 @@ fn of_credentials(error: &CallError, profile: Option<&str>) -> Option<String> {
     let for_profile = profile.map(|profile| format!(" --profile {profile}")).unwrap_or_default();
     let text = error.message.to_ascii_lowercase();
     match error.code.as_str() {
-        // Names of roles that come by SSO have it in them too, so other errors are not asked.
-        "NoCredentials" if text.contains("sso") => Some(format!("log in again: aws sso login{for_profile}")),
-        code if code.contains("Expired") || (code == "NoCredentials" && text.contains("expired")) => Some(format!(
-            "the credentials have expired: renew them (aws sso login{for_profile}, or as they were made), and run again"
-        )),
-        "NoCredentials" => Some(match profile {
+        // Names of roles that come by SSO contain it too, so messages of other errors don't count.
+        NO_CREDENTIALS if text.contains("sso") => {
+            Some(format!("the SSO login has expired. Log in again: aws sso login{for_profile}"))
+        }
+        code if code.contains("Expired") || (code == NO_CREDENTIALS && text.contains("expired")) => {
+            Some(format!("the AWS credentials have expired. Renew them, for SSO with: aws sso login{for_profile}"))
+        }
+        NO_CREDENTIALS => Some(match profile {
             Some(profile) => {
-                format!("profile {profile} gives no credentials: look at it with `aws configure list{for_profile}`")
+                format!("profile \"{profile}\" not found or has no credentials. Check: aws configure list{for_profile}")
             }
-            None => "give --profile, set AWS_PROFILE or AWS_ACCESS_KEY_ID, or make a profile with `aws configure`"
-                .to_owned(),
+            None => "no AWS credentials found. Set AWS_PROFILE, pass --profile, or run `aws configure`.".to_owned(),
         }),
         "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" => Some(format!(
-            "AWS does not know these credentials: look where they come from with `aws configure list{for_profile}`"
+            "AWS rejected the credentials ({}). Check where they come from: aws configure list{for_profile}",
+            error.code
         )),
         _ => None,
     }
 }
 
-/// Tells of the patterns that match no repository, with the one that was probably meant: of the first ones each by
-/// itself, of the others how many there are. Of a long list nobody reads more, and to look for names takes time.
+/// The patterns that match no repository, with the one that was probably meant: the first ones each by itself, of the
+/// others the number. A longer list would not be read, and comparing names is slow.
 pub(super) fn idle_patterns<'a>(
     patterns: impl Iterator<Item = &'a Pattern>,
     known: &BTreeSet<RepositoryName>,
@@ -97,13 +172,13 @@ pub(super) fn idle_patterns<'a>(
         .into_iter()
         .map(|pattern| {
             let nearest = nearest(&pattern.to_string(), known.iter());
-            let meant = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            format!("`{pattern}` matches no repository{meant}")
+            let meant = nearest.map(|name| format!(". Did you mean {name}?")).unwrap_or_default();
+            format!("no repository matches \"{pattern}\"{meant}")
         })
         .collect();
     if !others.is_empty() {
         told.push(format!(
-            "{} match no repository either",
+            "no repository matches {} either",
             figures::counted(others.len() as u64, "more pattern", "more patterns")
         ));
     }
@@ -161,13 +236,13 @@ mod tests {
         };
         assert_eq!(
             idle_patterns(idle(1).iter(), &known),
-            ["`team-0/servise` matches no repository; did you mean team-0/service?"]
+            ["no repository matches \"team-0/servise\". Did you mean team-0/service?"]
         );
         assert_eq!(idle_patterns(idle(IDLE_SHOWN).iter(), &known).len(), IDLE_SHOWN);
         let told = idle_patterns(idle(300).iter(), &known);
         assert_eq!(
             (told.len(), told[IDLE_SHOWN].as_str()),
-            (IDLE_SHOWN + 1, "290 more patterns match no repository either")
+            (IDLE_SHOWN + 1, "no repository matches 290 more patterns either")
         );
         let star = Pattern::for_repositories("team-*").unwrap();
         assert_eq!(idle_patterns(std::iter::once(&star), &known), Vec::<String>::new());
@@ -178,17 +253,41 @@ mod tests {
     fn expired_credentials_come_with_the_command_that_renews_them() {
         let told = |code: &str, message: &str, profile| {
             let error = CallError::new("sts:GetCallerIdentity", code, message.to_owned());
-            of_run(&RunError::AccountUnknown(error), &Access { profile, endpoint_url: None })
+            let access = Access { profile, endpoint_url: None, subject: None, verbosity: Verbosity::Brief };
+            of_run(&RunError::AccountUnknown(error), &access)
         };
         let sso = told("NoCredentials", "the SSO token has expired and cannot be refreshed", Some("prod"));
-        assert!(sso.ends_with("log in again: aws sso login --profile prod"), "{sso}");
-        assert!(told("ExpiredToken", "The security token is expired", None).contains("aws sso login,"));
+        assert!(sso.ends_with("Log in again: aws sso login --profile prod"), "{sso}");
+        assert!(told("ExpiredToken", "The security token is expired", None).ends_with(": aws sso login"));
         assert!(told("NoCredentials", "no credentials", None).contains("AWS_PROFILE"));
         let denied = "User: arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Admin/ann is not authorized";
         assert!(
             told("AccessDenied", denied, Some("p"))
-                .ends_with("grant sts:GetCallerIdentity to the role or user that runs ecr-cleanup")
+                .ends_with("Grant sts:GetCallerIdentity to the role or user that this runs as.")
         );
         assert!(told("InvalidClientTokenId", "invalid", Some("p")).contains("aws configure list --profile p"));
+    }
+
+    #[test]
+    fn a_chain_of_the_sdks_errors_is_cut_to_its_reason_unless_it_is_asked_for() {
+        const CHAIN: &str = "dispatch failure: io error: client error (Connect): Connection refused (os error 111)";
+        let of = |profile, verbosity| {
+            let error = CallError::new("sts:GetCallerIdentity", "DispatchFailure", CHAIN.to_owned());
+            let access = Access { profile, endpoint_url: None, subject: None, verbosity };
+            of_run(&RunError::AccountUnknown(error), &access)
+        };
+        let brief_text = of(None, Verbosity::Brief);
+        assert_eq!(
+            brief_text,
+            "can't connect to AWS: Connection refused. Check the network, the proxy and the Region."
+        );
+        let verbose = of(None, Verbosity::Verbose);
+        assert_eq!(verbose, format!("{brief_text}\n  cause: sts:GetCallerIdentity: DispatchFailure: {CHAIN}"));
+        assert_eq!(
+            brief(&format!("web/app: ecr:DescribeImages: DispatchFailure: {CHAIN}")),
+            "web/app: ecr:DescribeImages: DispatchFailure: Connection refused"
+        );
+        let answered = "ecr:DescribeImages: AccessDeniedException: User: ann: is not authorized";
+        assert_eq!(brief(answered), answered, "what AWS says is whole");
     }
 }

@@ -1,4 +1,4 @@
-//! `ecr-cleanup usage`: what is in use, and by whom.
+//! `ecr-cleanup usage`: the images in use, with the workloads that use them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -19,15 +19,20 @@ use super::given::Given;
 use super::session::Session;
 use super::{Done, Stream, Undone, print, tell, unwritten, width};
 use crate::run;
+use crate::show::coverage::{self, Coverage};
 use crate::show::figures::{count, counted};
 use crate::show::quoted::quoted;
+use crate::show::wrapped::{fitted, wrapped};
 
-/// So many holders of an image are named in the table; the JSON has all.
+/// The most workloads of an image in the table. The JSON has all.
 const HOLDERS_SHOWN: usize = 5;
-/// So many digits of a digest tell images apart for people.
+/// The length of a digest in the table, which is enough to distinguish images.
 const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 
-/// Finds what is in use, and tells it.
+/// The blanks before a line that continues a sentence.
+const INDENT: usize = 2;
+
+/// Finds the images in use, and prints them.
 pub(super) async fn usage(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     let given = Given::gather(matches, Mode::DryRun, environment)?;
     let session = Session::begin(matches, &given).await?;
@@ -36,7 +41,7 @@ pub(super) async fn usage(matches: &ArgMatches, environment: &Environment) -> Re
     let (account, usage) = found.map_err(|error| session.undone(&error))?;
     match session.format.as_str() {
         "json" => print(&(json(&account, &usage).map_err(|error| unwritten(&error))? + "\n"))?,
-        _ => print(&table(&usage, width(Stream::Stdout)))?,
+        _ => print(&table(&session, &usage, width(Stream::Stdout)))?,
     }
     if !given.listed.is_empty() {
         tell(&format!("--in-use-file: {} read", counted(given.listed.len() as u64, "reference", "references")));
@@ -52,7 +57,7 @@ struct UsageJson<'a> {
     accounts: &'a BTreeSet<AccountId>,
     regions: &'a BTreeSet<ecr_cleanup_core::account::Region>,
     references: Vec<ReferenceJson>,
-    /// What could not be read, or not understood.
+    /// The workloads that could not be read, and the references that could not be understood.
     warnings: Vec<Warning>,
 }
 
@@ -71,7 +76,7 @@ struct HolderJson {
     name: Box<str>,
 }
 
-/// As JSON.
+/// Usage as JSON.
 ///
 /// # Errors
 /// None that its own values could cause.
@@ -95,42 +100,67 @@ fn json(account: &AccountId, usage: &Usage) -> serde_json::Result<String> {
     serde_json::to_string(&json)
 }
 
-/// As a table: images of ECR by registry and repository first, then what comes from elsewhere.
-fn table(usage: &Usage, width: Option<u16>) -> String {
+/// Usage as a table: images in ECR by registry and repository first, then those from elsewhere.
+fn table(session: &Session, usage: &Usage, width: Option<u16>) -> String {
     let references = usage.known().references();
-    let mut registries: BTreeMap<String, Vec<[String; 3]>> = BTreeMap::new();
+    let mut registries: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
     for (reference, holders) in references {
         let digests = usage.known().digests_of(reference).map(|(digest, _)| short(digest));
         let (registry, image) = parts(reference);
-        let row = [quoted(&image), digests.collect::<Vec<_>>().join("\n"), named(holders)];
+        let row = vec![quoted(&image), digests.collect::<Vec<_>>().join("\n"), named(holders)];
         registries.entry(quoted(&registry)).or_default().push(row);
     }
     let mut text = String::new();
     for (registry, rows) in registries {
-        let mut drawn = Table::new();
-        drawn.load_style(UTF8_FULL_CONDENSED).set_header(["image", "digest", "used by"]).add_rows(rows);
-        match width {
-            Some(width) => drawn.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
-            None => drawn.set_content_arrangement(ContentArrangement::Disabled),
-        };
-        _ = writeln!(text, "{registry}\n{drawn}\n");
+        _ = writeln!(text, "{registry}\n{}", of_registry(rows, width));
     }
-    let foreign = references.keys().filter(|reference| matches!(reference, ImageReference::Foreign(_))).count();
-    _ = writeln!(
-        text,
-        "{} in use, {} of them in ECR; looked for in {} of {}.",
-        counted(references.len() as u64, "image", "images"),
-        count((references.len() - foreign) as u64),
-        counted(usage.regions.len() as u64, "region", "regions"),
-        counted(usage.accounts.len() as u64, "account", "accounts"),
-    );
-    for warning in warnings(usage) {
-        _ = writeln!(text, "warning: {}", quoted(&warning.message));
+    let in_ecr = references.keys().filter(|reference| matches!(reference, ImageReference::Ecr(_))).count();
+    let coverage = Coverage {
+        complete: usage.complete().is_ok(),
+        references: references.len() as u64,
+        regions: usage.regions.len() as u64,
+        accounts: usage.accounts.len() as u64,
+    };
+    let warnings = warnings(usage);
+    let checked = coverage.checked();
+    let lines = [
+        format!("{}, {} of them in ECR.", checked.trim_end_matches('.'), count(in_ecr as u64)),
+        format!("Not checked: {}.", coverage::not_checked()),
+    ];
+    let warnings = warnings.iter().map(|warning| quoted(&format!("warning: {}", session.warned(warning))));
+    for line in lines.into_iter().chain(warnings) {
+        _ = writeln!(text, "{}", wrapped(&line, width, INDENT));
     }
     text
 }
 
-/// What keeps this from being all that is in use, and what keeps repositories whole.
+/// The references to images of a registry: a row each, or, where a table would break words, lines of their own.
+fn of_registry(rows: Vec<Vec<String>>, width: Option<u16>) -> String {
+    let header = ["image", "digest", "used by"].map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> = [header].into_iter().chain(rows).collect();
+    let rows = match width {
+        None => rows,
+        Some(width) => match fitted(&rows, width) {
+            Some(rows) => rows,
+            None => return rows.iter().skip(1).map(|row| in_lines(row, width)).collect(),
+        },
+    };
+    let mut rows = rows.into_iter();
+    let mut drawn = Table::new();
+    drawn.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    drawn.set_header(rows.next().unwrap_or_default()).add_rows(rows);
+    format!("{drawn}\n")
+}
+
+/// A reference in lines of its own.
+fn in_lines(row: &[String], width: u16) -> String {
+    let [image, about @ ..] = row else { return String::new() };
+    let about = about.iter().flat_map(|cell| cell.lines()).map(|line| format!("{:INDENT$}{:INDENT$}{line}", "", ""));
+    let lines = [format!("{:INDENT$}{image}", "")].into_iter().chain(about);
+    lines.map(|line| wrapped(&line, Some(width), 3 * INDENT) + "\n").collect()
+}
+
+/// Why this may not be all that is in use, and why all images of a repository are kept.
 fn warnings(usage: &Usage) -> Vec<Warning> {
     let mut warnings = warning::usage_incomplete(usage);
     warnings.extend(warning::withheld(usage, usage.accounts.iter()));
@@ -145,7 +175,7 @@ fn named(holders: &BTreeSet<Arc<Holder>>) -> String {
     lines.join("\n")
 }
 
-/// The registry, and the rest of the reference as far as it is not in the column beside it.
+/// The registry, and the rest of the reference without the digest, which has a column of its own.
 fn parts(reference: &ImageReference) -> (String, String) {
     let text = reference.to_string();
     let text = match (reference.image_digest(), text.rsplit_once('@')) {

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::WrongUsage;
 
-/// The variables that give a command its settings; not the one that the command itself stands for. A `REGION` or
-/// `REPOSITORIES` that a shell has for something else must not change what is deleted.
+/// The variables that give a command its settings, without that for `dryRun`, which the command itself decides. A `REGION`
+/// or `REPOSITORIES` that a shell has for something else must not change which images are deleted.
 pub(super) fn that_count(environment: &Environment) -> Environment {
     let counts = |name: &String| name.starts_with(PREFIX) && DRY_RUN.prefixed().as_ref() != Some(name);
     let counting = environment.iter().filter(|(name, _)| counts(name));
@@ -15,7 +15,7 @@ pub(super) fn that_count(environment: &Environment) -> Environment {
 }
 
 /// Refuses to delete where a variable says that nothing is to be deleted, unless flags or a settings file say
-/// otherwise. That one counts by either name: whoever set it means something to stay.
+/// otherwise. That variable counts by either name: whoever set it wants to keep images.
 pub(super) fn refuse_to_contradict(
     environment: &Environment,
     layers: &[&Map<String, Value>],
@@ -30,14 +30,14 @@ pub(super) fn refuse_to_contradict(
         let text = environment.get(&variable).map_or("", |text| text.trim());
         if !text.is_empty() && !text.eq_ignore_ascii_case("false") {
             return Err(WrongUsage(format!(
-                "{variable} is {text:?} in the environment, and this command deletes: unset it, or use `ecr-cleanup plan`"
+                "{variable} is {text:?} in the environment, but this command deletes. Unset it, or use: ecr-cleanup plan"
             )));
         }
     }
     Ok(())
 }
 
-/// The variables that begin as ours do and name no setting: most likely a setting that is misspelled.
+/// The variables that begin as ours do and set nothing: most likely misspelled.
 pub(super) fn unknown(environment: &Environment) -> impl Iterator<Item = &String> {
     let is_known = |name: &String| KEYS.iter().any(|key| key.prefixed().as_ref() == Some(name));
     environment.keys().filter(move |name| name.starts_with(PREFIX) && !is_known(name))

@@ -45,12 +45,18 @@ mod terminal;
 mod terminal_asking;
 #[cfg(feature = "cli")]
 mod terminal_errors;
+#[cfg(feature = "cli")]
+mod terminal_help;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod terminal_interrupted;
 #[cfg(feature = "cli")]
 mod terminal_saved;
 #[cfg(feature = "cli")]
 mod terminal_settings;
+#[cfg(feature = "cli")]
+mod terminal_shown;
+#[cfg(feature = "cli")]
+mod terminal_typed;
 mod usage;
 mod usage_of_accounts;
 mod usage_of_daemons;

@@ -223,7 +223,7 @@ async fn explain_writes_sizes_in_the_unit_that_fits() {
     let aws = world().await;
     aws.repository("web/app").push(Image::of_layers(&[("tool", 4 * 1024 - CONFIG_SIZE)]).and_tag("small"));
     let ran = ecr_cleanup(&aws, &["explain", "web/app:small", "--quiet"]).await;
-    assert!(ran.stdout.contains("\n  size        4.0 KiB\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\n  size               4.0 KiB\n"), "{}", ran.stdout);
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn explain_tells_of_this_image_whether_the_own_policy_of_ecr_would_take_it
     app.set_lifecycle_policy(&json!({ "rules": [rule] }));
     for (image, is_at_risk) in [("web/app:v1", true), ("web/app:v10", false)] {
         let ran = ecr_cleanup(&aws, &["explain", image, "--quiet"]).await;
-        let told = "\n  at risk     ECR's own lifecycle policy would expire it, although it is in use: ";
+        let told = "\n  at risk            the ECR lifecycle policy would expire it, although it is in use: ";
         assert_eq!((ran.stdout.contains(told), ran.stderr.as_str()), (is_at_risk, ""), "{}", ran.stdout);
         let json = ecr_cleanup(&aws, &["explain", image, "--quiet", "--format", "json"]).await.json();
         assert_eq!(json["atRisk"]["action"] == "expire", is_at_risk, "{json}");
@@ -248,7 +248,8 @@ async fn explain_tells_of_this_image_whether_the_own_policy_of_ecr_would_take_it
 async fn explain_says_when_nothing_of_a_repository_is_ever_touched() {
     let aws = world().await;
     let ran = ecr_cleanup(&aws, &["explain", "web/app:v2", "--exclude-repositories", "web/*", "--quiet"]).await;
-    assert!(ran.stdout.ends_with("leave web/app out, so nothing of it is ever touched.\n"), "{}", ran.stdout);
+    let told = "But --repositories and --exclude-repositories exclude web/app, so the image is kept.\n";
+    assert!(ran.stdout.ends_with(told), "{}", ran.stdout);
 }
 
 #[tokio::test]
@@ -256,14 +257,18 @@ async fn explain_of_what_is_not_there_names_what_is() {
     let aws = world().await;
     for (image, told) in [
         ("web/app:v99", "error: no image of web/app in us-west-2 has the tag v99"),
-        ("web/apps:v1", "error: there is no repository web/apps in us-west-2; did you mean web/app?"),
+        ("web/apps:v1", "error: there is no repository web/apps in us-west-2. Did you mean web/app?"),
     ] {
         let ran = ecr_cleanup(&aws, &["explain", image, "--quiet"]).await;
         assert_eq!((ran.code, ran.stderr.trim_end(), ran.stdout.as_str()), (1, told, ""));
     }
     let foreign = "999999999999.dkr.ecr.us-west-2.amazonaws.com/web/app:v1";
     let ran = ecr_cleanup(&aws, &["explain", foreign, "--quiet"]).await;
-    assert!(ran.code == 1 && ran.stderr.contains("take a --profile of account 999999999999"), "{}", ran.stderr);
+    let told = format!(
+        "{foreign} is in account 999999999999, but you are signed in to account {ACCOUNT}. Nothing was deleted."
+    );
+    assert!(ran.code == 1 && ran.stderr.contains(&told), "{}", ran.stderr);
+    assert!(ran.stderr.contains("Pass --profile with a profile of account 999999999999."), "{}", ran.stderr);
 }
 
 #[tokio::test]
@@ -304,8 +309,8 @@ async fn something_is_shown_before_aws_answers() {
     aws.inject(Fault::no_answer("*"));
     let mut child = command(&aws, &["plan"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert_eq!(lines.next_line().await.unwrap().unwrap(), "looking for credentials");
-    assert_eq!(lines.next_line().await.unwrap().unwrap(), "asking for the account and its regions");
+    assert_eq!(lines.next_line().await.unwrap().unwrap(), "looking for AWS credentials");
+    assert_eq!(lines.next_line().await.unwrap().unwrap(), "identifying the account and its Regions");
 }
 
 #[tokio::test]

@@ -81,10 +81,9 @@ async fn a_reviewed_plan_is_asked_for_on_a_terminal_before_any_call() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     aws.forget_calls();
     let ran = on_a_terminal(&aws, &["delete", &plan], "no\n").await;
-    let question =
-        "Delete 4 images of this plan, as far as it still holds, in us-west-2 of account 123456789012? Type yes: ";
+    let question = "Delete 4 images of this plan, unless they are not stale any more, in us-west-2 of account 123456789012? Type yes: ";
     assert!(ran.code == 1 && ran.stderr.contains(question), "{}", ran.stderr);
-    assert!(ran.stderr.contains("not confirmed, so nothing was deleted") && aws.calls().is_empty());
+    assert!(ran.stderr.contains("not confirmed. Nothing was deleted.") && aws.calls().is_empty());
     let ran = on_a_terminal(&aws, &["delete", &plan, "--yes", "--in-use-images", &app.uri("v1")], "").await;
     assert!(ran.code == 0 && !ran.stderr.contains("Type yes"), "{}", ran.stderr);
     assert_eq!(app.tags(), set(["v1", "v5"]));
@@ -98,7 +97,7 @@ async fn any_other_answer_deletes_nothing() {
         let (aws, app) = world().await;
         let ran = on_a_terminal(&aws, &DELETE, answer).await;
         assert!(
-            ran.code == 1 && ran.stderr.contains("not confirmed, so nothing was deleted"),
+            ran.code == 1 && ran.stderr.contains("not confirmed. Nothing was deleted."),
             "{answer:?}: {}",
             ran.stderr
         );
@@ -122,7 +121,7 @@ async fn what_comes_into_use_while_somebody_thinks_stays() {
     let ran = on_a_terminal(&aws, &DELETE, "yes\n").await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(app.tags(), set(["v2", "v5", "v6"]), "v5 runs; and it was not shown");
-    for told in ["Since you were asked:", "us-west-2 web/app:v2@sha256:", " is in use: ECS task arn:aws:ecs:"] {
+    for told in ["Changes since you confirmed:", "us-west-2 web/app:v2@sha256:", " is in use: ECS task arn:aws:ecs:"] {
         assert!(ran.stderr.contains(told), "{told} in {}", ran.stderr);
     }
 }
@@ -131,14 +130,30 @@ async fn what_comes_into_use_while_somebody_thinks_stays() {
 async fn nobody_is_asked_for_what_would_be_refused_or_is_nothing() {
     let (aws, app) = world().await;
     let ran = on_a_terminal(&aws, &[&DELETE[..], &["--max-deletions", "3"]].concat(), "yes\n").await;
-    assert!(ran.code == 1 && ran.stderr.contains("4 images are stale and maxDeletions is 3"), "{}", ran.stderr);
+    assert!(
+        ran.code == 1 && ran.stderr.contains("4 images are stale and --max-deletions is 3. Nothing was deleted."),
+        "{}",
+        ran.stderr
+    );
     let ran = on_a_terminal(&aws, &["delete"], "yes\n").await;
-    assert!(ran.code == 0 && ran.stderr.contains("Nothing is to be deleted."), "{}", ran.stderr);
+    assert!(ran.code == 0 && ran.stderr.contains("No stale images to delete."), "{}", ran.stderr);
     let ran = on_a_terminal(&aws, &[&DELETE[..], &["--exclude-repositories", "web/ap"]].concat(), "yes\n").await;
-    assert!(ran.code == 2 && ran.stderr.contains("`web/ap` matches no repository; did you mean"), "{}", ran.stderr);
+    assert!(
+        ran.code == 2
+            && ran.stderr.contains("no repository matches \"web/ap\". Did you mean web/app? Nothing was deleted."),
+        "{}",
+        ran.stderr
+    );
     aws.inject(Fault::denied("ecs:ListTasks"));
     let ran = on_a_terminal(&aws, &DELETE, "yes\n").await;
-    assert!(ran.code == 1 && ran.stderr.contains("what is in use is not known in full"), "{}", ran.stderr);
+    assert!(
+        ran.code == 1
+            && ran
+                .stderr
+                .contains("can't determine which images are in use (see the warnings above). Nothing was deleted."),
+        "{}",
+        ran.stderr
+    );
     assert!(!ran.stderr.contains("Type yes"));
     assert_eq!(app.tags().len(), 5);
 }
@@ -147,6 +162,10 @@ async fn nobody_is_asked_for_what_would_be_refused_or_is_nothing() {
 async fn without_a_terminal_somebody_has_to_say_yes_before() {
     let (aws, _) = world().await;
     let ran = ecr_cleanup(&aws, &DELETE).await;
-    assert!(ran.code == 2 && ran.stderr.contains("there is no terminal to ask on"), "{}", ran.stderr);
+    assert!(
+        ran.code == 2 && ran.stderr.contains("can't prompt for confirmation (stdin is not a terminal). Pass --yes, or"),
+        "{}",
+        ran.stderr
+    );
     assert!(aws.calls().is_empty());
 }

@@ -30,7 +30,7 @@ async fn without_a_region_it_says_where_one_can_be_set_and_one_that_is_cleaned_w
     assert_eq!(ran.code, 2);
     assert_eq!(
         ran.stderr,
-        "error: no region is known: set AWS_REGION, give --region, or set a region in the profile\n"
+        "error: no AWS Region found. Pass --region, set AWS_REGION, or set a Region in the profile.\n"
     );
     assert!(aws.calls().is_empty());
     // The SDK also reads a region from the instance metadata. Its log of that is not part of the output.
@@ -53,11 +53,11 @@ async fn a_denied_call_is_named_with_what_to_grant() {
     aws.inject(Fault::denied("account:ListRegions"));
     let ran = ecr_cleanup(&aws, &["plan", "--quiet"]).await;
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("give --region, or grant account:ListRegions"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("Pass --region, or grant account:ListRegions"), "{}", ran.stderr);
     aws.heal();
     aws.inject(Fault::denied("ecr:DescribeImages"));
     let ran = ecr_cleanup(&aws, &["explain", "web/storefront:v1", "--quiet"]).await;
-    assert!(ran.code == 1 && ran.stderr.contains("grant ecr:DescribeImages"), "{}", ran.stderr);
+    assert!(ran.code == 1 && ran.stderr.contains("Grant ecr:DescribeImages"), "{}", ran.stderr);
 }
 
 #[tokio::test]
@@ -66,7 +66,8 @@ async fn expired_or_missing_credentials_come_with_the_command_that_renews_them()
     aws.inject(Fault::error("sts:GetCallerIdentity", 403, "ExpiredToken"));
     let ran = ecr_cleanup(&aws, &["plan", "--quiet"]).await;
     assert!(
-        ran.code == 1 && ran.stderr.contains("the credentials have expired: renew them (aws sso login"),
+        ran.code == 1
+            && ran.stderr.contains("the AWS credentials have expired. Renew them, for SSO with: aws sso login"),
         "{}",
         ran.stderr
     );
@@ -74,10 +75,18 @@ async fn expired_or_missing_credentials_come_with_the_command_that_renews_them()
     let mut none = command(&aws, &["plan", "--quiet"]);
     none.env_remove("AWS_ACCESS_KEY_ID");
     let ran = finish(none).await;
-    assert!(ran.code == 1 && ran.stderr.contains("give --profile, set AWS_PROFILE"), "{}", ran.stderr);
+    assert!(
+        ran.code == 1
+            && ran.stderr.contains(
+                "error: no AWS credentials found. Set AWS_PROFILE, pass --profile, or run `aws configure`.\n"
+            ),
+        "{}",
+        ran.stderr
+    );
     let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--profile", "no-such"]).await;
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("profile no-such gives no credentials"), "{}", ran.stderr);
+    let told = "profile \"no-such\" not found or has no credentials. Check: aws configure list --profile no-such\n";
+    assert!(ran.stderr.ends_with(told), "{}", ran.stderr);
 }
 
 #[tokio::test]
@@ -88,7 +97,8 @@ async fn an_endpoint_that_does_not_answer_is_named_and_soon() {
     let begun = Instant::now();
     let ran = finish(command).await;
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    let told = "http://127.0.0.1:1 is asked instead of AWS, since AWS_ENDPOINT_URL";
+    let told =
+        "can't connect to http://127.0.0.1:1 (set by AWS_ENDPOINT_URL). Start that endpoint, or unset the variable";
     assert!(ran.code == 1 && ran.stderr.contains(told), "{}", ran.stderr);
 }
 
@@ -139,7 +149,7 @@ async fn a_login_that_has_expired_is_renewed_by_a_command_that_is_told() {
         }
         let ran = finish(command).await;
         assert!(
-            ran.code == 1 && ran.stderr.ends_with("log in again: aws sso login --profile prod\n"),
+            ran.code == 1 && ran.stderr.ends_with("Log in again: aws sso login --profile prod\n"),
             "{}",
             ran.stderr
         );
@@ -155,14 +165,14 @@ async fn a_pattern_that_matches_nothing_comes_with_the_nearest_name() {
         assert_eq!(ran.code, 0);
         (ran.stderr, ran.stdout.contains("no repository is cleaned"))
     };
-    let meant = "warning: `web/storefornt` matches no repository; did you mean web/storefront?\n".to_owned();
+    let meant = "warning: no repository matches \"web/storefornt\". Did you mean web/storefront?\n".to_owned();
     assert_eq!(told(&["--repositories", "web/storefornt"]).await, (meant.clone(), true));
     assert_eq!(
         told(&["--repositories", "web/s*,web/storefornt"]).await,
         (meant.clone(), false),
         "beside one that does"
     );
-    assert_eq!(told(&["--repositories", "db"]).await, ("warning: `db` matches no repository\n".to_owned(), true));
+    assert_eq!(told(&["--repositories", "db"]).await, ("warning: no repository matches \"db\"\n".to_owned(), true));
     let excluded = ["--repositories", "web/storefront", "--exclude-repositories", "web/*"];
     assert_eq!(told(&excluded).await, (String::new(), true), "that is no typo");
     assert_eq!(told(&["--exclude-repositories", "web/storefornt"]).await, (meant, false), "what was to stay would go");
@@ -174,7 +184,7 @@ async fn a_plan_that_would_be_refused_says_so() {
     let plan = async |most| {
         ecr_cleanup(&aws, &["plan", "--quiet", "--images-to-keep", "1", "--max-deletions", most]).await.stderr
     };
-    let told = "warning: 2 images are stale and maxDeletions is 1, so `ecr-cleanup delete` would delete nothing\n";
+    let told = "warning: 2 images are stale and --max-deletions is 1, so `ecr-cleanup delete` would delete nothing\n";
     assert_eq!((plan("1").await.as_str(), plan("2").await.as_str()), (told, ""));
 }
 
@@ -187,7 +197,14 @@ async fn a_delete_that_hits_no_repository_is_wrong_usage() {
         (&["--repositories", "web/*"], 0),
     ] {
         let ran = ecr_cleanup(&aws, &[&["delete", "--yes", "--quiet"], arguments].concat()).await;
-        assert_eq!((ran.code, ran.stderr.contains("leave no repository, so nothing was deleted")), (code, code == 2));
+        assert_eq!(
+            (
+                ran.code,
+                ran.stderr
+                    .contains("no repository matches --repositories and --exclude-repositories. Nothing was deleted.")
+            ),
+            (code, code == 2)
+        );
     }
 }
 
@@ -196,8 +213,7 @@ async fn an_exclusion_that_excludes_nothing_deletes_nothing() {
     let aws = world().await;
     let arguments = ["delete", "--yes", "--quiet", "--images-to-keep", "1", "--exclude-repositories"];
     let ran = ecr_cleanup(&aws, &[&arguments[..], &["web/storefornt"]].concat()).await;
-    let told =
-        "--exclude-repositories: `web/storefornt` matches no repository; did you mean web/storefront? (so nothing";
+    let told = "--exclude-repositories: no repository matches \"web/storefornt\". Did you mean web/storefront? Nothing was deleted.";
     assert!(ran.code == 2 && ran.stderr.contains(told), "{}", ran.stderr);
     assert!(ran.stdout.is_empty() && aws.calls_of("ecr:DescribeImages").is_empty());
     let _ = aws.repository("db").daily_builds(3);

@@ -61,7 +61,7 @@ fn delete(aws: &SimulatedAws) -> Command {
 /// Waits for the message about the interruption, which shows that the command has noticed it.
 fn hear(lines: &Mutex<Receiver<String>>) {
     let line = lines.lock().unwrap().recv().unwrap();
-    assert!(line.starts_with("interrupted: nothing more is begun"), "{line}");
+    assert!(line.starts_with("interrupted: finishing the current batch"), "{line}");
 }
 
 async fn end(child: Child) -> (Option<i32>, String) {

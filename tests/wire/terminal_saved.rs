@@ -132,7 +132,7 @@ async fn what_is_to_be_archived_is_archived_and_not_deleted() {
     std::fs::write(&policies, rule(&json!({ "type": "expire" })).to_string()).unwrap();
     let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await;
     assert_eq!((ran.code, app.archived().len(), app.tags().len()), (0, 3, 10), "{}", ran.stderr);
-    assert!(ran.stdout.contains("3 of 3 stale images archived"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("3 of the plan's 3 images archived"), "{}", ran.stdout);
     assert!(!ran.stdout.contains("images deleted") && !ran.stdout.contains("That freed"), "{}", ran.stdout);
 }
 
@@ -161,7 +161,10 @@ async fn what_was_reviewed_to_be_archived_is_not_deleted_and_that_is_a_change() 
       v7 stale: not among the 2 newest tagged images; skipped, it is not in the reviewed plan
       v8 stale: not among the 2 newest tagged images; skipped, it is not in the reviewed plan
     ");
-    for told in [&*format!("web/app:v1@{} stays: {because}\n", app.digest_of("v1")), "not touched: 6 images\n"] {
+    for told in [
+        &*format!("web/app:v1@{} is kept: {because}\n", app.digest_of("v1")),
+        "6 more stale images aren't in the plan and were not deleted.\n",
+    ] {
         assert!(ran.stderr.contains(told), "{told} in {}", ran.stderr);
     }
 }
@@ -251,11 +254,11 @@ async fn beside_a_plan_only_what_takes_away_from_it_may_be_given() {
     let delete =
         async |arguments: &[&str]| ecr_cleanup(&aws, &[&["delete", &plan, "--quiet"], arguments].concat()).await;
     let few = delete(&["--max-deletions", "7"]).await;
-    assert!(few.code == 1 && few.stderr.contains("8 images are stale and maxDeletions is 7"), "{}", few.stderr);
+    assert!(few.code == 1 && few.stderr.contains("8 images are stale and --max-deletions is 7"), "{}", few.stderr);
     app.push(Image::tagged("new"));
     changed(&plan, |plan| plan["settings"]["maxDeletions"] = json!(7));
     let still = delete(&["--max-deletions", "100"]).await;
-    assert!(still.code == 1 && still.stderr.contains("maxDeletions is 7"), "the lower one holds: {}", still.stderr);
+    assert!(still.code == 1 && still.stderr.contains("--max-deletions is 7"), "the lower one holds: {}", still.stderr);
     let list = file("beside-in-use.txt");
     std::fs::write(&list, app.uri("v1")).unwrap();
     let ran = delete(&["--in-use-file", &list, "--in-use-images", &app.uri("v2"), "--max-deletions", "6"]).await;
@@ -274,7 +277,11 @@ async fn what_only_takes_away_from_a_plan_counts_in_the_environment_too() {
     };
     aws.forget_calls();
     for (variable, text, told) in [
-        ("ECR_CLEANUP_MAX_DELETIONS", "few", "invalid value \"few\" for ECR_CLEANUP_MAX_DELETIONS"),
+        (
+            "ECR_CLEANUP_MAX_DELETIONS",
+            "few",
+            "invalid value \"few\" for ECR_CLEANUP_MAX_DELETIONS: expected a whole number",
+        ),
         (
             "ECR_CLEANUP_IN_USE_IMAGES",
             "123456789012.dkr.ecr.us-west-2.amazonaws.com/App:v1",
@@ -295,7 +302,7 @@ async fn what_only_takes_away_from_a_plan_counts_in_the_environment_too() {
     ] {
         in_plan.into_iter().for_each(limit);
         let refused = delete(arguments, &[("ECR_CLEANUP_MAX_DELETIONS", in_environment)]).await;
-        let told = format!("7 images are stale and maxDeletions is {holds}");
+        let told = format!("7 images are stale and --max-deletions is {holds}");
         assert!(refused.code == 1 && refused.stderr.contains(&told), "{told}: {}", refused.stderr);
     }
     let in_use = app.uri("v2");
@@ -362,10 +369,9 @@ async fn the_plan_of_another_account_deletes_nothing() {
     aws.forget_calls();
     let ran = finish(command).await;
     assert_eq!(ran.code, 1);
-    assert!(
-        ran.stderr
-            .contains("this is about account 123456789012, and the credentials are those of account 999999999999")
-    );
+    assert!(ran.stderr.contains(
+        " was created for account 123456789012, but you are signed in to account 999999999999. Nothing was deleted."
+    ));
     assert!(aws.calls().iter().all(|call| !call.operation.starts_with("ecr:")));
     assert_eq!((app.tags().len(), other.tags().len()), (10, 10));
 }
@@ -374,7 +380,12 @@ async fn the_plan_of_another_account_deletes_nothing() {
 async fn a_plan_that_cannot_be_written_is_told_before_aws_is_asked() {
     let (aws, _) = world().await;
     let ran = ecr_cleanup(&aws, &["plan", "--out", "no/such/folder/plan.json"]).await;
-    assert!(ran.code == 2 && ran.stderr.contains("there is no folder no/such/folder"), "{}", ran.stderr);
+    assert!(
+        ran.code == 2
+            && ran.stderr.contains("there is no folder no/such/folder. Create it with: mkdir -p no/such/folder\n"),
+        "{}",
+        ran.stderr
+    );
     assert!(aws.calls().is_empty());
 }
 
@@ -385,5 +396,5 @@ async fn a_plan_that_could_not_be_written_is_shown_all_the_same() {
     std::fs::create_dir_all(&folder).unwrap();
     let ran = ecr_cleanup(&aws, &["plan", "--quiet", "--images-to-keep", "2", "--out", &folder]).await;
     assert!(ran.stdout.starts_with("Dry run, planned: 8 of 10 images"), "{}", ran.stdout);
-    assert!(ran.code == 1 && ran.stderr.ends_with("; the plan was not saved\n"), "{}", ran.stderr);
+    assert!(ran.code == 1 && ran.stderr.ends_with(". The plan was not saved.\n"), "{}", ran.stderr);
 }

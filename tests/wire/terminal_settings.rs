@@ -59,7 +59,7 @@ async fn what_contradicts_the_command_is_wrong_usage() {
         &["delete", "--yes", "--settings", &dry],
     ] {
         let ran = ecr_cleanup(&aws, arguments).await;
-        assert!(ran.code == 2 && ran.stderr.contains("leave dryRun out"), "{arguments:?}: {}", ran.stderr);
+        assert!(ran.code == 2 && ran.stderr.contains("Omit dryRun"), "{arguments:?}: {}", ran.stderr);
     }
     assert!(aws.calls().is_empty());
 
@@ -98,17 +98,26 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
     std::fs::write(&more, json!({ "policies": [], "imagesToKeep": 3 }).to_string()).unwrap();
     std::fs::write(&bare, json!({ "rules": [] }).to_string()).unwrap();
     for (arguments, told) in [
-        (&["--policies", &*more][..], "policies-and-more.json has more settings than policies: give it as --settings "),
-        (&["--policies", &bare], "policy-of-ecr.json is one policy without repositories: write [{ \"repositories\""),
-        (&["--images-to-keep", "ten"], "invalid value \"ten\" for --images-to-keep: expected a whole number"),
-        (&["--max-deletions=-1"], "invalid value \"-1\" for --max-deletions"),
-        (&["--region", "mars"], "invalid value \"mars\" for --region: expected a region code"),
-        (&["--settings", &settings], "unusable.json: invalid value \"ten\" for imagesToKeep"),
+        (&["--policies", &*more][..], "policies-and-more.json has settings besides policies. Pass it as --settings "),
+        (
+            &["--policies", &bare],
+            "policy-of-ecr.json is a lifecycle policy without repositories. Write [{ \"repositories\"",
+        ),
+        (&["--images-to-keep", "ten"], "error: invalid value \"ten\" for --images-to-keep: expected a whole number\n"),
+        (&["--max-deletions=-1"], "error: invalid value \"-1\" for --max-deletions: expected a whole number\n"),
+        (
+            &["--region", "mars"],
+            "error: invalid Region \"mars\" for --region: expected a Region code such as us-west-2\n",
+        ),
+        (&["--settings", &settings], "unusable.json: `imagesToKeep` can't be \"ten\""),
         (&["--settings", &broken], "no.json is not JSON"),
-        (&["--settings", "does-not-exist.json"], "does-not-exist.json: No such file"),
-        (&["--policies", "does-not-exist.json"], "--policies: does-not-exist.json: No such file"),
+        (&["--settings", "does-not-exist.json"], "can't read does-not-exist.json: No such file or directory\n"),
+        (
+            &["--policies", "does-not-exist.json"],
+            "--policies: can't read does-not-exist.json: No such file or directory\n",
+        ),
         (&["--images-to-kep", "3"], "'--images-to-keep'"),
-        (&["--out", "-"], "--out takes the name of a file"),
+        (&["--out", "-"], "--out needs a file name"),
         (&["--format", "xml"], "[possible values: table, json, markdown, html]"),
     ] {
         let ran = ecr_cleanup(&aws, &[&["plan"], arguments].concat()).await;
@@ -123,14 +132,18 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
     std::fs::write(&nothing, json!({ "policies": null }).to_string()).unwrap();
     std::fs::write(&wrong, json!([{ "repositories": ["*"], "rules": "ecs" }]).to_string()).unwrap();
     for (variable, text, told) in [
-        ("ECR_CLEANUP_IMAGES_TO_KEEP", "ten", "invalid value \"ten\" for ECR_CLEANUP_IMAGES_TO_KEEP"),
+        (
+            "ECR_CLEANUP_IMAGES_TO_KEEP",
+            "ten",
+            "error: invalid value \"ten\" for ECR_CLEANUP_IMAGES_TO_KEEP: expected a whole number\n",
+        ),
         (
             "ECR_CLEANUP_POLICIES_FILE",
             "does-not-exist.json",
-            "ECR_CLEANUP_POLICIES_FILE: does-not-exist.json: No such file",
+            "ECR_CLEANUP_POLICIES_FILE: can't read does-not-exist.json: No such file or directory\n",
         ),
-        ("ECR_CLEANUP_POLICIES_FILE", &nothing, "policies-null.json holds null"),
-        ("ECR_CLEANUP_POLICIES_FILE", &wrong, "policies-wrong.json: invalid value \"ecs\" for rules in policies[0]"),
+        ("ECR_CLEANUP_POLICIES_FILE", &nothing, "policies-null.json contains null"),
+        ("ECR_CLEANUP_POLICIES_FILE", &wrong, "policies-wrong.json: `[0].rules` can't be \"ecs\""),
     ] {
         let mut command = command(&aws, &["plan"]);
         command.env(variable, text);
