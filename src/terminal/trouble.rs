@@ -104,13 +104,12 @@ fn capitalised(text: &str) -> String {
 }
 
 fn other_account(expected: &AccountId, actual: &AccountId, subject: Option<&str>) -> String {
-    let made = match subject {
-        Some(subject) if std::path::Path::new(subject).is_file() => format!("{subject} was created for"),
-        Some(subject) => format!("{subject} is in"),
-        None => "the plan was created for".to_owned(),
-    };
+    let is_plan = subject.is_none_or(|subject| std::path::Path::new(subject).is_file());
+    let subject = subject.unwrap_or("the plan");
+    let (made, outcome) =
+        if is_plan { ("was created for", " Nothing was deleted.") } else { ("is in the registry of", "") };
     format!(
-        "{made} account {expected}, but you are signed in to account {actual}. Nothing was deleted. Pass --profile with a profile of account {expected}."
+        "{subject} {made} account {expected}, but you are signed in to account {actual}.{outcome} Pass --profile with a profile of account {expected}."
     )
 }
 

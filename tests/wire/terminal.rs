@@ -265,7 +265,7 @@ async fn explain_of_what_is_not_there_names_what_is() {
     let foreign = "999999999999.dkr.ecr.us-west-2.amazonaws.com/web/app:v1";
     let ran = ecr_cleanup(&aws, &["explain", foreign, "--quiet"]).await;
     let told = format!(
-        "{foreign} is in account 999999999999, but you are signed in to account {ACCOUNT}. Nothing was deleted."
+        "{foreign} is in the registry of account 999999999999, but you are signed in to account {ACCOUNT}. Pass --profile "
     );
     assert!(ran.code == 1 && ran.stderr.contains(&told), "{}", ran.stderr);
     assert!(ran.stderr.contains("Pass --profile with a profile of account 999999999999."), "{}", ran.stderr);

@@ -213,7 +213,7 @@ const holderOf = (image) => /^(.*?) (arn:\S+)$/.exec(image.heldBy);
 function holderCell({ image, only, risk }) {
   const [, kind, arn] = holderOf(image) ?? [null, image.heldBy, ''];
   return [kind, arn ? make('small', {}, arn.split(':').slice(5).join(':')) : null,
-    risk ? [badge('ECR policy would expire it', 'bad'), ' '] : null, only ? badge('kept only for this', 'stale') : null].flat();
+    risk ? [badge('ECR policy would expire it', 'bad'), ' '] : null, only ? badge('kept only because in use', 'stale') : null].flat();
 }
 
 const lists = {
@@ -259,10 +259,10 @@ const lists = {
     search: ({ image, repository }) => [repository.region, repository.repositoryName, image.imageDigest, ...image.imageTags, image.heldBy].join(' '),
     detail: ({ image, only, risk }) => pairs([
       ['Digest', make('span', { class: 'mono' }, image.imageDigest)], ['Tags', image.imageTags.join(', ') || 'none'], ['Used by', image.heldBy],
-      ['Without it', only ? 'the image would be deleted' : 'the image would be kept for another reason'],
+      ['Without this use', only ? 'the image would be deleted' : 'the image would be kept for another reason'],
       risk && ['ECR lifecycle policy', `rule ${risk.rulePriority} would ${risk.action} it: ${risk.ruleDescription || 'without a description'}`],
     ].filter(Boolean), 'stacked'),
-    toggle: { title: 'kept only for this', takes: ({ only }) => only },
+    toggle: { title: 'kept only because in use', takes: ({ only }) => only },
     columns: [
       { title: 'Image', kind: 'image', value: ({ image }) => image.imageTags[0] ?? image.imageDigest, cell: nameOfImage },
       { title: 'Repository', kind: 'spare', value: ({ repository }) => `${repository.repositoryName} ${repository.region}`, cell: repositoryCell },
