@@ -165,7 +165,7 @@ async fn plan(matches: &ArgMatches, environment: &Environment) -> Result<Done, U
         }),
         (Some(_) | None, _) => Ok(()),
     };
-    // It took minutes to find out, so it is shown whatever becomes of the file.
+    // It took minutes to find out, so show it even if the file can't be written.
     session.print(&report, None)?;
     session.hint(&report, &given);
     let (stale, max_deletions) = (report.totals.images_stale, given.settings.max_deletions);

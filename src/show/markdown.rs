@@ -67,14 +67,14 @@ pub fn markdown_of(view: &View) -> String {
 fn headline(view: &View) -> String {
     let totals = &view.totals;
     let (stale, images) = (count(totals.images_stale), counted(totals.images, "image", "images"));
-    let told = match view.mode {
+    let headline = match view.mode {
         Mode::DryRun => format!("dry run, {stale} of {images} are stale"),
         Mode::Live => match &view.reviewed {
             Some(reviewed) => reviewed.carried_out.clone(),
             None => view.carried_out(),
         },
     };
-    format!("### ECR cleanup: {told}\n\n")
+    format!("### ECR cleanup: {headline}\n\n")
 }
 
 fn figures(view: &View) -> String {

@@ -83,7 +83,7 @@ pub(super) fn company(mode: Mode) -> View {
     serde_json::from_value(report).unwrap()
 }
 
-/// So many repositories with so many stale images in all.
+/// This number of repositories, with this number of stale images in total.
 pub(super) fn crowd(repositories: u32, images: u32) -> View {
     let of_repository = |number: u32| {
         let listed = (number..images).step_by(repositories as usize);

@@ -77,7 +77,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
         tell("No stale images to delete.");
         return Ok(done(&planned));
     }
-    // Nobody is asked to confirm what would be refused.
+    // Don't prompt for a delete that would be refused.
     if !planned.usage.complete {
         return Err(Undone::Failed(usage_unknown(Warnings::Above, 0)));
     }
@@ -119,7 +119,7 @@ fn unread(file: &str, error: &std::io::Error) -> String {
     format!("can't read plan file {file}: {}. To create one: ecr-cleanup plan --out {file}", trouble::plain(error))
 }
 
-/// Refuses patterns of repositories to delete from that match none: nobody means that.
+/// Refuses patterns of repositories to delete from that match none: such a pattern is a mistake.
 fn refuse_no_repository(report: &Report, given: &Given) -> Result<(), Undone> {
     let selects_none = |registry: &RegistryPlan| registry.repositories.as_ref().is_ok_and(Vec::is_empty);
     if given.settings.repositories.is_everything() || !report.plan.registries.iter().all(selects_none) {

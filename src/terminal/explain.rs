@@ -33,7 +33,7 @@ struct Asked {
     region: Option<Region>,
 }
 
-/// An image, and everything besides its own explanation that is said of it.
+/// An image with its explanation and the findings about its registry.
 struct Explained<'a> {
     image: &'a ExplainedImage,
     /// The tag or digest that the command has.

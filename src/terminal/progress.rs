@@ -14,7 +14,7 @@ use crate::show::figures::counted;
 
 /// A wheel that turns slower looks stuck.
 const TICK: Duration = Duration::from_millis(100);
-/// A long list has at most this number of lines that stay.
+/// A long list leaves at most this number of lines in the terminal.
 const PARTS: usize = 10;
 
 /// The progress of a run, on stderr.

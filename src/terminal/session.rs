@@ -196,7 +196,7 @@ impl Session {
         }
     }
 
-    /// Refuses exclusions that exclude nothing: whoever wrote them wants to keep images.
+    /// Refuses exclusions that exclude nothing: their author wants to keep images.
     pub(super) fn refuse_idle_exclusions(&self, report: &Report, given: &Given) -> Result<(), Undone> {
         let Some(known) = self.repositories_of(report) else { return Ok(()) };
         refuse_idle_exclusions(given, &known)

@@ -12,7 +12,7 @@ use crate::run::RunError;
 use crate::show::figures;
 use crate::show::quoted::quoted;
 
-/// Names further apart than this are not each other's typos: so many letters of ten.
+/// Two names that differ in more letters of ten than this are not typos of each other.
 const LETTERS_OF_TEN: usize = 4;
 /// More patterns than these are counted, and not listed one by one.
 const IDLE_SHOWN: usize = 10;
@@ -245,7 +245,7 @@ mod tests {
         );
         let star = Pattern::for_repositories("team-*").unwrap();
         assert_eq!(idle_patterns(std::iter::once(&star), &known), Vec::<String>::new());
-        assert_eq!(idle_patterns(idle(300).iter(), &BTreeSet::new()), Vec::<String>::new(), "what is not known at all");
+        assert_eq!(idle_patterns(idle(300).iter(), &BTreeSet::new()), Vec::<String>::new(), "no repository is known");
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
         let denied = "User: arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Admin/ann is not authorized";
         assert!(
             told("AccessDenied", denied, Some("p"))
-                .ends_with("Grant sts:GetCallerIdentity to the role or user that this runs as.")
+                .ends_with("Grant sts:GetCallerIdentity to the role or user that runs ecr-cleanup.")
         );
         assert!(told("InvalidClientTokenId", "invalid", Some("p")).contains("aws configure list --profile p"));
     }

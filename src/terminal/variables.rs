@@ -15,7 +15,7 @@ pub(super) fn that_count(environment: &Environment) -> Environment {
 }
 
 /// Refuses to delete where a variable says that nothing is to be deleted, unless flags or a settings file say
-/// otherwise. That variable counts by either name: whoever set it wants to keep images.
+/// otherwise. That variable counts by either name: its author wants to keep images.
 pub(super) fn refuse_to_contradict(
     environment: &Environment,
     layers: &[&Map<String, Value>],

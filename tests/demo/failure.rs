@@ -34,7 +34,7 @@ impl Failure {
             Self::Usage(text) => (text, 2),
             Self::Failed(text) => (text, 1),
         };
-        // If stderr is closed too, nobody can read the error.
+        // If stderr is closed too, no one can read the error.
         _ = writeln!(io::stderr(), "error: {text}");
         ExitCode::from(code)
     }

@@ -35,7 +35,7 @@ enum Shown {
 struct Company {
     aws: SimulatedAws,
     function: Function,
-    /// The lines of earlier reports. A line that the next report repeats, such as a warning, is not shown again.
+    /// The sentences of earlier reports. One that the next report repeats, such as a warning, is not shown again.
     shown: HashSet<String>,
 }
 
@@ -107,10 +107,13 @@ impl Company {
             colours: if terminal { Colours::Ansi } else { Colours::None },
             details: Details::Repositories,
         };
-        for line in table_of(&view(&report)?, &look).lines() {
-            let is_of_table = line.starts_with(['┌', '│', '╞', '├', '└']);
-            if self.shown.insert(line.to_owned()) && (shown == Shown::Whole || !is_of_table) {
-                say(line)?;
+        let table = table_of(&view(&report)?, &look);
+        // A wrapped sentence goes on in lines with an indent.
+        let lines: Vec<&str> = table.lines().collect();
+        for sentence in lines.chunk_by(|_, next| next.starts_with("  ")).map(|lines| lines.join("\n")) {
+            let is_of_table = sentence.starts_with(['┌', '│', '╞', '├', '└']);
+            if self.shown.insert(sentence.clone()) && (shown == Shown::Whole || !is_of_table) {
+                say(&sentence)?;
             }
         }
         say(&format!("{} calls to AWS in {:.1} s.", self.aws.calls().len(), took.as_secs_f64()))?;

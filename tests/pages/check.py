@@ -25,7 +25,7 @@ FLAGS = [
 ]
 ROWS = 50
 
-# Every text against the background that it stands on, and the lowest ratio of the two.
+# Every text against the background behind it, and the lowest ratio of the two.
 CONTRAST = """
 const channel = (value) => { value /= 255; return value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4; };
 const colour = (text) => text.match(/[0-9.]+/g).map(Number);
@@ -350,13 +350,13 @@ def every_stale_image(report):
 
 
 def set_results(report, **counts):
-    """The totals of a live run in which so many images ended so, and no other."""
+    """The totals of a live run in which these numbers of images have these results, and no other image has one."""
     for name in ["Deleted", "Archived", "Failed", "Skipped", "NotAttempted", "NotAllowed"]:
         report["totals"][f"images{name}"] = counts.get(name, 0)
 
 
 def refuse_eight(report):
-    """ECR refuses eight of the deletes, since an index names the images: no total counts them."""
+    """ECR refuses eight of the deletes, since an index lists the images: no total counts them."""
     stale = every_stale_image(report)
     for image in stale:
         image["result"] = "deleted"

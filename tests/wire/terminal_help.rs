@@ -1,4 +1,4 @@
-//! The help of every command, as it is printed. A snapshot that is not up to date fails, so that whatever reads these files
+//! The help of every command, as it is printed. A snapshot that is not up to date fails, so that the language check, which reads these files,
 //! reads the help.
 
 use ecr_cleanup_core::settings::KEYS;

@@ -109,7 +109,7 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
             &["--region", "mars"],
             "error: invalid Region \"mars\" for --region: expected a Region code such as us-west-2\n",
         ),
-        (&["--settings", &settings], "unusable.json: `imagesToKeep` can't be \"ten\""),
+        (&["--settings", &settings], "unusable.json: invalid value \"ten\" for imagesToKeep"),
         (&["--settings", &broken], "no.json is not JSON"),
         (&["--settings", "does-not-exist.json"], "can't read does-not-exist.json: No such file or directory\n"),
         (
@@ -143,7 +143,7 @@ async fn a_setting_that_cannot_be_used_is_named_by_its_flag_or_its_file() {
             "ECR_CLEANUP_POLICIES_FILE: can't read does-not-exist.json: No such file or directory\n",
         ),
         ("ECR_CLEANUP_POLICIES_FILE", &nothing, "policies-null.json contains null"),
-        ("ECR_CLEANUP_POLICIES_FILE", &wrong, "policies-wrong.json: `[0].rules` can't be \"ecs\""),
+        ("ECR_CLEANUP_POLICIES_FILE", &wrong, "policies-wrong.json: invalid value \"ecs\" for rules in [0]"),
     ] {
         let mut command = command(&aws, &["plan"]);
         command.env(variable, text);

@@ -127,7 +127,7 @@ async fn no_line_is_wider_than_the_terminal_and_no_word_is_broken() {
                 let is_one_word = line.split_whitespace().count() == 1;
                 assert!(is_one_word || line.chars().count() <= columns, "{columns} {arguments:?}: {line:?}\n{text}");
             }
-            // What is shortened says so, or is a short digest. Words of sentences are looked at elsewhere.
+            // What is shortened says so, or is a short digest. Another test checks the words of sentences.
             let is_shortened = |word: &&str| word.contains('…') || (word.starts_with("sha256:") && word.len() == 19);
             let long = text.split_whitespace().filter(|word| word.len() > 14 && !is_shortened(word));
             for word in long.filter(|word| !word.contains(['─', '═'])) {

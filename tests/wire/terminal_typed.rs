@@ -1,4 +1,4 @@
-//! Command lines as people type them: other spellings that work, and what is said of those that don't.
+//! Command lines as people type them: other spellings that work, and the errors for those that don't.
 
 use serde_json::json;
 use simulated_aws::{Fault, SimulatedAws};
@@ -107,7 +107,9 @@ async fn an_invalid_value_is_named_as_it_was_typed() {
         let ran = ecr_cleanup(&aws, &[&["plan"], arguments].concat()).await;
         assert_eq!((ran.code, ran.stderr.as_str()), (2, told), "{arguments:?}");
     }
-    let begins = format!("error: --policies {policies}: `[0].rules[0].selection.tagPatternList[0]` ");
+    let begins = format!(
+        "error: --policies {policies}: invalid value \"build-1??\" for tagPatternList[0] in [0].rules[0].selection"
+    );
     let ran = ecr_cleanup(&aws, &["plan", "--policies", &policies]).await;
     assert!(ran.code == 2 && ran.stderr.starts_with(&begins), "{}", ran.stderr);
 

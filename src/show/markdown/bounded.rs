@@ -1,4 +1,4 @@
-//! Markdown of bounded length: what does not fit is counted.
+//! Markdown of bounded length: lines that don't fit are counted.
 
 use std::fmt::Write;
 
@@ -77,7 +77,7 @@ impl Bounded {
         }
         self.add("\n");
         self.add(open);
-        // The frame is closed whatever comes.
+        // The frame is always closed.
         self.characters += close.chars().count();
         let shown = items.iter().take_while(|item| self.add(&row(item))).count();
         self.text.push_str(close);

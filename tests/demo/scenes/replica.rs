@@ -29,7 +29,7 @@ pub const SCENE: Scene = Scene {
     files: &[],
     steps: &[
         Step::Run("ecr-cleanup delete --yes --quiet --region us-west-2 --images-to-keep 1 | head -1"),
-        Step::Run("ecr-cleanup explain api/orders:v1 --quiet --images-to-keep 1 | tail -1"),
+        Step::Run("ecr-cleanup explain api/orders:v1 --quiet --images-to-keep 1 | tail -2"),
     ],
     prints: &[],
     kept: &[Image(REGION, "api/orders", "v1"), Image(COPIES, "api/orders", "v1"), Image(REGION, "api/orders", "v4")],

@@ -42,7 +42,7 @@ fn folder() -> TempDir {
     folder
 }
 
-/// Runs a line of a shell in that folder. Nobody is there to be asked, so that a delete has to be told not to.
+/// Runs a line of a shell in that folder. It can't prompt, so a delete needs --yes.
 async fn run_line(aws: &SimulatedAws, folder: &Path, line: &str) -> Ran {
     let is_asked = line.starts_with("ecr-cleanup delete") && !line.contains("--yes");
     let line = if is_asked { format!("{line} --yes") } else { line.to_owned() };

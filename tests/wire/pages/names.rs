@@ -59,7 +59,7 @@ fn read_below(folder: &Path, code: &mut String) {
             read_below(&path, code);
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            // Tests may name whatever they like.
+            // Names in tests don't count.
             code.push_str(text.split("#[cfg(test)]").next().unwrap());
         }
     }

@@ -1,4 +1,4 @@
-//! Every number in the pages is one of the code, of the templates or of AWS's published prices. What was measured is in one
+//! Every number in the pages is one of the code, of the templates or of AWS's published prices. The measurements are in one
 //! table, in `tests/README.md`.
 
 use ecr_cleanup::discovery::FreshnessLimits;
@@ -69,7 +69,7 @@ fn costs((of_a_region, alarms): (usize, usize)) -> Costs {
     }
 }
 
-/// The phrases with numbers that the pages may have, made of what they are about.
+/// The phrases with numbers that the pages may have, made from the code.
 async fn phrases() -> Vec<String> {
     let (of_a_region, alarms) = metrics_and_alarms().await;
     let costs = costs((of_a_region, alarms));

@@ -117,7 +117,7 @@ pub fn code_in(text: &str) -> Option<String> {
     Regex::new("`([^`]+)`").unwrap().captures(text).map(|found| found[1].to_owned())
 }
 
-/// A command without what is said of it.
+/// A command without its comment.
 pub fn without_comment(line: &str) -> &str {
     line.split(" # ").next().unwrap().trim()
 }

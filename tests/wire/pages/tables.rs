@@ -1,4 +1,4 @@
-//! The tables of the pages have a row for everything that they are about.
+//! The tables of the pages have a row for every value in the code.
 
 use std::collections::BTreeSet;
 
