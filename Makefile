@@ -26,7 +26,7 @@ SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/bin:$$PATH" target/tools/sam/bin
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Clean a simulated AWS account with the real function: a dry run, a live run, and a second live run.
+demo: ## Show on simulated accounts what ecr-cleanup deletes, keeps and warns about.
 	@cargo build --quiet --features second-opinions --bin ecr-cleanup --example demo
 	@cargo run --quiet --features second-opinions --example demo
 

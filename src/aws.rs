@@ -248,7 +248,7 @@ impl Aws {
             .pages(API, listing, ListRegionsOutput::next_token, |page| page.regions.map(|listed| names.extend(listed)))
             .await?;
         if names.is_empty() {
-            return Err(CallError::unexpected(API, &"the answer lists no enabled region"));
+            return Err(CallError::unexpected(API, &"the answer lists no enabled Region"));
         }
         names
             .iter()

@@ -41,7 +41,7 @@ pub enum RunError {
     #[error(transparent)]
     InvalidSettings(#[from] InvalidSettings),
     /// No region is set, and the enabled ones can't be listed.
-    #[error("can't list the enabled regions, and no region is set: {0} ({remedy}). Set region to run without the list.", remedy = .0.remedy())]
+    #[error("can't list the enabled Regions, and no Region is set: {0} ({remedy}). Set region to run without the list.", remedy = .0.remedy())]
     RegionsUnavailable(CallError),
     /// The account is not known.
     #[error("can't determine the AWS account: {0} ({remedy})", remedy = .0.remedy())]

@@ -157,7 +157,7 @@ impl FromStr for Region {
         if well_formed {
             Ok(Self(text.into()))
         } else {
-            Err(NotAName { text: text.to_owned(), expected: "a region code such as us-west-2" })
+            Err(NotAName { text: text.to_owned(), expected: "a Region code such as us-west-2" })
         }
     }
 }

@@ -207,7 +207,7 @@ impl CallError {
         }
         match code {
             "UnrecognizedClientException" | "InvalidClientTokenId" => {
-                "use credentials that are valid in this region; if the region is disabled, leave it out".to_owned()
+                "use credentials that are valid in this Region; if the Region is disabled or misspelled, remove it from the settings".to_owned()
             }
             "ExpiredToken" | "ExpiredTokenException" => "renew the credentials".to_owned(),
             DEADLINE_REACHED => "increase the function's timeout".to_owned(),

@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-pub use effective::{Effective, GivenBy};
+pub use effective::{Effective, GivenBy, TAGS};
 pub use keys::{KEYS, Key};
 pub use scope::{KeepUnused, RepositorySelection, UsageScope};
 

@@ -149,10 +149,10 @@ fn attended(attended: Attended, formats: &'static [&'static str]) -> Command {
                     "File with images to treat as in use, or - for stdin. It contains a list (# begins a comment) or the output of `kubectl get pods -o json`. Optional.",
                 ),
         )
-        .arg(match attended {
-            Attended::Plan | Attended::Delete => tags,
-            Attended::Explain => tags.hide_short_help(true),
-            Attended::Usage => tags.hide(true),
+        .args(match attended {
+            Attended::Plan | Attended::Delete => Some(tags),
+            Attended::Explain => Some(tags.hide_short_help(true)),
+            Attended::Usage => None,
         })
         .args(flags::all(attended))
 }

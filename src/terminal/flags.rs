@@ -16,7 +16,7 @@ pub(super) const REPOSITORY: &str = "REPOSITORY";
 
 /// The flags of all settings, each shown in a command's help where it matters to that command.
 pub(super) fn all(command: Attended) -> impl Iterator<Item = Arg> {
-    KEYS.iter().map(move |key| {
+    KEYS.iter().filter(move |key| help::accepts(command, key)).map(move |key| {
         let flag = Arg::new(key.name)
             .long(key.flag())
             .value_name(key.value)
@@ -37,7 +37,7 @@ pub(super) fn all(command: Attended) -> impl Iterator<Item = Arg> {
 /// `--keep-tags "$KEEP"` would then keep nothing.
 pub(super) fn filled(text: &str) -> Result<String, &'static str> {
     if text.trim_matches(|c: char| c.is_whitespace() || c == ',').is_empty() {
-        return Err("the value is empty. Omit the flag, or write an empty list as [] in a --settings file");
+        return Err("the value is empty. Omit the flag. To set an empty list, write [] in a --settings file");
     }
     Ok(text.to_owned())
 }

@@ -7,7 +7,7 @@ use std::io::Read;
 use clap::ArgMatches;
 use ecr_cleanup_core::in_use_list;
 use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, POLICIES, USAGE_EXTERNAL_ID};
-use ecr_cleanup_core::settings::{Environment, GivenBy, InvalidSettings, KEYS, Key, Layer, Mode, Settings};
+use ecr_cleanup_core::settings::{Environment, GivenBy, InvalidSettings, KEYS, Key, Layer, Mode, Settings, TAGS};
 use serde_json::{Map, Value};
 
 use super::invalid::{self, Names};
@@ -53,10 +53,10 @@ impl Given {
         add_images_in_use(&mut flags, &in_file, &environment, as_values(&listed))?;
         let origin = Origin {
             flags: given_by_flag.iter().map(String::as_str).collect(),
-            tags: matches.get_one::<String>("tags").map(|tags| (tags.as_str(), "--tags")),
+            tags: of_flag(matches, "tags").map(|tags| (tags.as_str(), "--tags")),
             file: file.map(String::as_str),
             policies_file: policies_file
-                .or_else(|| matches.get_one::<String>(POLICIES.name).map(|file| format!("--policies {file}"))),
+                .or_else(|| of_flag(matches, POLICIES.name).map(|file| format!("--policies {file}"))),
         };
         let layers = [
             Layer { by: GivenBy::Flag, settings: &flags },
@@ -83,6 +83,7 @@ impl Given {
         }
         variables::refuse_to_contradict(environment, &[&flags], Mode::Live)?;
         let environment = &variables::that_count(environment);
+        refuse_contradictions(environment, &settings, file)?;
         // Of several limits the lowest applies, wherever it is given. One that is no number is refused below.
         if let (Some(Value::Number(given)), Some(Value::Number(planned))) =
             (flags.get(MAX_DELETIONS.name), settings.get(MAX_DELETIONS.name))
@@ -127,6 +128,10 @@ impl Given {
         let read = |file: &str| std::fs::read_to_string(file);
         let mut settings = Settings::resolve_layers(layers, environment, &read).map_err(|error| origin.name(error))?;
         let only_tags = origin.tags.map(|(tags, by)| invalid::pattern(tags, Names::Tags, by)).transpose()?;
+        if only_tags.is_some() {
+            let by = if origin.tags.is_some_and(|(_, by)| by == "--tags") { GivenBy::Flag } else { GivenBy::File };
+            settings.given_by.insert(TAGS, by);
+        }
         settings.rules.only_tags = only_tags;
         let is_given = settings.given_by.contains_key(DRY_RUN.name);
         if is_given && settings.mode != mode {
@@ -180,6 +185,11 @@ impl Origin<'_> {
     }
 }
 
+/// The text of a flag, if the command has that flag and it was passed.
+fn of_flag<'a>(matches: &'a ArgMatches, id: &str) -> Option<&'a String> {
+    matches.try_get_one::<String>(id).ok().flatten()
+}
+
 fn settings_of(file: &str) -> Result<Map<String, Value>, WrongUsage> {
     // When it was sent is not a setting: here it is always now.
     let event = Event::parse(flags::read_json(file)?);
@@ -199,6 +209,42 @@ fn take_policies(
     let policies = flags::in_environment(&POLICIES, environment)?;
     environment.remove(&variable);
     Ok((policies.map(|policies| (POLICIES.name.to_owned(), policies)).into_iter().collect(), Some(told)))
+}
+
+/// Refuses a variable that contradicts a plan file: its user expects it to count, and it could exclude a repository.
+fn refuse_contradictions(
+    environment: &Environment,
+    planned: &Map<String, Value>,
+    file: &str,
+) -> Result<(), WrongUsage> {
+    for key in KEYS.iter().filter(|key| !BESIDE_A_PLAN.iter().any(|it| it.name == key.name)) {
+        if let Some((variable, text)) = key.in_environment(environment)
+            && let Some(value) = flags::in_environment(key, environment)?
+            && !is_same(&value, planned.get(key.name).unwrap_or(&Value::Null))
+        {
+            return Err(WrongUsage(format!(
+                "{variable}=\"{text}\" contradicts {file}, which has its own settings. Unset the variable, or create a new plan."
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two values of a setting mean the same: a switch may be a text, and a list may have any order.
+fn is_same(one: &Value, other: &Value) -> bool {
+    let texts = |value: &Value| -> BTreeSet<String> {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match value {
+            Value::Array(items) => items.iter().map(text).collect(),
+            value => [text(value)].into(),
+        }
+    };
+    let is_switch = |value: &Value, text: &Value| {
+        value
+            .as_bool()
+            .is_some_and(|value| text.as_str().is_some_and(|text| text.eq_ignore_ascii_case(&value.to_string())))
+    };
+    texts(one) == texts(other) || is_switch(other, one)
 }
 
 /// Whether a limit is lower than another. One that is no number counts as lower, so that the settings refuse it.

@@ -1,5 +1,5 @@
 //! The help: what each command says of itself, and which of the settings its help shows. `-h` fits on a screen, and
-//! `--help` has all that matter to the command. The others are accepted, so that one line of flags will do for all.
+//! `--help` has all that matter to the command. Most of the others are accepted, so that one line of flags works for all.
 
 use clap::{Arg, Command};
 use ecr_cleanup_core::settings::Key;
@@ -73,9 +73,9 @@ Examples:
 
 In a terminal, `delete` prompts for confirmation unless you pass --yes. In scripts, pass --yes or a plan file.
 
-An image of a plan file is deleted only if it is still stale and its tags haven't changed. The settings in the file
-decide what is stale, together with the images in use now. With a plan file you can also pass --max-deletions (the
-lower limit applies), --in-use-images, --in-use-file and --usage-external-id. Other settings are rejected.";
+An image of a plan file is deleted only if it is still stale and its tags haven't changed. The settings in the file \
+decide what is stale, together with the images in use now. With a plan file you can also pass --max-deletions (the lower \
+limit applies), --in-use-images, --in-use-file and --usage-external-id. Other settings are rejected.";
 
 const EXPLAIN: &str = "\
 Examples:
@@ -158,6 +158,13 @@ pub(super) fn of_command(command: Command, attended: Attended) -> Command {
         .help_template(template)
         .after_help(format!("All settings and examples: ecr-cleanup {} --help", attended.name()))
         .after_long_help(format!("{}\n\n{EXIT_CODES}", attended.examples()))
+}
+
+/// Whether a command accepts the flag of a setting. `usage` reads usage and nothing else: a flag such as `--region` would look
+/// like a filter and do nothing.
+pub(super) fn accepts(command: Attended, key: &Key) -> bool {
+    let is_shown = command.prominence_of(key) != Prominence::Hidden;
+    command != Attended::Usage || is_shown || key.name == DRY_RUN.name
 }
 
 /// The flag of a setting with its help, and shown where it matters to the command.

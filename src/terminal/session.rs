@@ -244,7 +244,14 @@ pub(super) fn tell_listed(report: &Report, given: &Given) {
     if !listed.is_empty() {
         let found = in_use_list::found_in(&report.plan, account, listed.iter().map(String::as_str));
         let read = figures::counted(listed.len() as u64, "reference", "references");
-        let found = figures::counted(found as u64, "is an image", "are images");
+        if found == 0 {
+            let names = listed.iter().next().map(|name| format!(", such as {}", quoted(name))).unwrap_or_default();
+            tell(&format!(
+                "warning: --in-use-file protects no image: {read} read{names}, and none matches an image of these repositories. Check the names."
+            ));
+            return;
+        }
+        let found = figures::counted(found as u64, "matches an image", "match images");
         tell(&format!("--in-use-file: {read} read, of which {found} of these repositories"));
     }
 }

@@ -111,7 +111,10 @@ fn every_scene_shows_what_it_promises() {
             AGAIN,
             r"(?m)^Far from the newest, and kept because .+:\n(.+\n)*  us-west-2 workers/billing:build-12 by ECS task arn:",
         ),
-        (REPLICA, r"(?s)ecr-cleanup explain api/orders:v1 .+\nKept: deleting it would delete its replicas.+\nAlso api/orders:v1 in eu-central-1: kept, in use"),
+        (
+            REPLICA,
+            r"(?s)ecr-cleanup explain api/orders:v1 .+\nKept: deleting it would delete its replicas.+\nAlso api/orders:v1 in eu-central-1: kept, in use",
+        ),
         (ROLLBACK_TARGET, r"(?si)ecr-cleanup explain web/shop:v7 .+\n.*keep-?before-?in-?use"),
         (MISSING, r"(?i)warning: .*mail/sender:v2.*arn:aws:ecs:us-west-2:123456789012:task-definition/newsletter:1"),
         (RULE, r"(?i)warning: .*keep 2 builds of each branch.*dev-\*.*test-\*"),

@@ -170,9 +170,9 @@ async fn a_list_of_images_in_use_tells_what_came_of_it() {
     std::fs::write(&pods, json!({ "kind": "List", "items": [pod] }).to_string()).unwrap();
     let arguments = ["plan", "--images-to-keep", "0", "--quiet", "--format", "json"];
     for (files, told, stale) in [
-        (&["--in-use-file", &*list][..], "4 references read, of which 2 are images of these repositories", 7),
-        (&["--in-use-file", &pods], "2 references read, of which 2 are images of these repositories", 7),
-        (&["--in-use-file", &list, "--in-use-file", &pods], "6 references read, of which 4 are images", 6),
+        (&["--in-use-file", &*list][..], "4 references read, of which 2 match images of these repositories", 7),
+        (&["--in-use-file", &pods], "2 references read, of which 2 match images of these repositories", 7),
+        (&["--in-use-file", &list, "--in-use-file", &pods], "6 references read, of which 4 match images", 6),
     ] {
         let ran = ecr_cleanup(&aws, &[&arguments[..], files].concat()).await;
         assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
@@ -181,7 +181,7 @@ async fn a_list_of_images_in_use_tells_what_came_of_it() {
     let plan = file("listed.json");
     assert_eq!(ecr_cleanup(&aws, &["plan", "--images-to-keep", "1", "--quiet", "--out", &plan]).await.code, 0);
     let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet", "--in-use-file", &pods]).await;
-    assert!(ran.code == 0 && ran.stderr.contains("2 references read, of which 2 are images"), "{}", ran.stderr);
+    assert!(ran.code == 0 && ran.stderr.contains("2 references read, of which 2 match images"), "{}", ran.stderr);
     assert_eq!(app.tags(), set(["v10", "v2", "v3"]));
 }
 
@@ -230,6 +230,7 @@ async fn tags_narrow_what_would_go_and_widen_nothing() {
     assert_eq!(ecr_cleanup(&aws, &saving).await.code, 0);
     let ran = ecr_cleanup(&aws, &["delete", &plan, "--quiet"]).await;
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "nothing has changed since");
+    assert!(ran.stdout.contains("tags pr-2 (file)"), "{}", ran.stdout);
     let before = app.tags();
     let ran = ecr_cleanup(&aws, &["delete", "--yes", "--tags", "pr-*", "--images-to-keep", "4", "--quiet"]).await;
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));

@@ -248,7 +248,7 @@ async fn explain_tells_of_this_image_whether_the_own_policy_of_ecr_would_take_it
 async fn explain_says_when_nothing_of_a_repository_is_ever_touched() {
     let aws = world().await;
     let ran = ecr_cleanup(&aws, &["explain", "web/app:v2", "--exclude-repositories", "web/*", "--quiet"]).await;
-    let told = "But --repositories and --exclude-repositories exclude web/app, so the image is kept.\n";
+    let told = "But these settings exclude web/app (--repositories, --exclude-repositories), so the image is kept.\n";
     assert!(ran.stdout.ends_with(told), "{}", ran.stdout);
 }
 
@@ -342,6 +342,12 @@ async fn images_in_use_elsewhere_come_by_pipe_or_file() {
     std::fs::write(&list, app.uri("v2")).unwrap();
     let by_file = ecr_cleanup(&aws, &[&arguments[..], &[&list]].concat()).await.json();
     assert_eq!(by_file["totals"]["imagesStale"], 1);
+
+    std::fs::write(&list, "web/ap:v2\n").unwrap();
+    let ran = ecr_cleanup(&aws, &[&arguments[..], &[&list]].concat()).await;
+    let told =
+        "warning: --in-use-file protects no image: 1 reference read, such as web/ap:v2, and none matches an image";
+    assert!(ran.code == 0 && ran.stderr.contains(told), "{}", ran.stderr);
 
     for (text, told) in [
         ("# nothing\n", "it lists no image"),

@@ -73,8 +73,13 @@ async fn a_flag_that_the_help_does_not_show_is_accepted_all_the_same() {
     let app = aws.repository("web/app").daily_builds(2);
     aws.cluster("prod").runs(&app.uri("v2"));
     let flags = ["--quiet", "--images-to-keep", "3", "--max-deletions", "7", "--tags", "v*", "--dry-run"];
-    for command in [&["plan"][..], &["usage"], &["explain", "web/app:v1"]] {
+    for command in [&["plan"][..], &["explain", "web/app:v1"]] {
         let ran = ecr_cleanup(&aws, &[command, &flags].concat()).await;
         assert_eq!(ran.code, 0, "{command:?}: {}", ran.stderr);
+    }
+    // These would look like filters of `usage`.
+    for flag in [["--region", "us-west-2"], ["--repositories", "web/*"], ["--tags", "v*"]] {
+        let ran = ecr_cleanup(&aws, &[&["usage"][..], &flag].concat()).await;
+        assert!(ran.code == 2 && ran.stderr.contains("unexpected argument"), "{flag:?}: {}", ran.stderr);
     }
 }

@@ -228,11 +228,28 @@ async fn the_settings_travel_with_the_plan_but_for_what_is_nobodys_business() {
     let refused = delete(&[]).await;
     assert!(refused.code == 1 && refused.stdout.contains("999999999999"), "{}", refused.stdout);
     changed(&plan, |plan| plan["settings"]["keepTags"] = json!(["v3"]));
-    let ran =
-        delete(&[("ECR_CLEANUP_USAGE_EXTERNAL_ID", "registry-cleaning"), ("ECR_CLEANUP_IMAGES_TO_KEEP", "1")]).await;
+    // A variable that counted for the plan may be set for the delete too. Another value is an error.
+    let external_id = ("ECR_CLEANUP_USAGE_EXTERNAL_ID", "registry-cleaning");
+    for (variable, text) in [
+        ("ECR_CLEANUP_IMAGES_TO_KEEP", "1"),
+        ("ECR_CLEANUP_EXCLUDE_REPOSITORIES", "web/*"),
+        ("ECR_CLEANUP_KEEP_TAGS", "v4"),
+    ] {
+        let refused = delete(&[external_id, (variable, text)]).await;
+        let told = format!("{variable}=\"{text}\" contradicts {plan}");
+        assert!(refused.code == 2 && refused.stderr.contains(&told), "{}", refused.stderr);
+    }
+    let same = [
+        external_id,
+        ("ECR_CLEANUP_IMAGES_TO_KEEP", "7"),
+        ("ECR_CLEANUP_KEEP_TAGS", "v3"),
+        ("ECR_CLEANUP_EXACT_SIZES", "FALSE"),
+        ("ECR_CLEANUP_UNTAGGED_OLDER_THAN_DAYS", "never"),
+    ];
+    let ran = delete(&same).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(app.tags().len(), 10, "v1 counts as used; v2 is stale by the file's settings, and not among its images");
-    assert_eq!(ran.json()["totals"]["imagesStale"], 1, "the environment's images-to-keep is not asked");
+    assert_eq!(ran.json()["totals"]["imagesStale"], 1, "by the settings in the file");
 }
 
 #[tokio::test]

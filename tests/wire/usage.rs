@@ -169,7 +169,7 @@ deletes_nothing! {
         ["ecs:DescribeTasks: ACCESS_DENIED", ":task/prod/"],
         |aws| _ = aws.cluster("prod").start(Task::of("nginx").not_described("ACCESS_DENIED"));
     when_the_regions_can_not_be_listed_but_are_named:
-        ["enabled regions: account:ListRegions: AccessDeniedException", "set usageRegions"],
+        ["enabled Regions: account:ListRegions: AccessDeniedException", "set usageRegions"],
         |aws| aws.inject(Fault::denied("account:ListRegions"));
     when_an_answer_passes_over_a_task_that_was_asked_for:
         ["ECS tasks: ecs:DescribeTasks: UnexpectedResponse", "the answer covers 1 of 2"],

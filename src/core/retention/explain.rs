@@ -102,14 +102,16 @@ pub fn explain(known: &Known<'_>, rules: &Rules, decisions: &Decisions, place: u
     };
     let newness = |place: usize| (images[place].image_pushed_at, images[place].image_digest);
     let ranked: Vec<usize> = (0..images.len()).filter(takes_a_place).collect();
-    let rank = takes_a_place(&place).then(|| Rank {
-        place: 1 + ranked.iter().filter(|other| newness(**other) > newness(place)).count(),
-        of: ranked.len(),
-    });
+    let newer = |place: usize| ranked.iter().filter(|other| newness(**other) > newness(place)).count();
+    let rank = takes_a_place(&place).then(|| Rank { place: 1 + newer(place), of: ranked.len() });
     let outlook = match &decisions.each[place] {
         Decision::Keep { reasons, candidate } => Outlook::Stays {
             because: reasons.iter().map(|reason| (reason, in_words(reason, image, rules))).collect(),
-            otherwise: candidate.clone(),
+            // An image that is kept for its tags has no rank. Without them it would have one, and could be among the newest.
+            otherwise: candidate.clone().filter(|reason| match reason {
+                StaleReason::NotAmongNewest { images_to_keep } => newer(place) >= *images_to_keep as usize,
+                _ => true,
+            }),
         },
         Decision::Delete(reason) => Outlook::Goes(reason.clone()),
         Decision::Archive(reason) => Outlook::IsArchived(reason.clone()),

@@ -44,7 +44,7 @@ fn invalid_plans_are_rejected() {
             value["regions"][0]["repositories"][0]["images"][0]["action"] = "keep".into();
         }),
         ("missing field `settings`", |value| _ = value.as_object_mut().unwrap().remove("settings")),
-        ("is not a region code", |value| value["regions"][0]["region"] = "mars".into()),
+        ("is not a Region code", |value| value["regions"][0]["region"] = "mars".into()),
     ] {
         let error = file(change).unwrap_err();
         assert!(error.contains(expected), "{expected}: {error}");

@@ -15,6 +15,9 @@ use crate::pattern::Pattern;
 use crate::retention::Rules;
 use crate::sharing::AcceptedAccounts;
 
+/// The name of the pattern of `--tags` among the effective settings.
+pub const TAGS: &str = "tags";
+
 /// The source of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,14 +60,19 @@ impl GivenBy {
 }
 
 impl Settings {
-    /// Every setting, in the order of the keys. The value of the external id is not shown, only that it is set.
+    /// Every setting, in the order of the keys. The value of the external id is not shown, only that it is set. The
+    /// pattern of `--tags` is last, if it was used: it is no setting, and no default of it has an effect.
     #[must_use]
     pub fn effective(&self) -> Vec<Effective> {
         let with_source = |(key, value): (&Key, Value)| {
             let from = self.given_by.get(key.name).copied().unwrap_or(GivenBy::Default);
             Effective { name: key.name, value, from }
         };
-        self.values().into_iter().map(with_source).collect()
+        let tags = self.rules.only_tags.as_ref().map(|tags| {
+            let from = self.given_by.get(TAGS).copied().unwrap_or(GivenBy::Flag);
+            Effective { name: TAGS, value: json!(tags.to_string()), from }
+        });
+        self.values().into_iter().map(with_source).chain(tags).collect()
     }
 
     /// The settings as an event that has the same effect. It has neither `dryRun`, which the command determines, nor the

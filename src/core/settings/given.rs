@@ -15,7 +15,7 @@ use crate::reference::ImageReference;
 use crate::sharing::AcceptedAccounts;
 use crate::strict_json;
 
-const REGIONS: &str = "a region code such as us-west-2, or a list of them";
+const REGIONS: &str = "a Region code such as us-west-2, or a list of them";
 const INTEGER: &str = "a whole number from 0 to 4294967295";
 
 /// The layers and the environment. Their keys are valid, and each layer has each setting at most once.
@@ -237,7 +237,7 @@ impl<'a> Given<'a> {
         let region = |name: &&str| name.parse().map_err(|error| raw.refuse_item(name, &expected(&error)));
         let regions = names.iter().map(region).collect::<Result<BTreeSet<Region>, _>>()?;
         if regions.is_empty() {
-            return Err(raw.refuse("at least one region. For all enabled regions, leave it out"));
+            return Err(raw.refuse("at least one Region. For all enabled Regions, omit the setting"));
         }
         Ok(Some(regions))
     }

@@ -70,7 +70,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Account { role, error } => write!(f, "account {}: {error}", role.account)?,
-            Self::Regions { account, error } => write!(f, "account {account}: enabled regions: {error}")?,
+            Self::Regions { account, error } => write!(f, "account {account}: enabled Regions: {error}")?,
             Self::Source { place: Place { account, region }, title, error } => {
                 write!(f, "account {account}, {region}: {title}: {error}")?;
             }
@@ -94,7 +94,7 @@ impl fmt::Display for UsageIncomplete {
         }
         if !self.usable_regions.is_empty() {
             let regions = self.usable_regions.iter().map(Region::as_str).collect::<Vec<_>>().join(",");
-            write!(f, ". If nothing runs in the regions that denied every call, set usageRegions to {regions}")?;
+            write!(f, ". If nothing runs in the Regions that denied every call, set usageRegions to {regions}")?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ pub fn of_usage(usage: &Usage, plan: &Plan) -> Vec<Warning> {
         let cleaned = of_account.map(|registry| registry.place.region.clone()).collect();
         if !usage.known().refers_to(account, &cleaned) {
             let message = format!(
-                "no workload uses the registry of account {account} in the regions being cleaned. Check that this is the right account."
+                "no workload uses the registry of account {account} in the Regions being cleaned. Check that this is the right account."
             );
             warnings.push(Warning::new(WarningCode::NothingInUse, About::RUN, message));
         }
@@ -45,7 +45,7 @@ pub fn usage_incomplete(usage: &Usage) -> Vec<Warning> {
     };
     let usable = (!usable_regions.is_empty()).then(|| {
         let regions = listed(usable_regions);
-        let message = format!("some regions denied every call. If nothing runs there, set usageRegions to {regions}");
+        let message = format!("some Regions denied every call. If nothing runs there, set usageRegions to {regions}");
         Warning::new(WarningCode::UsableRegions, About::RUN, message)
     });
     causes.iter().map(of_cause).chain(usable).collect()

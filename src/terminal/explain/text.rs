@@ -77,7 +77,9 @@ pub(super) fn text(explained: &Explained<'_>, now: DateTime<Utc>, width: Option<
         Selection::Cleaned => {}
         Selection::LeftOut => line(
             "",
-            format!("But --repositories and --exclude-repositories exclude {repository_name}, so the image is kept."),
+            format!(
+                "But these settings exclude {repository_name} (--repositories, --exclude-repositories), so the image is kept."
+            ),
         ),
         Selection::RegionLeftOut => line("", format!("But --region excludes {region}, so the image is kept.")),
     }

@@ -37,7 +37,7 @@ fn settings_have_a_row_each_and_every_spelling() {
         let default = rest.split('|').next().unwrap();
         match key.default.map(|default| default.split(';').next().unwrap()) {
             // In words, which the page has in words of its own.
-            Some(words) if words.contains(' ') => assert!(default.contains("all enabled regions"), "{row}{default}"),
+            Some(words) if words.contains(' ') => assert!(default.contains("all enabled Regions"), "{row}{default}"),
             Some(value) => assert!(default.contains(value), "{row}{default}"),
             None => assert!([" none ", " `[]` ", " `true` "].contains(&default), "{row}{default}"),
         }

@@ -51,6 +51,23 @@ fn an_index_is_explained_with_its_child_images_and_referrers() {
 }
 
 #[test]
+fn an_image_kept_for_its_tags_would_be_stale_only_if_newer_images_filled_the_places() {
+    let keep = |images_to_keep, pattern: &str| Rules {
+        images_to_keep,
+        keep_tags: vec![Pattern::for_tags(pattern).unwrap()],
+        ..no_rules()
+    };
+    let kept = explained(2, &keep(1, "v9"), &[], &children());
+    assert_eq!(kept.sentence(), "It is kept: its tag v9 matches keepTags.", "it is the newest of all");
+    let kept = explained(4, &keep(2, "keep-*"), &[], &children());
+    assert_eq!(kept.sentence(), "It is kept: its tag keep-me matches keepTags.", "it is the second");
+    let kept = explained(4, &keep(1, "keep-*"), &[], &children());
+    let sentence =
+        "It is kept: its tag keep-me matches keepTags. Otherwise it would be stale: not the newest tagged image.";
+    assert_eq!(kept.sentence(), sentence);
+}
+
+#[test]
 fn every_reason_to_keep_an_image_is_explained_and_why_it_would_be_stale() {
     let rules = Rules { images_to_keep: 1, keep_tags: vec![Pattern::for_tags("keep-*").unwrap()], ..no_rules() };
     let kept = explained(4, &rules, &[5], &children());

@@ -31,7 +31,7 @@ fn an_error_has_the_value_and_the_accepted_values() {
     invalid value "" for ignoreTagsRegex: an empty regular expression matches every tag. For none, leave it out
     invalid value "v?" for keepTags: only * is a wildcard, and all other characters must be A-Z a-z 0-9 . _ -
     invalid value "" for keepTags: it is empty
-    invalid value "Frankfurt" for region: expected a region code such as us-west-2
+    invalid value "Frankfurt" for region: expected a Region code such as us-west-2
     invalid value "usage" for usageRoleArns: expected a role's ARN such as arn:aws:iam::123456789012:role/ecr-cleanup-usage
     invalid value "12" for acceptUnseenAccounts: expected an account id of twelve digits, or * for all
     `usageExternalId` can't be the given value: expected an external id of 2 to 1224 letters, digits and _+=,.@:/-
