@@ -135,6 +135,7 @@ async fn every_number_is_that_of_the_code() {
             "| `serial`",
             "| `quotas`",
             "| `growth`",
+            "| `manifests`",
             "| `start`",
             "| `make prove`",
             "| [",
