@@ -1,5 +1,5 @@
 //! The table of settings, with one row for each. Events, environment variables, flags and their help are read by this
-//! table, and tests compare README and the template with it. A default is here as text and in `settings` as a constant,
+//! table, and tests compare the pages and the template with it. A default is here as text and in `settings` as a constant,
 //! and a test compares the two.
 
 use super::Environment;
