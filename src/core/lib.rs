@@ -7,7 +7,7 @@
 //! Read it in this order:
 //! - names: [`account`], [`image`], [`reference`](mod@reference), [`pattern`];
 //! - data: [`manifest`], [`pull_time`], [`sharing`], [`replication`], [`policy`], [`usage`], [`clock_skew`], and
-//!   [`call_error`] for data that could not be read;
+//!   [`call_error`] for data that could not be read, and [`memory`] for what earlier runs learned;
 //! - decisions: [`retention`] for an image, [`repository`] for a repository, [`plan`] for all of them, [`review`] for a
 //!   plan that a person approved, [`saved_plan`] for its file format;
 //! - output: [`warning`], [`report`];
@@ -19,6 +19,7 @@ pub mod clock_skew;
 pub mod image;
 pub mod in_use_list;
 pub mod manifest;
+pub mod memory;
 pub mod pattern;
 pub mod plan;
 pub mod policy;

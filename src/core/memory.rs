@@ -1,0 +1,74 @@
+//! What earlier runs learned, as values, and the form in which it is stored.
+//!
+//! - [`Seen`]: the last use of each image, and the day since which it is stale.
+//! - [`Facts`]: the images of what never changes, such as a revision of a task definition.
+//! - [`Indexes`]: the child images of each index, and this program's own reading of it.
+//!
+//! Each is one object per place and kind. Two runs may write at the same time: every kind has a `merge` that gives the
+//! same result in any order, and the later date wins. An entry is dropped 90 days after its subject is gone.
+//!
+//! Memory can only keep an image. Two things are the exception, since nothing else can tell them: which recorded pulls
+//! were this program's own reading, and which subjects it deleted itself.
+
+mod facts;
+mod format;
+mod indexes;
+mod location;
+mod seen;
+mod trouble;
+
+use chrono::{NaiveDate, TimeDelta};
+
+pub use facts::{FactKind, Facts};
+pub use format::{Damaged, Stored, read, write};
+pub use indexes::{Indexes, KnownIndex, OwnReading};
+pub use location::{MemoryLocation, NotALocation};
+pub use seen::{LastUse, Observed, Seen, SeenRepository};
+pub use trouble::MemoryTrouble;
+
+use crate::account::Place;
+
+/// The version of the stored form. A version that is higher than this one is read, and never overwritten.
+pub const FORMAT: u32 = 1;
+
+/// How long an entry stays after its subject is gone.
+const DAYS_AFTER_GONE: TimeDelta = TimeDelta::days(90);
+
+/// A kind of stored object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// [`Seen`], of a registry.
+    Seen,
+    /// [`Facts`] of one kind, of a region's workloads.
+    Facts(FactKind),
+    /// [`Indexes`], of a registry.
+    Indexes,
+}
+
+impl Kind {
+    /// The kind as the object names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Seen => "seen",
+            Self::Facts(FactKind::TaskDefinitions) => "task-definitions",
+            Self::Facts(FactKind::ServiceRevisions) => "service-revisions",
+            Self::Facts(FactKind::FunctionVersions) => "function-versions",
+            Self::Indexes => "indexes",
+        }
+    }
+
+    /// The object's key below the memory's prefix: `seen/123456789012/us-west-2.json.gz`.
+    #[must_use]
+    pub fn key(self, Place { account, region }: &Place) -> String {
+        format!("{}/{account}/{region}.json.gz", self.as_str())
+    }
+}
+
+/// Whether a day is so long ago that an entry which was last needed then is dropped.
+fn is_dropped(last: NaiveDate, today: NaiveDate) -> bool {
+    today.signed_duration_since(last) > DAYS_AFTER_GONE
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! The child images of each index, and when this program read its manifest, which ECR records as a pull.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::is_dropped;
+use crate::image::{Image, ImageDigest, RepositoryName};
+
+/// ECR refreshes a recorded pull at least once in this time, so that a pull which is recorded later than that after a
+/// reading is somebody else's.
+/// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>.
+const RECORDED_WITHIN: TimeDelta = TimeDelta::days(1);
+
+/// The known indexes of one registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Indexes {
+    repositories: BTreeMap<RepositoryName, BTreeMap<ImageDigest, KnownIndex>>,
+}
+
+/// An index whose manifest was read, and checked against its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownIndex {
+    /// Its child images.
+    pub children: Box<[ImageDigest]>,
+    /// The reading, where ECR may have recorded it as a pull.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_reading: Option<OwnReading>,
+    /// The last day on which its repository had it.
+    pub last_there: NaiveDate,
+}
+
+/// A reading that ECR may have recorded as a pull.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnReading {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// The last pull that ECR had recorded before; `None` where there was none.
+    pub pulled_before: Option<DateTime<Utc>>,
+}
+
+impl Indexes {
+    /// What is known of an index.
+    #[must_use]
+    pub fn get(&self, repository: &RepositoryName, index: ImageDigest) -> Option<&KnownIndex> {
+        self.repositories.get(repository)?.get(&index)
+    }
+
+    /// Takes note of an index as it was read.
+    pub fn learn(&mut self, repository: &RepositoryName, index: ImageDigest, known: KnownIndex) {
+        self.repositories.entry(repository.clone()).or_default().insert(index, known);
+    }
+
+    /// Takes note that a repository has these images, and drops the indexes that it lacks for 90 days. Returns whether
+    /// that is news worth writing.
+    pub fn observe(
+        &mut self,
+        repository: &RepositoryName,
+        has: impl Fn(ImageDigest) -> bool,
+        today: NaiveDate,
+    ) -> bool {
+        /// An index that is still there is written again only after this time.
+        const WRITTEN_AGAIN_AFTER: TimeDelta = TimeDelta::days(7);
+        let Some(indexes) = self.repositories.get_mut(repository) else { return false };
+        let (before, mut is_news) = (indexes.len(), false);
+        for (_, known) in indexes.iter_mut().filter(|(digest, _)| has(**digest)) {
+            if today - known.last_there >= WRITTEN_AGAIN_AFTER {
+                known.last_there = today;
+                is_news = true;
+            }
+        }
+        indexes.retain(|_, known| !is_dropped(known.last_there, today));
+        is_news |= indexes.len() < before;
+        if indexes.is_empty() {
+            self.repositories.remove(repository);
+        }
+        is_news
+    }
+
+    /// Takes this program's own reading out of what ECR tells of an image.
+    pub fn discount_own_reading(&self, repository: &RepositoryName, image: &mut Image) {
+        if let Some(reading) = self.get(repository, image.image_digest).and_then(|known| known.own_reading)
+            && reading.explains(image.last_recorded_pull_time)
+        {
+            image.last_recorded_pull_time = reading.pulled_before;
+        }
+    }
+
+    /// Adds what another run wrote. The later date wins.
+    pub fn merge(&mut self, other: Self) {
+        for (name, indexes) in other.repositories {
+            let known = self.repositories.entry(name).or_default();
+            for (digest, index) in indexes {
+                known.entry(digest).or_insert_with(|| index.clone()).merge(index);
+            }
+        }
+    }
+}
+
+impl KnownIndex {
+    fn merge(&mut self, other: Self) {
+        // A digest names its content, so that the two are the same.
+        self.children = std::mem::take(&mut self.children).max(other.children);
+        self.own_reading = self.own_reading.max(other.own_reading);
+        self.last_there = self.last_there.max(other.last_there);
+    }
+}
+
+impl OwnReading {
+    /// Whether a recorded pull is this reading.
+    #[must_use]
+    pub fn explains(&self, recorded: Option<DateTime<Utc>>) -> bool {
+        recorded.is_some_and(|recorded| recorded >= self.at && recorded - self.at <= RECORDED_WITHIN)
+    }
+}
