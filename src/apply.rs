@@ -27,6 +27,7 @@ use futures::stream::{self, StreamExt};
 
 use crate::aws::Aws;
 use crate::discovery::{FreshUsage, NotFresh};
+use crate::memory::Memory;
 use crate::progress::{News, Progress};
 use crate::registry::{REGISTRIES_AT_ONCE, REPOSITORIES_AT_ONCE, Registry};
 use cleaner::Cleaner;
@@ -50,7 +51,7 @@ pub async fn apply(
     aws: &Aws,
     approved: ApprovedPlan,
     usage: &FreshUsage<'_>,
-    principal: &Principal,
+    (principal, memory): (&Principal, &Memory),
     plan_again: &impl AsyncFn(Outdated<'_>, &Usage) -> Result<Decided, CallError>,
     progress: &dyn Progress,
 ) -> Plan {
@@ -67,8 +68,8 @@ pub async fn apply(
     let clean_registry = async |registry: &mut RegistryPlan| {
         let RegistryPlan { place, index_pulls, repositories, missing: _ } = registry;
         let (ecr, pace, index_pulls) = (aws.ecr(&place.region), aws.pace([STORAGE_CLASS].iter()), *index_pulls);
-        let [registry, registry_to_finish] =
-            &[deadline, deadline.to_finish()].map(|deadline| Registry::new(aws, place.clone(), principal, deadline));
+        let [registry, registry_to_finish] = &[deadline, deadline.to_finish()]
+            .map(|deadline| Registry::new(aws, place.clone(), principal, deadline).remembering(memory.indexes(place)));
         let clean = async |RepositoryPlan { repository_name: repository, decided }: &mut RepositoryPlan| {
             let Ok(decided) = decided else { return };
             let renewed = outdated::renew(decided, (registry, index_pulls), repository, usage, plan_again).await;

@@ -5,6 +5,7 @@ mod first_date;
 mod pace;
 mod retries;
 mod role;
+mod s3;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use call::Caller;
 pub use pace::{Haste, Pace, Quota};
 pub(crate) use retries::paced_client;
 pub use retries::{ThrottlesComeBack, unshared};
+pub use s3::{Bucket, Got};
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::time::SystemTime;
 
+use ecr_cleanup_core::memory::MemoryLocation;
 use ecr_cleanup_core::plan::Refusal;
 use ecr_cleanup_core::report::{Outcome, RESPONSE_BYTES, metric_of_unknown_usage, metrics};
-use ecr_cleanup_core::settings::Environment;
+use ecr_cleanup_core::settings::{Environment, InvalidSettings};
 use futures::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::value::RawValue;
@@ -49,6 +50,11 @@ async fn answer(
     // Boxed, because the future of a whole run is large and too deeply nested for the compiler.
     let answer = async {
         let request = Request::read(event.payload.get(), environment, Limits::until(deadline))?;
+        // What the function's own file system has is gone with it.
+        if let Some(folder @ MemoryLocation::Folder(_)) = &request.settings.memory {
+            let accepted = "s3://bucket/prefix, since a folder is lost with the function's instance";
+            return Err(InvalidSettings::new("memory", &folder.to_string().into(), accepted).into());
+        }
         run(&request, aws).await
     };
     let Finished { report, explained: _ } = Box::pin(answer).await.map_err(|error| {
@@ -82,6 +88,7 @@ fn error_type_of_refusal(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::UsageIncomplete { .. } => "UsageIncomplete",
         Refusal::TooManyDeletions { .. } => "TooManyDeletions",
+        Refusal::MemoryUnavailable(_) => "MemoryUnavailable",
         Refusal::ClockSkew(_) => "ClockSkew",
     }
 }

@@ -1,9 +1,9 @@
 //! ECR lifecycle policies that know what is running.
 //!
 //! ```text
-//! event ─► settings ─► discover usage ─┐
-//!                      take inventory ─┼─► plan (pure) ─► guard ─► apply ─► report
-//!                                      ┘
+//! event ─► settings ─► recall ─► discover usage ─┐
+//!                                take inventory ─┼─► plan (pure) ─► guard ─► apply ─► report ─► remember
+//!                                                ┘
 //! ```
 //!
 //! A shell fetches, a pure function decides, and a shell executes exactly that decision. The report shows the same
@@ -19,6 +19,7 @@
 //! Which module may import which, from the bottom up. `tests/layout` checks this.
 //! - [`clock`], [`deadline`], [`progress`]: only the core.
 //! - [`aws`], the only way to AWS: those three.
+//! - [`memory`] reads and writes what runs learned: those four.
 //! - [`sources`] (usage) and [`registry`] (ECR) read; [`apply`] writes. A source imports `reader` and no other source.
 //! - [`discovery`] reads all sources in all regions. [`run`](mod@run) alone knows all stages.
 //! - [`event`], [`lambda`] and [`terminal`] are the edges. They know `run`, and no stage.
@@ -32,6 +33,7 @@ pub mod terminal;
 
 pub mod apply;
 pub mod discovery;
+pub mod memory;
 pub mod registry;
 pub mod run;
 pub mod sources;

@@ -9,6 +9,7 @@ mod images;
 mod listing;
 mod manifests;
 mod policies;
+mod remembered;
 mod replicas;
 
 use aws_sdk_ecr::Client;
@@ -27,6 +28,7 @@ pub use listing::each_repository;
 
 use crate::aws::{Aws, Caller};
 use crate::deadline::Deadline;
+use crate::memory::IndexMemory;
 
 /// The most repositories or images of a page; the default is 100.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>.
@@ -47,6 +49,8 @@ pub struct Registry<'a> {
     pub place: Place,
     aws: Aws,
     client: Client,
+    /// The indexes that earlier runs read, where they are remembered.
+    memory: Option<&'a IndexMemory>,
     principal: &'a Principal,
     deadline: Deadline,
     pullers: Mutex<Option<Result<Pullers, CallError>>>,
@@ -66,11 +70,18 @@ impl<'a> Registry<'a> {
             place,
             principal,
             deadline,
+            memory: None,
             pullers: Mutex::default(),
             index_pulls: Mutex::default(),
             replication: Mutex::default(),
             counting: Mutex::default(),
         }
+    }
+
+    /// The same registry, with the indexes that earlier runs read.
+    #[must_use]
+    pub fn remembering(self, memory: Option<&'a IndexMemory>) -> Self {
+        Self { memory, ..self }
     }
 
     /// Another registry of the same account, read with the same credentials.
@@ -95,7 +106,9 @@ impl<'a> Registry<'a> {
             Need::OwnPolicy => Answer::OwnPolicy(self.read_lifecycle_policy(name).await),
             Need::Indexes => {
                 // The study must know whether ECR records these reads as pulls.
+                let begun_at = self.aws.clock().utc();
                 let (contents, _) = join(self.read_manifests(name, study.images().iter()), self.index_pulls()).await;
+                self.remember_indexes(name, study.images(), &contents, begun_at).await;
                 Answer::Indexes(contents)
             }
             Need::IndexPulls => {

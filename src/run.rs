@@ -4,6 +4,7 @@
 //! Each of the three steps accepts and returns serializable values, so that they can run in different processes.
 
 mod planner;
+mod remember;
 mod request;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use ecr_cleanup_core::account::{AccountId, Place};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::image::RepositoryName;
 use ecr_cleanup_core::plan::{ApprovedPlan, Plan, Refusal};
-use ecr_cleanup_core::report::{Report, Run};
+use ecr_cleanup_core::report::{MemorySummary, Report, Run};
 use ecr_cleanup_core::settings::{InvalidSettings, Mode};
 use ecr_cleanup_core::usage::Usage;
 use ecr_cleanup_core::wanted::ExplainedImage;
@@ -27,6 +28,7 @@ pub use request::{Limits, Request};
 use crate::apply::{Outdated, apply};
 use crate::aws::Aws;
 use crate::discovery::{FreshUsage, Identity, NotIdentified, Places, Reading, identify};
+use crate::memory::Memory;
 use crate::progress::News;
 use crate::registry::Registry;
 use crate::telemetry;
@@ -74,6 +76,8 @@ pub struct Stage<'a> {
     pub aws: &'a Aws,
     /// The account, the principal and the regions.
     pub identity: &'a Identity,
+    /// What earlier runs learned.
+    pub memory: &'a Memory,
     /// When the run began.
     pub started_at: DateTime<Utc>,
 }
@@ -119,17 +123,20 @@ pub struct Cleaned {
 pub async fn run(request: &Request<'_>, aws: &Aws) -> Result<Finished, RunError> {
     let started_at = aws.clock().utc();
     let identity = &identity(request, aws).await?;
-    let stage = Stage { request, aws, identity, started_at };
+    let memory = &remember::recall(request, aws, identity).await;
+    let stage = Stage { request, aws, identity, memory, started_at };
     let ((places, reading), registries) = join(discover(stage), list(stage)).await;
     let mut cleaned = clean(stage, registries, &places, reading).await;
+    cleaned.warnings.extend(remember::remember(stage, &cleaned, &places).await);
     let explained = std::mem::take(&mut cleaned.explained);
     Ok(Finished { report: sum_up(stage, cleaned), explained })
 }
 
 /// Finds the images in use in every account and region. The returned places can be read again.
 pub async fn discover(stage: Stage<'_>) -> (Places, Reading) {
-    let Stage { request: Request { settings, limits, progress, .. }, aws, identity, .. } = stage;
+    let Stage { request: Request { settings, limits, progress, .. }, aws, identity, memory, .. } = stage;
     let places = Places::open(aws, identity, settings.usage.clone(), limits.deadline).await;
+    places.readers().for_each(|reader| reader.recall(memory.facts(&reader.place)));
     let reading = places.read(limits.deadline, *progress).await;
     telemetry::log_usage(&reading.usage);
     (places, reading)
@@ -165,8 +172,8 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
                 let plan_again = async |outdated: Outdated<'_>, usage: &Usage| {
                     planner::plan_again(stage, &settings, outdated, usage).await
                 };
-                let principal = &stage.identity.principal;
-                let applied = apply(aws, approved, &usage, principal, &plan_again, request.progress).await;
+                let known = (&stage.identity.principal, stage.memory);
+                let applied = apply(aws, approved, &usage, known, &plan_again, request.progress).await;
                 let latest = usage.into_latest();
                 let refusal = applied.refusal_of_the_rest(&latest.0);
                 (applied, refusal, latest)
@@ -178,10 +185,14 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
     Cleaned { plan, usage, usage_age_limit, refusal, warnings, explained }
 }
 
-/// Approves a plan whose clock was right and that passes the guard.
+/// Approves a plan whose clock was right, whose memory could be read, and that passes the guard.
 fn approve(stage: Stage<'_>, plan: Plan, usage: &Usage) -> Result<ApprovedPlan, (Plan, Refusal)> {
     match stage.identity.clock_skew {
-        Some(skew) => Err((plan, Refusal::ClockSkew(skew))),
+        Some(skew) => return Err((plan, Refusal::ClockSkew(skew))),
+        None => {}
+    }
+    match stage.memory.trouble() {
+        Some(trouble) => Err((plan, Refusal::MemoryUnavailable(Box::new(trouble.clone())))),
         None => plan.approve(usage, stage.request.settings.max_deletions),
     }
 }
@@ -189,7 +200,7 @@ fn approve(stage: Stage<'_>, plan: Plan, usage: &Usage) -> Result<ApprovedPlan, 
 /// Makes the report on the registries.
 #[must_use]
 pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
-    let Stage { request: Request { settings, sent_at, reviewed, .. }, aws, identity, started_at } = stage;
+    let Stage { request: Request { settings, sent_at, reviewed, .. }, aws, identity, memory, started_at } = stage;
     let Cleaned { plan, usage, usage_age_limit, refusal, warnings: of_repositories, explained: _ } = cleaned;
     let mut warnings = warning::of_usage(&usage, &plan);
     warnings.extend(reviewed.iter().flat_map(|reviewed| reviewed.warnings(&plan)));
@@ -200,12 +211,16 @@ pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
     let is_dry = settings.mode == Mode::DryRun;
     warnings.extend(identity.clock_skew.filter(|_| is_dry).map(|skew| warning::clock_skew(&skew)));
     warnings.extend(sent_at.filter(|time| started_at - *time > OLD_EVENT).map(warning::old_event));
+    warnings.extend(memory.trouble().filter(|_| is_dry).map(warning::memory_unavailable));
     let report = Report::new(Run {
         settings,
         started_at,
         finished_at: aws.clock().utc(),
         usage: &usage,
         usage_age_limit,
+        memory: memory
+            .location()
+            .map(|location| MemorySummary { location: location.to_string(), since: memory.since() }),
         plan,
         refusal,
         warnings,
@@ -220,7 +235,8 @@ pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
 /// When it can't start.
 pub async fn usage_alone(request: &Request<'_>, aws: &Aws) -> Result<(AccountId, Usage), RunError> {
     let identity = identity(request, aws).await?;
-    let stage = Stage { request, aws, identity: &identity, started_at: aws.clock().utc() };
+    let memory = &Memory::none();
+    let stage = Stage { request, aws, identity: &identity, memory, started_at: aws.clock().utc() };
     let (_, reading) = discover(stage).await;
     Ok((identity.account, std::sync::Arc::unwrap_or_clone(reading.usage)))
 }
@@ -234,7 +250,8 @@ pub async fn repositories_alone(
     aws: &Aws,
 ) -> Result<Result<BTreeSet<RepositoryName>, CallError>, RunError> {
     let identity = &identity(request, aws).await?;
-    let listed = list(Stage { request, aws, identity, started_at: aws.clock().utc() }).await;
+    let memory = &Memory::none();
+    let listed = list(Stage { request, aws, identity, memory, started_at: aws.clock().utc() }).await;
     let names = listed.into_iter().map(|registry| registry.repositories).collect::<Result<Vec<_>, _>>();
     Ok(names.map(|names| names.into_iter().flatten().collect()))
 }

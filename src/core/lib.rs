@@ -9,7 +9,7 @@
 //! - data: [`manifest`], [`pull_time`], [`sharing`], [`replication`], [`policy`], [`usage`], [`clock_skew`], and
 //!   [`call_error`] for data that could not be read, and [`memory`] for what earlier runs learned;
 //! - decisions: [`retention`] for an image, [`repository`] for a repository, [`plan`] for all of them, [`review`] for a
-//!   plan that a person approved, [`saved_plan`] for its file format;
+//!   plan that a person approved, [`saved_plan`] for its file format, [`remember`] for what the next run learns from it;
 //! - output: [`warning`], [`report`];
 //! - input: [`settings`], read by [`strict_json`], and an [`in_use_list`].
 
@@ -25,6 +25,7 @@ pub mod plan;
 pub mod policy;
 pub mod pull_time;
 pub mod reference;
+pub mod remember;
 pub mod replication;
 pub mod report;
 pub mod repository;

@@ -157,6 +157,11 @@ impl Manifests {
         Ok(())
     }
 
+    /// Adds the child images of an index that an earlier run read and checked.
+    pub fn recall(&mut self, index: ImageDigest, children: Box<[ImageDigest]>) {
+        self.children.insert(index, children);
+    }
+
     /// The child images of an index; `None` if its manifest was not read.
     #[must_use]
     pub fn children_of(&self, index: ImageDigest) -> Option<&[ImageDigest]> {

@@ -12,7 +12,7 @@ mod result;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use copies::{PlannedCopies, PlannedCopy};
@@ -24,6 +24,7 @@ use crate::account::{AccountId, Place};
 use crate::call_error::CallError;
 use crate::image::{ImageDigest, ImageStatus, ManifestKind, RepositoryName};
 use crate::manifest::Unfetched;
+use crate::memory::LastUse;
 use crate::policy::{Action, RuleName};
 use crate::pull_time::IndexPulls;
 use crate::retention::{Edges, KeepReason, StaleReason};
@@ -83,6 +84,8 @@ pub struct Decided {
     pub held: Vec<HeldImage>,
     /// The other images in use, oldest first.
     pub also_in_use: Vec<HeldImage>,
+    /// The images that were in use in an earlier run, now in use or not.
+    pub used_before: Box<[ImageDigest]>,
     /// The stale images, oldest first.
     pub stale: Vec<StaleImage>,
     /// The policy that was applied; `None` if the settings have no policies.
@@ -187,6 +190,10 @@ pub struct StaleImage {
     pub action: Action,
     /// Why it is stale.
     pub reason: StaleReason,
+    /// The last day on which it was in use; `None` if memory doesn't know.
+    pub last_use: Option<Box<LastUse>>,
+    /// The first day on which it was stale; `None` if memory doesn't know.
+    pub stale_since: Option<NaiveDate>,
     /// Its related images; `None` if it has none, or if `reason` names the only one.
     pub edges: Option<Arc<Edges>>,
     /// Its result.

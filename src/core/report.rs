@@ -8,7 +8,7 @@ mod metrics;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use json::{RESPONSE_BYTES, StaleJson};
@@ -44,6 +44,8 @@ pub struct Report {
     pub settings: Vec<Effective>,
     /// The summary of the usage data.
     pub usage: UsageSummary,
+    /// What memory knows; `None` without one.
+    pub memory: Option<MemorySummary>,
     /// All repositories and stale images.
     pub plan: Plan,
     /// The warnings.
@@ -79,6 +81,16 @@ pub struct UsageSummary {
     pub accounts: BTreeSet<AccountId>,
     /// The maximum age of the data at a delete, in seconds.
     pub age_limit_seconds: u64,
+}
+
+/// What memory knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemorySummary {
+    /// Its bucket and prefix, or its folder.
+    pub location: String,
+    /// The first day of which it has the images in use; `None` before the first run that wrote there.
+    pub since: Option<NaiveDate>,
 }
 
 /// Sums over the repositories of one region or of all regions.
@@ -155,6 +167,8 @@ pub struct Run<'a> {
     pub usage: &'a Usage,
     /// The maximum age of the usage data at a delete.
     pub usage_age_limit: Duration,
+    /// What memory knows; `None` without one.
+    pub memory: Option<MemorySummary>,
     /// The plan with its results.
     pub plan: Plan,
     /// The refusal, if the live run was refused.
@@ -167,7 +181,7 @@ impl Report {
     /// Makes the report of a run.
     #[must_use]
     pub fn new(run: Run<'_>) -> Self {
-        let Run { settings, started_at, finished_at, usage, usage_age_limit, plan, refusal, warnings } = run;
+        let Run { settings, started_at, finished_at, usage, usage_age_limit, memory, plan, refusal, warnings } = run;
         let Settings { mode, price_per_gb_month, .. } = *settings;
         let totals = Totals::of(&plan.registries, mode, price_per_gb_month);
         Self {
@@ -185,6 +199,7 @@ impl Report {
                 accounts: usage.accounts.clone(),
                 age_limit_seconds: usage_age_limit.as_secs(),
             },
+            memory,
             plan,
             warnings,
         }

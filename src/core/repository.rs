@@ -15,6 +15,7 @@ use crate::account::Place;
 use crate::call_error::{CallError, Missing};
 use crate::image::{Image, ImageDigest, RepositoryName};
 use crate::manifest::{IndexContents, Manifests, Unfetched};
+use crate::memory::{Seen, SeenRepository};
 use crate::plan::{AppliedPolicy, Decided, ImageAtRisk, MissingImage, PlannedCopies};
 use crate::policy::{Applicable, Policy};
 use crate::replication::Replica;
@@ -36,6 +37,8 @@ pub struct Standards<'a> {
     pub settings: &'a Settings,
     /// The usage data.
     pub usage: &'a Usage,
+    /// What earlier runs saw of the registry; `None` without a memory.
+    pub seen: Option<&'a Seen>,
     /// The time of the run, for ages.
     pub now: DateTime<Utc>,
     /// The reviewed plan, if the run carries one out.
@@ -125,6 +128,7 @@ pub struct Study<'a> {
     images: Vec<Image>,
     unnamed: u64,
     usage: RepositoryUsage<'a>,
+    seen: Option<&'a SeenRepository>,
     is_audited: bool,
     applicable: Applicable,
     own_policy: OwnPolicy,
@@ -152,7 +156,7 @@ impl<'a> Study<'a> {
         images: Vec<Image>,
         unnamed: u64,
     ) -> Self {
-        let Standards { place, settings, usage, .. } = standards;
+        let Standards { place, settings, usage, seen, .. } = standards;
         let usage = usage.known().of_repository(&place.account, repository_name);
         let is_used = |image: &Image| usage.holder(image.image_digest, &image.image_tags).is_some();
         Self {
@@ -167,6 +171,7 @@ impl<'a> Study<'a> {
             images,
             unnamed,
             usage,
+            seen: seen.and_then(|seen| seen.of_repository(repository_name)),
             own_policy: OwnPolicy::Unread,
             indexes: None,
             asked_for_index_pulls: false,
@@ -315,7 +320,7 @@ impl<'a> Study<'a> {
     fn known(&self) -> Known<'_> {
         let manifests = self.indexes.as_ref().map_or(&self.childless, |contents| &contents.manifests);
         let (images, usage, takes, now) = (&self.images, &self.usage, self.takes(), self.standards.now);
-        Known { images, manifests, usage, replicated: self.replicated.as_ref(), takes, now }
+        Known { images, manifests, usage, seen: self.seen, replicated: self.replicated.as_ref(), takes, now }
     }
 
     /// Concludes the study.
@@ -371,7 +376,8 @@ impl<'a> Study<'a> {
         let of_place = |(place, copies)| PlannedCopies::of(place, copies, &self.images, &decisions);
         let mut copies: Vec<PlannedCopies> = self.copies.into_iter().map(of_place).collect();
         copies.retain(|copies| !copies.images.is_empty());
-        let decided = Decided::gather(self.images, self.unnamed, &decisions, &self.usage, &kept_by_use_alone);
+        let decided =
+            Decided::gather(self.images, self.unnamed, &decisions, &self.usage, self.seen, &kept_by_use_alone);
         let decided = Decided {
             exact,
             policy,

@@ -43,6 +43,7 @@ pub use replicas::held_by_copies;
 
 use crate::image::{Image, ImageDigest};
 use crate::manifest::Manifests;
+use crate::memory::SeenRepository;
 use crate::pattern::Pattern;
 use crate::policy::{Action, Policy, RuleName, StorageClass};
 use crate::usage::RepositoryUsage;
@@ -61,6 +62,8 @@ const DAY: i64 = 86_400;
 pub struct Rules {
     /// The number of newest tagged images to keep.
     pub images_to_keep: u32,
+    /// The number of days for which an image is kept after its last use; 0 disables this reason.
+    pub keep_used_within_days: u32,
     /// The number of newest tagged images to keep among those pushed before an image in use.
     pub keep_before_in_use: u32,
     /// Keeps images with a tag in which it finds a match.
@@ -105,6 +108,8 @@ pub struct Known<'a> {
     pub manifests: &'a Manifests,
     /// Its usage.
     pub usage: &'a RepositoryUsage<'a>,
+    /// What earlier runs saw of the repository; `None` without a memory, or if no run saw it.
+    pub seen: Option<&'a SeenRepository>,
     /// The images that are kept because of a replica that ECR would delete with them; `None` if replicas don't matter.
     pub replicated: Option<&'a HashSet<ImageDigest>>,
     /// Its candidates.
@@ -172,7 +177,7 @@ pub fn needs_manifests(known: &Known<'_>, rules: &Rules) -> bool {
 /// Decides for every image of one repository.
 #[must_use]
 pub fn decide(known: &Known<'_>, rules: &Rules) -> Decisions {
-    let Known { images, manifests, usage: _, replicated: _, takes: _, now } = *known;
+    let Known { images, manifests, usage: _, seen: _, replicated: _, takes: _, now } = *known;
     let graph = Graph::of(images, manifests);
     let mut reasons: Vec<KeepReasons> = images.iter().map(|image| protections(image, known, rules)).collect();
     keep_parents(&mut reasons, &graph);
@@ -300,7 +305,8 @@ pub fn kept_by_use_alone(known: &Known<'_>, rules: &Rules) -> HashSet<ImageDiges
     if !known.images.iter().any(|image| is_used(&image)) {
         return HashSet::new();
     }
-    let unused = decide(&Known { usage: &RepositoryUsage::NONE, ..*known }, rules);
+    // A use that memory knows is a use, too.
+    let unused = decide(&Known { usage: &RepositoryUsage::NONE, seen: None, ..*known }, rules);
     // If no manifest was read, an untagged image is probably a child image of an index, which keeps it.
     let may_be_a_child = |image: &&Image| image.is_untagged() && known.manifests.are_assumed();
     let decided = known.images.iter().zip(unused.each());
@@ -334,11 +340,16 @@ fn pulls_of_indexes(images: &[Image], graph: &Graph) -> HashMap<usize, Option<Da
 
 /// The reasons to keep an image, except for those by rank and by relations.
 fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
-    let Known { images: _, manifests: _, usage, replicated, takes, now } = *known;
+    let Known { images: _, manifests: _, usage, seen, replicated, takes, now } = *known;
     let within = |time: DateTime<Utc>, days: u32| age_in_seconds(time, now) <= i64::from(days) * DAY;
     let mut reasons = KeepReasons::none();
     if usage.holder(image.image_digest, &image.image_tags).is_some() {
         reasons.add(KeepReason::InUse);
+    }
+    let used_within = rules.keep_used_within_days;
+    let was_used = |seen: &SeenRepository| seen.was_used_within(image.image_digest, used_within, now.date_naive());
+    if used_within > 0 && seen.is_some_and(was_used) {
+        reasons.add(KeepReason::UsedRecently);
     }
     if image.image_tags.iter().any(|tag| rules.keep_tags.iter().any(|pattern| pattern.matches(tag))) {
         reasons.add(KeepReason::KeepTags);

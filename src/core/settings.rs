@@ -18,6 +18,7 @@ pub use keys::{KEYS, Key};
 pub use scope::{KeepUnused, RepositorySelection, UsageScope};
 
 use crate::account::Region;
+use crate::memory::MemoryLocation;
 use crate::pattern::Pattern;
 use crate::policy::Policies;
 use crate::retention::Rules;
@@ -27,8 +28,9 @@ use given::Given;
 use keys::{
     ACCEPT_UNSEEN_ACCOUNTS, AUDIT_LIFECYCLE_POLICIES, DRY_RUN, EXACT_SIZES, EXCLUDE_REPOSITORIES, IGNORE_TAGS_REGEX,
     IMAGES_TO_KEEP, IN_USE_IMAGES, KEEP_BEFORE_IN_USE, KEEP_PULLED_WITHIN_DAYS, KEEP_PUSHED_WITHIN_DAYS, KEEP_TAGS,
-    LAMBDA_VERSIONS_TO_KEEP, MAX_DELETIONS, POLICIES, PRICE_PER_GB_MONTH, REGION, REPOSITORIES,
-    TASK_DEFINITIONS_TO_KEEP, UNTAGGED_OLDER_THAN_DAYS, USAGE_EXTERNAL_ID, USAGE_REGIONS, USAGE_ROLE_ARNS,
+    KEEP_USED_WITHIN_DAYS, LAMBDA_VERSIONS_TO_KEEP, MAX_DELETIONS, MEMORY, POLICIES, PRICE_PER_GB_MONTH, REGION,
+    REPOSITORIES, TASK_DEFINITIONS_TO_KEEP, UNTAGGED_OLDER_THAN_DAYS, USAGE_EXTERNAL_ID, USAGE_REGIONS,
+    USAGE_ROLE_ARNS,
 };
 
 /// The process's environment variables. Those that are not valid Unicode are left out.
@@ -41,6 +43,8 @@ pub type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
 pub const DEFAULT_IMAGES_TO_KEEP: u32 = 100;
 /// The tag that clients pull if a reference has no tag.
 pub const DEFAULT_KEEP_TAGS: &[&str] = &["latest"];
+/// Longer than it takes to notice that a release has to be rolled back.
+pub const DEFAULT_KEEP_USED_WITHIN_DAYS: u32 = 30;
 /// The target of a rollback, even without a record of which images ran before.
 pub const DEFAULT_KEEP_BEFORE_IN_USE: u32 = 1;
 /// Longer than a build or a review takes. An image that is still untagged then was replaced.
@@ -86,6 +90,8 @@ pub struct Settings {
     pub audit_lifecycle_policies: bool,
     /// Whether manifests are read to count every layer once.
     pub exact_sizes: bool,
+    /// The bucket or folder for the data that runs share; `None` to store nothing.
+    pub memory: Option<MemoryLocation>,
     /// A setting that was given and has no effect, and the setting that is the reason.
     pub unused: Option<(&'static str, &'static str)>,
     /// The maximum number of images that a live run deletes or archives.
@@ -246,6 +252,7 @@ impl Settings {
             repositories: RepositorySelection { include, exclude: patterns(&EXCLUDE_REPOSITORIES, &[])? },
             rules: Rules {
                 images_to_keep: given.integer(&IMAGES_TO_KEEP)?.unwrap_or(images_to_keep),
+                keep_used_within_days: given.integer(&KEEP_USED_WITHIN_DAYS)?.unwrap_or(DEFAULT_KEEP_USED_WITHIN_DAYS),
                 keep_before_in_use: given.integer(&KEEP_BEFORE_IN_USE)?.unwrap_or(DEFAULT_KEEP_BEFORE_IN_USE),
                 ignore_tags_regex: given.regex(&IGNORE_TAGS_REGEX)?,
                 keep_tags: given.patterns(&KEEP_TAGS, DEFAULT_KEEP_TAGS, Pattern::for_tags)?,
@@ -263,6 +270,7 @@ impl Settings {
             },
             audit_lifecycle_policies: given.boolean(&AUDIT_LIFECYCLE_POLICIES)?.unwrap_or(true),
             exact_sizes: given.boolean(&EXACT_SIZES)?.unwrap_or(false),
+            memory: given.memory(&MEMORY)?,
             unused,
             max_deletions: given.integer(&MAX_DELETIONS)?.map(u64::from),
             price_per_gb_month: given.price(&PRICE_PER_GB_MONTH)?.unwrap_or(DEFAULT_PRICE_PER_GB_MONTH),

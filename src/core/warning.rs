@@ -1,6 +1,7 @@
 //! Warnings: findings of a run that did not stop it. The modules in `warning/` have the texts, one module per topic.
 
 mod cause;
+mod of_memory;
 mod of_plan;
 mod of_registry;
 mod of_repository;
@@ -12,6 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use cause::Cause;
+pub use of_memory::{memory_not_written, memory_unavailable};
 pub use of_plan::of_plan;
 pub use of_registry::{Notes, of_registry};
 pub use of_repository::{
@@ -69,6 +71,10 @@ pub enum WarningCode {
     IndexPullsCounted,
     /// The same, if it is unknown whether they can be own readings.
     IndexPullsUnknown,
+    /// What a run learned could not be stored.
+    MemoryNotWritten,
+    /// A configured memory can't be read; a live run would refuse.
+    MemoryUnavailable,
     /// Images that workloads or kept indexes need can't be pulled from their repository.
     Missing,
     /// Workloads reference repositories that do not exist.

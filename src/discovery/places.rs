@@ -80,6 +80,11 @@ impl Places {
         &self.clock
     }
 
+    /// The regions of every account, for the facts that memory adds to them and takes from them.
+    pub fn readers(&self) -> impl Iterator<Item = &PlaceReader> {
+        self.accounts.iter().flat_map(|account| &account.places)
+    }
+
     /// Finds the images of every workload.
     pub async fn read(&self, deadline: Deadline, progress: &dyn Progress) -> Reading {
         let Self { clock, scope, own, accounts, unavailable } = self;

@@ -58,6 +58,7 @@ impl Registry<'_> {
             })
             .await?;
         merge_repeated(&mut contents.images);
+        self.discount_own_readings(name, &mut contents.images);
         Ok(contents)
     }
 
@@ -73,7 +74,9 @@ impl Registry<'_> {
         let request = request.set_image_ids(Some(ids.collect()));
         match self.caller().call(DESCRIBE_IMAGES, request.send()).await {
             Ok(answer) => {
-                let images = answer.image_details.unwrap_or_default().into_iter().filter_map(image).collect();
+                let mut images: Vec<Image> =
+                    answer.image_details.unwrap_or_default().into_iter().filter_map(image).collect();
+                self.discount_own_readings(name, &mut images);
                 Ok(Described { images, ..Described::default() })
             }
             Err(error) if error.is_missing(Missing::Image) => Ok(Described::without_the_gone(batch, &error)),

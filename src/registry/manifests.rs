@@ -36,7 +36,8 @@ impl Registry<'_> {
         images: impl Iterator<Item = &'i Image>,
     ) -> IndexContents {
         let mut contents = IndexContents::default();
-        let indexes: Vec<&Image> = images.filter(|image| image.manifest.may_name_others()).collect();
+        let indexes = images.filter(|image| image.manifest.may_name_others());
+        let indexes = self.without_the_known(name, indexes, &mut contents);
         let mut expected = BytesPerImage::default();
         let mut left: Vec<Vec<&Image>> = batches(&indexes).map(<[_]>::to_vec).collect();
         left.reverse();

@@ -59,12 +59,14 @@ pub(super) async fn plan(stage: Stage<'_>, registries: Vec<ListedRegistry>, usag
 }
 
 async fn plan_registry(stage: Stage<'_>, listed: ListedRegistry, usage: &Usage) -> Planned {
-    let Stage { request, aws, identity, .. } = stage;
+    let Stage { request, aws, identity, memory, .. } = stage;
     let ListedRegistry { place, repositories } = listed;
     let Request { settings, limits, reviewed, wanted, .. } = request;
     let registry = Registry::new(aws, place.clone(), &identity.principal, limits.deadline);
+    let registry = registry.remembering(memory.indexes(&place));
     let now = stage.now();
-    let standards = Standards { place: &place, settings, usage, now, reviewed: *reviewed, wanted: *wanted };
+    let seen = memory.seen(&place);
+    let standards = Standards { place: &place, settings, usage, seen, now, reviewed: *reviewed, wanted: *wanted };
     let (mut warnings, mut explained, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let (repositories, missing) = match repositories {
         Ok(names) => {
@@ -86,7 +88,10 @@ async fn plan_registry(stage: Stage<'_>, listed: ListedRegistry, usage: &Usage) 
     };
     let index_pulls = registry.into_index_pulls();
     let command = identity.principal.register_command(&place.region);
-    warnings.extend(warning::of_registry(&place, index_pulls.as_ref(), command.as_ref(), &notes));
+    // Memory tells the run's own reading from pulls, unless nobody knows whether that is recorded.
+    let is_told_apart = memory.indexes(&place).is_some();
+    let uncertain = index_pulls.as_ref().filter(|known| !is_told_apart || known.is_err());
+    warnings.extend(warning::of_registry(&place, uncertain, command.as_ref(), &notes));
     let index_pulls = index_pulls.map_or_else(IndexPulls::default, |known| known.unwrap_or(IndexPulls::MayBeOwn));
     let plan = Plan { registries: vec![RegistryPlan { place, index_pulls, repositories, missing }] };
     Planned { plan, warnings, explained }
@@ -125,6 +130,7 @@ async fn read_and_judge(
         contents = registry.read_images(name).await?;
         study = self::study(registry, standards, name, &mut contents).await?;
     }
+    registry.remember_what_is_there(name, study.images());
     Ok(conclude(registry, name, contents.read_at, study))
 }
 
@@ -147,7 +153,8 @@ pub(super) async fn plan_again(
     let Outdated { registry, repository, decided: Decided { stale, .. }, index_pulls } = outdated;
     let place = &registry.place;
     let reviewed = ReviewedPlan::of_the_rest(place, repository, stale);
-    let standards = Standards { place, settings, usage, now: stage.now(), reviewed: Some(&reviewed), wanted: None };
+    let (seen, now) = (stage.memory.seen(place), stage.now());
+    let standards = Standards { place, settings, usage, seen, now, reviewed: Some(&reviewed), wanted: None };
     let mut contents = registry.read_images(repository).await?;
     discount_own_pulls(&mut contents.images, stale, index_pulls);
     let study = study(registry, standards, repository, &mut contents).await?;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use ecr_cleanup_core::account::Place;
+use ecr_cleanup_core::memory::LastUse;
 use ecr_cleanup_core::plan::{Decided, ImageResult, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::report::{Report, Totals};
@@ -140,6 +141,7 @@ impl View {
             price_per_gb_month,
             settings,
             usage,
+            memory: _,
             plan,
             warnings,
         } = report;
@@ -360,7 +362,7 @@ impl StaleView {
             image_tags: image.image_tags.iter().map(ToString::to_string).collect(),
             image_pushed_at: image.image_pushed_at.and_then(to_the_second),
             image_size_in_bytes: image.image_size_in_bytes,
-            reason: image.reason.to_string(),
+            reason: LastUse::after(image.last_use.as_deref(), image.reason.to_string()),
             result: with_why(planned_as(image.result.as_str(), image.action), why(&image.result).as_deref()),
         }
     }

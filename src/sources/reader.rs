@@ -28,8 +28,15 @@ pub struct PlaceReader {
     config: SdkConfig,
     pace: Pace,
     clients: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
-    /// Facts that never change, by ARN. Each is read once per run.
-    facts: Mutex<HashMap<Box<str>, Arc<Fact>>>,
+    /// Facts that never change, by ARN. Each is read once per run, or comes from an earlier run.
+    facts: Mutex<HashMap<Box<str>, Known>>,
+}
+
+/// A fact, and whether this run needed it.
+#[derive(Debug)]
+struct Known {
+    fact: Arc<Fact>,
+    is_needed: bool,
 }
 
 /// The findings of sources in one place.
@@ -67,6 +74,19 @@ impl PlaceReader {
     /// The number of known facts.
     pub fn facts(&self) -> usize {
         lock(&self.facts).len()
+    }
+
+    /// Adds facts that earlier runs learned.
+    pub fn recall<'a>(&self, facts: impl Iterator<Item = (&'a str, Fact)>) {
+        let known = |fact| Known { fact: Arc::new(fact), is_needed: false };
+        lock(&self.facts).extend(facts.map(|(key, fact)| (key.into(), known(fact))));
+    }
+
+    /// The facts that this run looked up or learned, for memory.
+    pub fn needed(&self) -> Vec<(Box<str>, Arc<Fact>)> {
+        let facts = lock(&self.facts);
+        let needed = facts.iter().filter(|(_, known)| known.is_needed);
+        needed.map(|(key, known)| (key.clone(), Arc::clone(&known.fact))).collect()
     }
 
     /// Reads one source to its end. A failed call, with any error code, may mean that the resource was deleted in the
@@ -232,12 +252,15 @@ impl Reader<'_> {
 
     /// The fact of this ARN, if it is known.
     pub fn fact(&self, arn: &str) -> Option<Arc<Fact>> {
-        lock(&self.place.facts).get(arn).cloned()
+        let mut facts = lock(&self.place.facts);
+        let known = facts.get_mut(arn)?;
+        known.is_needed = true;
+        Some(Arc::clone(&known.fact))
     }
 
     /// Keeps a fact that never changes.
     pub fn learn(&self, arn: &str, fact: &Arc<Fact>) {
-        lock(&self.place.facts).insert(arn.into(), Arc::clone(fact));
+        lock(&self.place.facts).insert(arn.into(), Known { fact: Arc::clone(fact), is_needed: true });
     }
 }
 

@@ -230,8 +230,19 @@ impl Selection {
 /// The explanation as JSON.
 fn json(Explained { image, name: _, elsewhere, unread: _, at_risk, selection }: &Explained<'_>) -> Value {
     let ExplainedImage { place, repository_name, users, explanation } = image;
-    let Explanation { image, pulled_at, outlook, rank, shielded_by, parents, children, subjects, referrers, relations } =
-        explanation;
+    let Explanation {
+        image,
+        pulled_at,
+        last_use,
+        outlook,
+        rank,
+        shielded_by,
+        parents,
+        children,
+        subjects,
+        referrers,
+        relations,
+    } = explanation;
     let relatives = |relatives: &[Relative]| -> Value {
         let relative = |Relative { image_digest, image_tags, fate }: &Relative| json!({ "imageDigest": image_digest, "imageTags": image_tags, "decision": decision_on_relative(*fate) });
         relatives.iter().map(relative).collect()
@@ -255,6 +266,7 @@ fn json(Explained { image, name: _, elsewhere, unread: _, at_risk, selection }: 
         "pulledAt": pulled_at.map(text::rfc3339),
         "imageSizeInBytes": image.image_size_in_bytes,
         "usedBy": used_by.collect::<Value>(),
+        "lastUsed": last_use,
         "rank": rank.map(|rank| json!({ "place": rank.place, "of": rank.of })),
         "shieldedBy": shielded_by.as_ref().map(ToString::to_string),
         "atRisk": at_risk.map(|image| json!({ "rule": image.rule.to_string(), "action": image.action.as_str() })),

@@ -179,7 +179,9 @@ impl Session {
             Outcome::Refused(Refusal::TooManyDeletions { stale, max_deletions }) => {
                 tell(&format!("error: {}", too_many(*stale, *max_deletions)));
             }
-            Outcome::Refused(refusal @ Refusal::ClockSkew(_)) => tell(&format!("error: {refusal}")),
+            Outcome::Refused(refusal @ (Refusal::MemoryUnavailable(_) | Refusal::ClockSkew(_))) => {
+                tell(&format!("error: {refusal}"));
+            }
             Outcome::Planned | Outcome::Completed | Outcome::Partial | Outcome::DeadlineReached => {}
         }
         Ok(())

@@ -72,11 +72,20 @@ fn decide_on(bencher: Bencher<'_, '_>, number: u32, takes: Takes<'_>) {
     let usage = usage.of_repository(&registry_id, &RepositoryName::from_ecr("app"));
     let images = images(number);
     let manifests = Manifests::childless(&images);
-    let known = Known { images: &images, manifests: &manifests, usage: &usage, replicated: None, takes, now: now() };
+    let known = Known {
+        images: &images,
+        manifests: &manifests,
+        usage: &usage,
+        seen: None,
+        replicated: None,
+        takes,
+        now: now(),
+    };
     let rules = Rules {
         images_to_keep: 100,
         ignore_tags_regex: None,
         keep_tags: vec![Pattern::for_tags("latest").expect("a pattern")],
+        keep_used_within_days: 30,
         keep_before_in_use: 1,
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 0,

@@ -23,6 +23,7 @@ mod fuzzing;
 mod graph;
 mod large_manifests;
 mod main_job;
+mod memory;
 mod missing;
 mod on_the_wire;
 mod outdated;

@@ -1,6 +1,7 @@
 //! The three parts of a run exchange serializable values, in one process or in several that pass files on.
 
 use ecr_cleanup::discovery::{Reading, identify};
+use ecr_cleanup::memory::Memory;
 use ecr_cleanup::run::{Cleaned, Limits, ListedRegistry, Request, Stage, clean, discover, list, sum_up};
 use ecr_cleanup_core::report::{Outcome, Report};
 use ecr_cleanup_core::settings::Environment;
@@ -25,7 +26,8 @@ async fn run_in_parts(aws: &SimulatedAws, event: Value) -> Report {
     let clients = clients(aws).await;
     let request = Request::parse(event, &Environment::new(), Limits::until(Deadline::unknown())).unwrap();
     let identity = identify(&request.settings, &clients, request.limits.deadline).await.unwrap();
-    let stage = Stage { request: &request, aws: &clients, identity: &identity, started_at: clients.clock().utc() };
+    let (memory, started_at) = (&Memory::none(), clients.clock().utc());
+    let stage = Stage { request: &request, aws: &clients, identity: &identity, memory, started_at };
     let (places, reading) = discover(stage).await;
     let usage: Usage = passed_on(&*reading.usage);
     let registries: Vec<ListedRegistry> = passed_on(&list(stage).await);

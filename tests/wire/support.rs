@@ -1,6 +1,7 @@
 //! Shared by the cases: the engine on a simulated account, and ways to read its report.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -100,6 +101,15 @@ pub fn with(mut base: Value, more: &Value) -> Value {
 /// The tags of all stale images.
 pub fn stale_tags(report: &Report) -> BTreeSet<String> {
     report.plan.stale().flat_map(|image| image.image_tags.iter().map(ToString::to_string)).collect()
+}
+
+/// An object of a memory, with its text changed.
+pub fn repacked(object: &[u8], change: impl FnOnce(&str) -> String) -> Vec<u8> {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(object).read_to_string(&mut text).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(change(&text).as_bytes()).unwrap();
+    gzip.finish().unwrap()
 }
 
 /// The digests of all stale images.

@@ -55,7 +55,9 @@ impl FromStr for MemoryLocation {
             !part.is_empty() && !matches!(part, "." | "..") && part.bytes().all(may_stand)
         };
         if prefix.len() > 512 || (!prefix.is_empty() && !prefix.split('/').all(part)) {
-            return Err(NotALocation("a prefix has up to 512 letters, digits and ._- in parts joined by single slashes"));
+            return Err(NotALocation(
+                "a prefix has up to 512 letters, digits and ._- in parts joined by single slashes",
+            ));
         }
         Ok(Self::Bucket { bucket: bucket.into(), prefix: prefix.into() })
     }
@@ -77,7 +79,8 @@ mod tests {
 
     #[test]
     fn a_location_is_a_bucket_or_a_folder() {
-        let bucket = |bucket: &str, prefix: &str| MemoryLocation::Bucket { bucket: bucket.into(), prefix: prefix.into() };
+        let bucket =
+            |bucket: &str, prefix: &str| MemoryLocation::Bucket { bucket: bucket.into(), prefix: prefix.into() };
         for (text, location) in [
             ("s3://my-bucket", bucket("my-bucket", "")),
             ("s3://my-bucket/", bucket("my-bucket", "")),
@@ -88,8 +91,19 @@ mod tests {
             assert_eq!(text.parse(), Ok(location), "{text}");
         }
         for text in [
-            "", "s3:", "s3:/b", "s3://", "s3://ab", "s3://Bucket", "s3://-bucket", "s3://bucket//x", "s3://bucket/a b",
-            "s3://bucket/../x", "s3://bucket/ä", "https://bucket.s3.amazonaws.com", "gs://bucket",
+            "",
+            "s3:",
+            "s3:/b",
+            "s3://",
+            "s3://ab",
+            "s3://Bucket",
+            "s3://-bucket",
+            "s3://bucket//x",
+            "s3://bucket/a b",
+            "s3://bucket/../x",
+            "s3://bucket/ä",
+            "https://bucket.s3.amazonaws.com",
+            "gs://bucket",
         ] {
             assert!(text.parse::<MemoryLocation>().is_err(), "{text}");
         }

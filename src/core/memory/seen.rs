@@ -152,16 +152,16 @@ impl LastUse {
         }
     }
 
-    /// The last use as a phrase, with its age: `last used 12 days ago by ECS task arn:…`.
+    /// The age of the last use, and the workload: `12 days ago by ECS task arn:…`.
     #[must_use]
-    pub fn told(&self, today: NaiveDate) -> String {
+    pub fn ago(&self, today: NaiveDate) -> String {
         let when = match (today - self.day).num_days() {
             ..0 => format!("on {}", self.day),
             0 => "today".to_owned(),
             1 => "1 day ago".to_owned(),
             days => format!("{days} days ago"),
         };
-        format!("last used {when} by {}", self.by)
+        format!("{when} by {}", self.by)
     }
 }
 

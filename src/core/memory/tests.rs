@@ -29,7 +29,10 @@ fn app() -> RepositoryName {
 }
 
 fn used(images: &[(u8, &str)]) -> Observed {
-    Observed { used: images.iter().map(|(image, by)| (digest(*image), Arc::from(*by))).collect(), ..Observed::default() }
+    Observed {
+        used: images.iter().map(|(image, by)| (digest(*image), Arc::from(*by))).collect(),
+        ..Observed::default()
+    }
 }
 
 prop_compose! {
@@ -150,7 +153,10 @@ fn what_is_gone_for_90_days_is_dropped_and_nothing_before() {
     seen.observe(&app(), there(), day(90));
     assert!(last(&seen, 1).is_some() && last(&seen, 2).is_some());
     seen.observe(&app(), there(), day(91));
-    assert!(last(&seen, 1).is_some() && last(&seen, 2).is_none(), "the one that is there stays, however long ago it ran");
+    assert!(
+        last(&seen, 1).is_some() && last(&seen, 2).is_none(),
+        "the one that is there stays, however long ago it ran"
+    );
 
     seen.forget_repositories(|_| true, day(500));
     assert!(last(&seen, 1).is_some(), "a repository that was not read");
@@ -182,7 +188,8 @@ fn an_index_is_known_as_long_as_it_is_there() {
 #[test]
 fn a_pull_within_a_day_of_our_reading_is_ours_and_a_later_one_is_not() {
     let reading = OwnReading { at: time(100), pulled_before: Some(time(3)) };
-    for (recorded, is_ours) in [(None, false), (Some(99), false), (Some(100), true), (Some(124), true), (Some(125), false)]
+    for (recorded, is_ours) in
+        [(None, false), (Some(99), false), (Some(100), true), (Some(124), true), (Some(125), false)]
     {
         assert_eq!(reading.explains(recorded.map(time)), is_ours, "{recorded:?}");
     }
@@ -242,7 +249,8 @@ fn what_is_damaged_is_not_taken_for_empty() {
         flipped[place] ^= 0x10;
         assert!(read::<Seen>(Kind::Seen, &flipped).is_err(), "byte {place}");
     }
-    for text in ["", "null", "{}", "[]", r#"{"format":1,"kind":"seen"}"#, r#"{"format":1,"kind":"seen","content":[]}"#] {
+    for text in ["", "null", "{}", "[]", r#"{"format":1,"kind":"seen"}"#, r#"{"format":1,"kind":"seen","content":[]}"#]
+    {
         assert!(read::<Seen>(Kind::Seen, &packed(text)).is_err(), "{text}");
     }
     let other = write(Kind::Indexes, &Indexes::default()).unwrap();

@@ -52,9 +52,7 @@ impl MemoryTrouble {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self.error.code.as_str() {
-            DAMAGED => {
-                "Restore an earlier version of the object, or delete it and lose what it remembers".to_owned()
-            }
+            DAMAGED => "Restore an earlier version of the object, or delete it and lose what it remembers".to_owned(),
             TOO_NEW => "Update ecr-cleanup".to_owned(),
             CHANGED => "Run again".to_owned(),
             "NoSuchBucket" => "Create the bucket, or correct --memory".to_owned(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Decided, HeldImage, ImageAtRisk, ImageResult, StaleImage, bytes};
 use crate::image::{Image, ImageDigest};
+use crate::memory::SeenRepository;
 use crate::policy::Action;
 use crate::retention::{Decision, Decisions, Doomed, Edges, KeepReason, StaleReason};
 use crate::usage::RepositoryUsage;
@@ -17,13 +18,14 @@ impl Decided {
         unnamed: u64,
         decisions: &Decisions,
         usage: &RepositoryUsage<'_>,
+        seen: Option<&SeenRepository>,
         kept_by_use_alone: &HashSet<ImageDigest>,
     ) -> Self {
         let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
         decided.kept_because.add(KeepReason::Unknown, unnamed);
         // The images for the platforms of an index have the same parents and subjects, so they share one value.
         let mut siblings: HashMap<Box<[ImageDigest]>, Arc<Edges>> = HashMap::new();
-        let mut in_use = Vec::new();
+        let (mut in_use, mut used_before) = (Vec::new(), Vec::new());
         for (place, decision) in decisions.each().iter().enumerate() {
             let Image { image_digest, image_pushed_at, image_size_in_bytes, image_status, manifest, .. } =
                 images[place];
@@ -31,6 +33,8 @@ impl Decided {
             let own_bytes = manifest.own_bytes(image_size_in_bytes);
             decided.bytes += own_bytes;
             let holder = usage.holder(image_digest, &image_tags);
+            let last_use = seen.and_then(|seen| seen.last_use(image_digest));
+            used_before.extend(last_use.as_ref().map(|_| image_digest));
             decided.images_in_use += u64::from(holder.is_some());
             match decision {
                 Decision::Keep { reasons, .. } => {
@@ -57,6 +61,8 @@ impl Decided {
                         Decision::Delete(_) | Decision::Keep { .. } => Action::Expire,
                     },
                     reason: reason.clone(),
+                    last_use: last_use.map(Box::new),
+                    stale_since: seen.and_then(|seen| seen.stale_since(image_digest)),
                     edges: decisions.edges(place, &images).filter(|edges| !names_all(reason, edges)).map(|edges| {
                         if edges.children.is_empty() {
                             Arc::clone(siblings.entry(edges.follows.clone()).or_insert_with(|| Arc::new(edges)))
@@ -68,6 +74,7 @@ impl Decided {
                 }),
             }
         }
+        decided.used_before = used_before.into();
         decided.bytes_in_use = bytes::in_use(&in_use, &images, decisions).min(decided.bytes_kept);
         for held in [&mut decided.held, &mut decided.also_in_use] {
             held.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));

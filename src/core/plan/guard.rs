@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ImageResult, Plan, StaleImage};
 use crate::clock_skew::ClockSkew;
+use crate::memory::MemoryTrouble;
 use crate::usage::{Usage, UsageIncomplete};
 
 /// A plan that may be carried out.
@@ -32,6 +33,9 @@ pub enum Refusal {
         /// The maximum number.
         max_deletions: u64,
     },
+    /// The data that earlier runs stored can't be read.
+    #[error("can't read the memory, so nothing was deleted: {0}. To run without it, leave memory out")]
+    MemoryUnavailable(Box<MemoryTrouble>),
     /// The run's clock is wrong, and so are all ages.
     #[error("{0}. Image ages would be wrong, so nothing was deleted. Correct the clock")]
     ClockSkew(ClockSkew),

@@ -101,6 +101,7 @@ impl Serialize for ReportJson<'_> {
             price_per_gb_month,
             settings,
             usage,
+            memory,
             plan,
             warnings,
         } = self.report;
@@ -114,6 +115,9 @@ impl Serialize for ReportJson<'_> {
         report.serialize_entry("pricePerGbMonth", price_per_gb_month)?;
         report.serialize_entry("settings", &SettingsJson(settings))?;
         report.serialize_entry("usage", usage)?;
+        if let Some(memory) = memory {
+            report.serialize_entry("memory", memory)?;
+        }
         report.serialize_entry("regions", &RegistriesJson { registries: &plan.registries, cut: self.cut })?;
         report.serialize_entry("truncatedImages", &plan.stale().count().saturating_sub(self.cut.images))?;
         let cut_repositories = self.report.repositories().count().saturating_sub(self.cut.repositories);

@@ -50,6 +50,7 @@ fn decided(images: Vec<Image>) -> Decided {
         images_to_keep: 2,
         ignore_tags_regex: None,
         keep_tags: Vec::new(),
+        keep_used_within_days: 30,
         keep_before_in_use: 0,
         keep_pulled_within_days: 30,
         keep_pushed_within_days: 0,
@@ -59,9 +60,10 @@ fn decided(images: Vec<Image>) -> Decided {
     let usage = of_all.known().of_repository(&ACCOUNT.parse().unwrap(), &RepositoryName::from_ecr("app"));
     let manifests = Manifests::default();
     let (takes, now) = (Takes::NumberAndAge { untagged_older_than_days: Some(15) }, started_at());
-    let known = Known { images: &images, manifests: &manifests, usage: &usage, replicated: None, takes, now };
+    let known =
+        Known { images: &images, manifests: &manifests, usage: &usage, seen: None, replicated: None, takes, now };
     let (decisions, kept_by_use_alone) = (decide(&known, &rules), kept_by_use_alone(&known, &rules));
-    Decided::gather(images, 0, &decisions, &usage, &kept_by_use_alone)
+    Decided::gather(images, 0, &decisions, &usage, None, &kept_by_use_alone)
 }
 
 fn repository(name: &str, decided: Result<Decided, CallError>) -> RepositoryPlan {
@@ -82,6 +84,7 @@ fn report(mode: Mode, plan: Plan) -> Report {
         finished_at: started_at() + TimeDelta::seconds(2),
         usage: &usage(None),
         usage_age_limit: Duration::from_mins(5),
+        memory: None,
         plan,
         refusal: None,
         warnings: Vec::new(),

@@ -8,12 +8,14 @@ use super::{KeepReason, KeepReasons, StaleReason};
 use crate::image::{Image, ImageStatus};
 use crate::policy::Action;
 
-/// Keeps the parents of child images in use and of recently pulled child images. Workloads find a child image by the tag of
-/// its parent, and a pull of a child image can have been a pull of its parent.
+/// Keeps the parents of child images that are in use, were in use recently or were pulled recently. Workloads find a child
+/// image by the tag of its parent, after a rollback too, and a pull of a child image can have been a pull of its parent.
 pub(super) fn keep_parents(reasons: &mut [KeepReasons], graph: &Graph) {
-    for (of_child, of_index) in
-        [(KeepReason::InUse, KeepReason::ParentOfInUse), (KeepReason::PulledRecently, KeepReason::PulledRecently)]
-    {
+    for (of_child, of_index) in [
+        (KeepReason::InUse, KeepReason::ParentOfInUse),
+        (KeepReason::UsedRecently, KeepReason::UsedRecently),
+        (KeepReason::PulledRecently, KeepReason::PulledRecently),
+    ] {
         let held = (0..reasons.len()).filter(|place| reasons[*place].contains(of_child));
         for index in graph.ancestors(held) {
             reasons[index].add(of_index);

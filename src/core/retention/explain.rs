@@ -8,6 +8,7 @@ use super::graph::Relation;
 use super::rank::{may_be_newest, stays_for_its_tags};
 use super::{Decision, Decisions, Fate, KeepReason, Known, Rules, StaleReason};
 use crate::image::{Image, ImageDigest};
+use crate::memory::LastUse;
 use crate::policy::RuleName;
 
 /// The decision on an image with all its data.
@@ -17,6 +18,8 @@ pub struct Explanation {
     pub image: Image,
     /// The last pull of it or of one of its child images.
     pub pulled_at: Option<DateTime<Utc>>,
+    /// Its last use; `None` if memory knows none.
+    pub last_use: Option<LastUse>,
     /// The decision.
     pub outlook: Outlook,
     /// Its rank among the tagged images; `None` if it doesn't count there.
@@ -85,7 +88,7 @@ pub enum Relations {
 /// Explains the decision on the image at a place.
 #[must_use]
 pub fn explain(known: &Known<'_>, rules: &Rules, decisions: &Decisions, place: usize) -> Explanation {
-    let Known { images, manifests, usage: _, replicated: _, takes: _, now } = *known;
+    let Known { images, manifests, usage: _, seen, replicated: _, takes: _, now } = *known;
     let (image, graph) = (&images[place], &decisions.graph);
     let relatives = |places: &[usize]| {
         let mut relatives: Vec<Relative> = places.iter().map(|place| relative(*place, images, decisions)).collect();
@@ -104,9 +107,13 @@ pub fn explain(known: &Known<'_>, rules: &Rules, decisions: &Decisions, place: u
     let ranked: Vec<usize> = (0..images.len()).filter(takes_a_place).collect();
     let newer = |place: usize| ranked.iter().filter(|other| newness(**other) > newness(place)).count();
     let rank = takes_a_place(&place).then(|| Rank { place: 1 + newer(place), of: ranked.len() });
+    let last_use = seen.and_then(|seen| seen.last_use(image.image_digest));
     let outlook = match &decisions.each[place] {
         Decision::Keep { reasons, candidate } => Outlook::Stays {
-            because: reasons.iter().map(|reason| (reason, in_words(reason, image, rules))).collect(),
+            because: reasons
+                .iter()
+                .map(|reason| (reason, in_words(reason, image, rules, last_use.as_ref(), now)))
+                .collect(),
             // An image that is kept for its tags has no rank. Without them it would have one, and could be among the newest.
             otherwise: candidate.clone().filter(|reason| match reason {
                 StaleReason::NotAmongNewest { images_to_keep } => newer(place) >= *images_to_keep as usize,
@@ -119,6 +126,7 @@ pub fn explain(known: &Known<'_>, rules: &Rules, decisions: &Decisions, place: u
     Explanation {
         image: image.clone(),
         pulled_at: decisions.pulled_at(place, image),
+        last_use,
         outlook,
         rank,
         shielded_by: decisions.shielded_by(place).cloned(),
@@ -142,10 +150,17 @@ fn relative(place: usize, images: &[Image], decisions: &Decisions) -> Relative {
 }
 
 /// A reason in words, with the setting.
-fn in_words(reason: KeepReason, image: &Image, rules: &Rules) -> String {
+fn in_words(reason: KeepReason, image: &Image, rules: &Rules, last_use: Option<&LastUse>, now: DateTime<Utc>) -> String {
     let tag = |is_it: &dyn Fn(&str) -> bool| image.image_tags.iter().find(|tag| is_it(tag)).map_or("", |tag| &**tag);
     match reason {
         KeepReason::InUse => "a workload uses it".to_owned(),
+        KeepReason::UsedRecently => match last_use {
+            Some(last_use) => format!("it was last used {} (keepUsedWithinDays)", last_use.ago(now.date_naive())),
+            None => {
+                let days = rules.keep_used_within_days;
+                format!("one of its child images was in use in the last {days} days (keepUsedWithinDays)")
+            }
+        },
         KeepReason::BeforeInUse => {
             let newest = newest(rules.keep_before_in_use);
             format!("it is {newest} pushed before an image in use (keepBeforeInUse)")

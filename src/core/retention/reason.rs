@@ -14,6 +14,8 @@ use crate::policy::{Action, RuleName};
 pub enum KeepReason {
     /// A workload uses it, by its digest or one of its tags.
     InUse,
+    /// A workload used it, or one of its child images, in the last `keepUsedWithinDays` days.
+    UsedRecently,
     /// It is among the newest tagged images pushed before an image in use: a rollback's target.
     BeforeInUse,
     /// One of its tags matches `keepTags`.
@@ -50,8 +52,9 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// All of them, in the report's order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InUse,
+        Self::UsedRecently,
         Self::BeforeInUse,
         Self::KeepTags,
         Self::IgnoreTagsRegex,
@@ -75,6 +78,7 @@ impl KeepReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InUse => "inUse",
+            Self::UsedRecently => "usedRecently",
             Self::BeforeInUse => "beforeInUse",
             Self::KeepTags => "keepTags",
             Self::IgnoreTagsRegex => "ignoreTagsRegex",

@@ -4,6 +4,7 @@ mod explain;
 mod graph;
 mod properties;
 mod rank;
+mod seen;
 
 use std::sync::Arc;
 
@@ -62,6 +63,7 @@ impl Rules {
         let Self { ignore_tags_regex, keep_tags, .. } = self.clone();
         super::Rules {
             images_to_keep: self.images_to_keep,
+            keep_used_within_days: 30,
             keep_before_in_use: self.keep_before_in_use,
             ignore_tags_regex,
             keep_tags,
@@ -98,7 +100,7 @@ fn decide_with(images: &[Image], rules: &Rules, used: &[&str]) -> Vec<Decision> 
     let usage = usage.of_repository(&"123456789012".parse().unwrap(), &RepositoryName::from_ecr("app"));
     let manifests = Manifests::default();
     let (takes, now) = (rules.takes(), days_ago(0.0));
-    let known = Known { images, manifests: &manifests, usage: &usage, replicated: None, takes, now };
+    let known = Known { images, manifests: &manifests, usage: &usage, seen: None, replicated: None, takes, now };
     decide(&known, &rules.kept()).each
 }
 

@@ -20,6 +20,8 @@ fn stale(number: u8, tags: &[&str], follows: &[u8]) -> StaleImage {
         manifest: ManifestKind::Manifest,
         action: Action::Expire,
         reason: StaleReason::NotAmongNewest { images_to_keep: 1 },
+        last_use: None,
+        stale_since: None,
         edges: (!follows.is_empty()).then(|| std::sync::Arc::new(edges)),
         result: ImageResult::Planned,
     }

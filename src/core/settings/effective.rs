@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 use super::keys::{
     ACCEPT_UNSEEN_ACCOUNTS, AUDIT_LIFECYCLE_POLICIES, DRY_RUN, EXACT_SIZES, EXCLUDE_REPOSITORIES, IGNORE_TAGS_REGEX,
     IMAGES_TO_KEEP, IN_USE_IMAGES, KEEP_BEFORE_IN_USE, KEEP_PULLED_WITHIN_DAYS, KEEP_PUSHED_WITHIN_DAYS, KEEP_TAGS,
-    LAMBDA_VERSIONS_TO_KEEP, MAX_DELETIONS, POLICIES, PRICE_PER_GB_MONTH, REGION, REPOSITORIES,
-    TASK_DEFINITIONS_TO_KEEP, UNTAGGED_OLDER_THAN_DAYS, USAGE_EXTERNAL_ID, USAGE_REGIONS, USAGE_ROLE_ARNS,
+    KEEP_USED_WITHIN_DAYS, LAMBDA_VERSIONS_TO_KEEP, MAX_DELETIONS, MEMORY, POLICIES, PRICE_PER_GB_MONTH, REGION,
+    REPOSITORIES, TASK_DEFINITIONS_TO_KEEP, UNTAGGED_OLDER_THAN_DAYS, USAGE_EXTERNAL_ID, USAGE_REGIONS,
+    USAGE_ROLE_ARNS,
 };
 use super::{Candidates, KeepUnused, Key, Mode, RepositorySelection, Settings, UsageScope};
 use crate::account::{AccountId, RoleArn};
@@ -79,7 +80,12 @@ impl Settings {
     /// external id.
     #[must_use]
     pub fn to_event(&self) -> Map<String, Value> {
-        let is_included = |key: &Key| ![DRY_RUN.name, USAGE_EXTERNAL_ID.name].contains(&key.name);
+        let is_included = |key: &Key| match key.name {
+            name if [DRY_RUN.name, USAGE_EXTERNAL_ID.name].contains(&name) => false,
+            // The default folder of a terminal differs between machines.
+            name if name == MEMORY.name => self.given_by.contains_key(name),
+            _ => true,
+        };
         let included = self.values().into_iter().filter(|(key, _)| is_included(key));
         included.map(|(key, value)| (key.name.to_owned(), value)).collect()
     }
@@ -101,6 +107,7 @@ impl Settings {
             rules:
                 Rules {
                     images_to_keep,
+                    keep_used_within_days,
                     keep_before_in_use,
                     ignore_tags_regex,
                     keep_tags,
@@ -111,6 +118,7 @@ impl Settings {
             candidates,
             audit_lifecycle_policies,
             exact_sizes,
+            memory,
             unused: _,
             max_deletions,
             price_per_gb_month,
@@ -128,6 +136,7 @@ impl Settings {
             (&IMAGES_TO_KEEP, json!(images_to_keep)),
             (&IGNORE_TAGS_REGEX, json!(ignore_tags_regex.as_ref().map(ToString::to_string))),
             (&KEEP_TAGS, texts(keep_tags)),
+            (&KEEP_USED_WITHIN_DAYS, json!(keep_used_within_days)),
             (&KEEP_BEFORE_IN_USE, json!(keep_before_in_use)),
             (&UNTAGGED_OLDER_THAN_DAYS, json!(untagged_older_than_days)),
             (&KEEP_PULLED_WITHIN_DAYS, json!(keep_pulled_within_days)),
@@ -143,6 +152,7 @@ impl Settings {
             (&USAGE_EXTERNAL_ID, json!(external_id.as_ref().map(|_| "set"))),
             (&TASK_DEFINITIONS_TO_KEEP, json!(task_definitions)),
             (&LAMBDA_VERSIONS_TO_KEEP, json!(lambda_versions)),
+            (&MEMORY, json!(memory.as_ref().map(ToString::to_string))),
             (&EXACT_SIZES, json!(exact_sizes)),
             (&MAX_DELETIONS, json!(max_deletions)),
             (&PRICE_PER_GB_MONTH, json!(price_per_gb_month)),

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::keys::Null;
 use super::{Environment, GivenBy, InvalidSettings, KEYS, Key, Layer, Problem, ReadFile};
 use crate::account::{AccountId, ExternalId, NotAName, Region, RoleArn};
+use crate::memory::MemoryLocation;
 use crate::pattern::{Pattern, UnusablePattern};
 use crate::policy::{InvalidPolicy, Policies};
 use crate::reference::ImageReference;
@@ -266,6 +267,19 @@ impl<'a> Given<'a> {
             };
             InvalidSettings { key: format!("{name}{at}"), file, problem }
         })
+    }
+
+    pub(super) fn memory(&self, key: &Key) -> Result<Option<MemoryLocation>, InvalidSettings> {
+        const ACCEPTED: &str = "s3://bucket/prefix, or the path of a folder";
+        let Some(raw) = self.find(key) else {
+            return Ok(None);
+        };
+        let text = match &raw {
+            Raw::Event(_, Value::String(text)) => text,
+            Raw::Environment(_, text) => *text,
+            Raw::Event(..) => return Err(raw.refuse(ACCEPTED)),
+        };
+        text.parse().map(Some).map_err(|error| raw.refuse(&format!("{ACCEPTED}; {error}")))
     }
 
     pub(super) fn role_arns(&self, key: &Key) -> Result<Vec<RoleArn>, InvalidSettings> {

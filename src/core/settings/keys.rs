@@ -192,6 +192,15 @@ pub(super) const KEEP_TAGS: Key = Key {
     default: Some("latest"),
     ..Key::PLAIN
 };
+pub(super) const KEEP_USED_WITHIN_DAYS: Key = Key {
+    name: "keepUsedWithinDays",
+    environment: Some("KEEP_USED_WITHIN_DAYS"),
+    form: Form::Integer,
+    value: "DAYS",
+    help: "Keep images that were in use in the last DAYS days, which needs a memory; 0 disables this check",
+    default: Some("30"),
+    ..Key::PLAIN
+};
 pub(super) const KEEP_BEFORE_IN_USE: Key = Key {
     name: "keepBeforeInUse",
     environment: Some("KEEP_BEFORE_IN_USE"),
@@ -327,6 +336,14 @@ pub(super) const LAMBDA_VERSIONS_TO_KEEP: Key = Key {
     null: Null::All,
     ..Key::PLAIN
 };
+/// Where runs store what they learn.
+pub const MEMORY: Key = Key {
+    name: "memory",
+    environment: Some("MEMORY"),
+    value: "LOCATION",
+    help: "Where runs store what they learn: s3://bucket/prefix, or a folder in a terminal",
+    ..Key::PLAIN
+};
 pub(super) const EXACT_SIZES: Key = Key {
     name: "exactSizes",
     environment: Some("EXACT_SIZES"),
@@ -361,6 +378,7 @@ pub const KEYS: &[&Key] = &[
     &IMAGES_TO_KEEP,
     &IGNORE_TAGS_REGEX,
     &KEEP_TAGS,
+    &KEEP_USED_WITHIN_DAYS,
     &KEEP_BEFORE_IN_USE,
     &UNTAGGED_OLDER_THAN_DAYS,
     &KEEP_PULLED_WITHIN_DAYS,
@@ -376,6 +394,7 @@ pub const KEYS: &[&Key] = &[
     &USAGE_EXTERNAL_ID,
     &TASK_DEFINITIONS_TO_KEEP,
     &LAMBDA_VERSIONS_TO_KEEP,
+    &MEMORY,
     &EXACT_SIZES,
     &MAX_DELETIONS,
     &PRICE_PER_GB_MONTH,

@@ -12,7 +12,7 @@ use crate::image::RepositoryName;
 use crate::pattern::Pattern;
 use crate::plan::{AppliedPolicy, Plan};
 use crate::policy::{Policies, RuleName};
-use crate::settings::{Candidates, Settings};
+use crate::settings::{Candidates, GivenBy, Settings};
 
 /// The warnings from the settings alone.
 #[must_use]
@@ -36,7 +36,14 @@ pub fn of_settings(settings: &Settings) -> Vec<Warning> {
             format!("{setting} has no effect with {beside}. Remove one of them."),
         )
     });
-    unseen.into_iter().chain(unused).collect()
+    // A saved plan has every setting, given or not.
+    let by = settings.given_by.get("keepUsedWithinDays");
+    let is_given = by.is_some_and(|by| *by != GivenBy::File) && settings.rules.keep_used_within_days > 0;
+    let without_memory = (is_given && settings.memory.is_none()).then(|| {
+        let message = "keepUsedWithinDays has no effect without a memory. To have one, set memory.".to_owned();
+        Warning::new(WarningCode::NotUsed, About::RUN, message)
+    });
+    unseen.into_iter().chain(unused).chain(without_memory).collect()
 }
 
 /// The warnings about settings that match nothing in the plan.

@@ -156,7 +156,7 @@ const MISSING = {
   childNotFound: "doesn't exist, but is a child image of a kept image",
 };
 const REASONS = {
-  inUse: 'in use', beforeInUse: 'pushed before an image in use', keepTags: 'tag matches keepTags', ignoreTagsRegex: 'tag matches ignoreTagsRegex', newest: 'among the newest',
+  inUse: 'in use', usedRecently: 'was in use recently', beforeInUse: 'pushed before an image in use', keepTags: 'tag matches keepTags', ignoreTagsRegex: 'tag matches ignoreTagsRegex', newest: 'among the newest',
   pulledRecently: 'pulled recently', pushedRecently: 'pushed recently', policy: 'no policy rule selects it', untagged: 'untagged, but not too old',
   parentOfInUse: 'parent of an image in use', childOfKept: 'child of a kept image', referrerOfKept: 'attached to a kept image', replicated: 'a copy elsewhere is kept', archived: 'archived',
   sharedElsewhere: 'other accounts can pull it', unreadable: "a reference or manifest can't be read", unknown: 'ECR returns too little',

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use ecr_cleanup_core::memory::LastUse;
 use ecr_cleanup_core::plan::MissingBecause;
 use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::report::Totals;
@@ -103,6 +104,7 @@ struct Stale {
     image_size_in_bytes: u64,
     action: Option<String>,
     reason: String,
+    last_used: Option<LastUse>,
     result: String,
     failure_code: Option<String>,
     failure_reason: Option<String>,
@@ -205,7 +207,7 @@ impl Repository {
                 image_tags: image.image_tags,
                 image_pushed_at: image.image_pushed_at,
                 image_size_in_bytes: image.image_size_in_bytes,
-                reason: image.reason,
+                reason: LastUse::after(image.last_used.as_ref(), image.reason),
             });
         }
         view

@@ -22,7 +22,7 @@ const INDENT: usize = 2;
 pub(super) fn text(explained: &Explained<'_>, now: DateTime<Utc>, width: Option<u16>) -> String {
     let Explained { image, name: asked, elsewhere, unread, at_risk, selection } = explained;
     let ExplainedImage { place: Place { region, .. }, repository_name, users, explanation } = image;
-    let Explanation { image, pulled_at, rank, shielded_by, relations, .. } = explanation;
+    let Explanation { image, pulled_at, last_use, rank, shielded_by, relations, .. } = explanation;
     let mut lines = vec![(String::new(), format!("{repository_name} in {region}, {}", image.image_digest))];
     let mut line = |name: &str, value: String| lines.push((name.to_owned(), value));
     line("tags", if image.is_untagged() { "none".to_owned() } else { image.image_tags.join(", ") });
@@ -39,6 +39,9 @@ pub(super) fn text(explained: &Explained<'_>, now: DateTime<Utc>, width: Option<
     }
     for (holder, references) in users {
         line("used by", format!("{holder} as {}", references.iter().cloned().collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(last_use) = last_use {
+        line("last used", last_use.ago(now.date_naive()));
     }
     line(
         "rank",

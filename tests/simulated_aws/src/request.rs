@@ -1,7 +1,10 @@
 //! A call on the wire in any protocol: its caller, Region, operation and parameters.
 
 use hyper::Uri;
+use hyper::body::Bytes;
 use serde_json::{Map, Value};
+
+use crate::s3;
 
 /// A call as a service sees it.
 #[derive(Debug)]
@@ -11,6 +14,8 @@ pub(crate) struct Request {
     pub(crate) account: String,
     pub(crate) region: String,
     pub(crate) body: Value,
+    /// The bytes that come with it, where they are not the body.
+    pub(crate) payload: Bytes,
 }
 
 /// An error that a service returns.
@@ -43,13 +48,15 @@ impl Request {
 
     /// Parses a request. The caller's account, the Region and the service are in its signature.
     pub(crate) fn parse(
-        uri: &Uri,
-        target: Option<&str>,
-        authorization: Option<&str>,
-        body: &[u8],
+        (method, uri): (&str, &Uri),
+        header: &dyn Fn(&str) -> Option<String>,
+        payload: &Bytes,
     ) -> Result<Self, ServiceError> {
+        let (target, authorization) = (header("x-amz-target"), header("authorization"));
+        let body: &[u8] = payload;
         let unsigned = || ServiceError::new(403, "MissingAuthenticationToken", "the request is not signed");
         let credential = authorization
+            .as_deref()
             .and_then(|header| header.split_once("Credential="))
             .and_then(|(_, rest)| rest.split(',').next())
             .ok_or_else(unsigned)?;
@@ -61,17 +68,27 @@ impl Request {
             // MiniStack gives a function its account id as its access key.
             .or_else(|| Some(access_key).filter(|key| key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit())))
             .ok_or_else(|| ServiceError::new(403, "InvalidClientTokenId", "the security token is invalid"))?;
-        let (action, body) = match (service, target) {
+        let mut of_object = Bytes::new();
+        let (action, body) = match (service, target.as_deref()) {
             (_, Some(target)) => (target.rsplit('.').next().unwrap_or_default().to_owned(), json(body)?),
             ("sts", None) => {
                 let form = form(body);
                 (form["Action"].as_str().unwrap_or_default().to_owned(), form)
             }
             ("lambda", None) => lambda_operation(uri),
+            ("s3", None) => {
+                if !s3::is_signed(body, header("x-amz-content-sha256").as_deref()) {
+                    let message = "The provided 'x-amz-content-sha256' header does not match what was computed.";
+                    return Err(ServiceError::new(400, "XAmzContentSHA256Mismatch", message));
+                }
+                of_object = payload.clone();
+                s3::operation(method, uri.path(), pairs(uri.query().unwrap_or_default()), header)
+            }
             // In REST, the path is the name of the operation.
             (_, None) => (capitalized(uri.path().trim_start_matches('/')), json(body)?),
         };
-        Ok(Self { service: service.to_owned(), action, account: account.to_owned(), region: region.to_owned(), body })
+        let (service, account, region) = (service.to_owned(), account.to_owned(), region.to_owned());
+        Ok(Self { service, action, account, region, body, payload: of_object })
     }
 }
 

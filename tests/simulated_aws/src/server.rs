@@ -7,7 +7,7 @@ use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, DATE, ETAG, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request as HttpRequest, Response};
@@ -29,7 +29,7 @@ use crate::repository::Repository;
 use crate::request::{Request, ServiceError};
 use crate::start_error::StartError;
 use crate::world::{Cluster, Place, Shared, World};
-use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, model, replication, signature, sts};
+use crate::{ACCOUNT, REGION, account, ecr, ecs, functions, model, replication, s3, signature, sts};
 
 /// The endpoint of an account in memory. Requests to it never leave the process.
 const URL_IN_MEMORY: &str = "http://aws.simulated";
@@ -265,10 +265,10 @@ where
 {
     let (parts, body) = http.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let parsed = Request::parse(&parts.uri, header("x-amz-target"), header(AUTHORIZATION.as_str()), &body);
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let parsed = Request::parse((parts.method.as_str(), &parts.uri), &header, &body);
     let mut response = match parsed {
-        Ok(request) => match signature::refusal(&request, header("x-amz-date"), world.clock) {
+        Ok(request) => match signature::refusal(&request, header("x-amz-date").as_deref(), world.clock) {
             Some(error) => error_response(&request, &error),
             None => answer(request, world).await?,
         },
@@ -337,7 +337,8 @@ async fn answer(mut request: Request, world: &Shared) -> Result<Response<Body>, 
     let response = match answer {
         Ok(Answer::Json(value)) => response(200, "application/x-amz-json-1.1", value.to_string()),
         Ok(Answer::Xml(text)) => response(200, "text/xml", text),
-        Err(error) => error_response(&request, &error),
+        Ok(Answer::OfS3(answered)) => s3_response(answered),
+        Err(error) => with_region(&request, world, error_response(&request, &error)),
     };
     match effect {
         Some(Effect::Reset(Carried::Out)) => Err(Dropped),
@@ -349,6 +350,7 @@ async fn answer(mut request: Request, world: &Shared) -> Result<Response<Body>, 
 enum Answer {
     Json(Value),
     Xml(String),
+    OfS3(s3::Answered),
 }
 
 fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>) -> Result<Answer, ServiceError> {
@@ -369,6 +371,9 @@ fn answer_of_service(request: &Request, world: &Shared, effect: Option<&Effect>)
     }
     if request.service == "sts" {
         return sts::answer(&world, request, clock.now()).map(Answer::Xml);
+    }
+    if request.service == "s3" {
+        return s3::answer(&mut world, request).map(Answer::OfS3);
     }
     let answer = json_of_service(&mut world, request, effect, clock);
     // A test may inject failure codes that no model has.
@@ -419,8 +424,28 @@ fn json_of_service(
 fn error_response(request: &Request, error: &ServiceError) -> Response<Body> {
     match request.service.as_str() {
         "sts" => response(error.status, "text/xml", sts::error(error)),
+        "s3" => response(error.status, "application/xml", s3::error(error)),
         _ => json_error(error),
     }
+}
+
+fn s3_response(s3::Answered { content_type, etag, body }: s3::Answered) -> Response<Body> {
+    let mut answer = Response::builder().header(CONTENT_TYPE, content_type);
+    if let Some(etag) = etag {
+        answer = answer.header(ETAG, etag);
+    }
+    answer.body(Body::whole(Bytes::from(body))).unwrap_or_default()
+}
+
+/// An error of S3's, which tells the region that the bucket is in.
+fn with_region(request: &Request, world: &Shared, mut response: Response<Body>) -> Response<Body> {
+    if request.service == "s3" {
+        let world = world.lock();
+        let bucket = request.body["Bucket"].as_str().and_then(|name| world.buckets.get(name));
+        let region = bucket.and_then(|bucket| HeaderValue::from_str(&bucket.region).ok());
+        response.headers_mut().extend(region.map(|region| (HeaderName::from_static("x-amz-bucket-region"), region)));
+    }
+    response
 }
 
 fn json_error(error: &ServiceError) -> Response<Body> {

@@ -12,6 +12,7 @@ use crate::functions::StoredFunction;
 use crate::image::Image;
 use crate::quota::Quota;
 use crate::repository::Repository;
+use crate::s3::StoredBucket;
 use crate::services::{DefinitionStatus, Service, ServiceDeployment, ServiceRevision, ServiceStatus, TaskDefinition};
 
 /// A change of the account at a call.
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub(crate) roles: BTreeMap<String, Duration>,
     /// The external ids that roles require.
     pub(crate) external_ids: BTreeMap<String, String>,
+    /// The buckets of all accounts.
+    pub(crate) buckets: BTreeMap<String, StoredBucket>,
     /// Whether calls note the variations of their answers.
     pub(crate) notes_variations: bool,
     /// Whether answers lack their `Date`.

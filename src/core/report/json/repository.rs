@@ -50,6 +50,7 @@ impl Serialize for RepositoryJson<'_> {
                     exact,
                     held,
                     also_in_use,
+                    used_before: _,
                     stale,
                     kept_indexes: _,
                     policy,
@@ -254,6 +255,8 @@ impl Serialize for StaleJson<'_> {
             manifest: _,
             action,
             reason,
+            last_use,
+            stale_since,
             edges: _,
             result,
         } = self.0;
@@ -267,6 +270,12 @@ impl Serialize for StaleJson<'_> {
         }
         image.serialize_entry("reasonCode", reason.code())?;
         image.serialize_entry("reason", &Text(reason))?;
+        if let Some(last_use) = last_use {
+            image.serialize_entry("lastUsed", last_use)?;
+        }
+        if let Some(day) = stale_since {
+            image.serialize_entry("staleSince", day)?;
+        }
         image.serialize_entry("result", result.as_str())?;
         match result {
             ImageResult::Failed(failure) => {

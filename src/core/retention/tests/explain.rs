@@ -12,7 +12,7 @@ fn explained(place: usize, rules: &Rules, used: &[u8], manifests: &Manifests) ->
     }
     let usage = usage.of_repository(&"123456789012".parse().unwrap(), &RepositoryName::from_ecr("app"));
     let (takes, now) = (rules.takes(), days_ago(0.0));
-    let known = Known { images: &images, manifests, usage: &usage, replicated: None, takes, now };
+    let known = Known { images: &images, manifests, usage: &usage, seen: None, replicated: None, takes, now };
     let decisions = decide(&known, &rules.kept());
     explain(&known, &rules.kept(), &decisions, place)
 }

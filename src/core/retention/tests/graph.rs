@@ -61,6 +61,7 @@ impl Case {
             images,
             manifests: &manifests,
             usage: &usage,
+            seen: None,
             replicated: None,
             takes: self.rules.takes(),
             now,

@@ -12,14 +12,14 @@ use crate::seeded;
 /// A random repository. Images are identified by their numbers. Child images and subjects always have a smaller number than
 /// their parents and referrers, since digests can't form circles.
 #[derive(Clone, Debug)]
-struct World {
-    images: Vec<Image>,
+pub(super) struct World {
+    pub(super) images: Vec<Image>,
     children: Vec<(u8, Vec<u8>)>,
     /// The indexes whose manifests could not be read.
     unread: BTreeSet<u8>,
     used_digests: BTreeSet<u8>,
     used_tags: BTreeSet<u8>,
-    rules: Rules,
+    pub(super) rules: Rules,
     /// The policy that replaces number and age.
     policy: Option<Policy>,
 }
@@ -56,7 +56,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn a_world()(
+    pub(super) fn a_world()(
         images in prop::collection::vec(an_image(), 1..14),
         unread in prop::collection::btree_set(1..14_u8, 0..2),
         are_unread in prop::bool::weighted(0.3),
@@ -131,7 +131,7 @@ prop_compose! {
 }
 
 impl World {
-    fn with<T>(&self, compute: impl FnOnce(&Known<'_>) -> T) -> T {
+    pub(super) fn with<T>(&self, compute: impl FnOnce(&Known<'_>) -> T) -> T {
         let mut usage = UsageSnapshot::default();
         let holder = Arc::new(Holder { kind: HolderKind::new(0, "ECS task"), name: "task".into() });
         let app = "123456789012.dkr.ecr.us-west-2.amazonaws.com/app";
@@ -149,7 +149,7 @@ impl World {
         let images = self.images.as_slice();
         let takes = self.policy.as_ref().map_or(self.rules.takes(), Takes::Policy);
         let now = days_ago(0.0);
-        compute(&Known { images, manifests: &manifests, usage: &usage, replicated: None, takes, now })
+        compute(&Known { images, manifests: &manifests, usage: &usage, seen: None, replicated: None, takes, now })
     }
 
     /// The images to delete, and the images to archive.

@@ -70,6 +70,7 @@ fn the_settings_as_an_event_have_the_same_effect() {
     for event in [
         json!({}),
         json!({ "policies": policies, "imagesToKeep": 3, "keepTags": [], "lambdaVersionsToKeep": 4, "maxDeletions": 0 }),
+        json!({ "memory": "s3://my-bucket/team", "keepUsedWithinDays": 7 }),
         json!({ "untaggedOlderThanDays": null, "usageRegions": ["us-east-1"], "ignoreTagsRegex": "(?i)v", "pricePerGbMonth": 0.2,
                 "acceptUnseenAccounts": ["*"], "usageRoleArns": [ROLE], "inUseImages": ["a b", "c"], "excludeRepositories": ["x/*"] }),
     ] {

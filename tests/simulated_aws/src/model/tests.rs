@@ -6,7 +6,14 @@ use super::*;
 fn request(operation: &str, body: Value) -> Request {
     let (service, action) = operation.split_once(':').unwrap();
     let place = || "somewhere".to_owned();
-    Request { service: service.to_owned(), action: action.to_owned(), account: place(), region: place(), body }
+    Request {
+        service: service.to_owned(),
+        action: action.to_owned(),
+        account: place(),
+        region: place(),
+        body,
+        payload: hyper::body::Bytes::new(),
+    }
 }
 
 fn asked(operation: &str, body: Value, answer: Value) -> String {

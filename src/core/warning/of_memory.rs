@@ -1,0 +1,20 @@
+//! What memory gives to know.
+
+use super::{About, Warning, WarningCode};
+use crate::memory::MemoryTrouble;
+
+/// A configured memory can't be read. A live run would be refused.
+#[must_use]
+pub fn memory_unavailable(trouble: &MemoryTrouble) -> Warning {
+    let message = format!(
+        "can't read the memory, so images that were in use earlier can look stale: {trouble}. A live run stops until then."
+    );
+    Warning::new(WarningCode::MemoryUnavailable, About::RUN, message).because_of(&trouble.error)
+}
+
+/// What a run learned is not stored.
+#[must_use]
+pub fn memory_not_written(trouble: &MemoryTrouble) -> Warning {
+    let message = format!("can't write to the memory, so the next run won't know what this one learned: {trouble}.");
+    Warning::new(WarningCode::MemoryNotWritten, About::RUN, message).because_of(&trouble.error)
+}

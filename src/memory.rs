@@ -1,0 +1,335 @@
+//! What earlier runs learned, read before a run and written after it: in a bucket or in a folder.
+//!
+//! A run reads all that it may need at once. What can't be read is a [`MemoryTrouble`], for which a live run is refused
+//! and of which a dry run warns; what can't be written is a warning. Only an object that was read, or was not there, is
+//! written, and only if it is still the same; where another run has written it in between, the two are merged.
+
+mod bucket;
+mod folder;
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::NaiveDate;
+use ecr_cleanup_core::account::{AccountId, Place};
+use ecr_cleanup_core::memory::{self, FactKind, Facts, Indexes, Kind, MemoryLocation, MemoryTrouble, Seen, Stored};
+use ecr_cleanup_core::usage::Fact;
+use futures::stream::{self, StreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use store::{Object, Put, Store, Version};
+
+use crate::aws::Aws;
+use crate::deadline::Deadline;
+use bucket::InBucket;
+use folder::InFolder;
+
+/// Objects that are read at a time.
+const OBJECTS_AT_ONCE: usize = 16;
+/// How often an object is written that other runs write as well.
+const ATTEMPTS: usize = 5;
+
+/// What a run has of memory.
+#[derive(Debug, Default)]
+pub struct Memory {
+    location: Option<MemoryLocation>,
+    store: Option<Box<dyn Store>>,
+    seen: BTreeMap<Place, Part<Seen>>,
+    facts: BTreeMap<(FactKind, Place), Part<Facts>>,
+    indexes: BTreeMap<Place, IndexMemory>,
+    trouble: Vec<MemoryTrouble>,
+}
+
+/// The known indexes of a registry, to which a run adds those that it reads.
+#[derive(Debug)]
+pub struct IndexMemory {
+    known: Mutex<Indexes>,
+    before: Part<Indexes>,
+}
+
+/// An object as a run found it.
+#[derive(Clone, Debug)]
+struct Part<T> {
+    content: T,
+    version: Version,
+    fate: PartFate,
+}
+
+/// Whether an object may be written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PartFate {
+    MayBeWritten,
+    /// A newer version of this program wrote it.
+    IsNewer,
+    /// It could not be read.
+    IsUnread,
+}
+
+impl<T: Default> Part<T> {
+    fn absent() -> Self {
+        Self { content: T::default(), version: Version::Absent, fate: PartFate::MayBeWritten }
+    }
+
+    fn unread() -> Self {
+        Self { fate: PartFate::IsUnread, ..Self::absent() }
+    }
+}
+
+impl Memory {
+    /// No memory, in which nothing is known and nothing is kept.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Reads what is known of these registries, and what never changes in these accounts.
+    pub async fn recall(
+        location: Option<&MemoryLocation>,
+        aws: &Aws,
+        registries: &[Place],
+        accounts: &BTreeSet<AccountId>,
+        deadline: Deadline,
+    ) -> Self {
+        let Some(location) = location else { return Self::none() };
+        let store: Box<dyn Store> = match location {
+            MemoryLocation::Bucket { bucket, prefix } => {
+                Box::new(InBucket::new(aws.bucket(bucket, deadline.to_finish()), prefix))
+            }
+            MemoryLocation::Folder(folder) => Box::new(InFolder::new(folder)),
+        };
+        let mut memory = Self { location: Some(location.clone()), ..Self::none() };
+        let keys = match store.list().await {
+            Ok(keys) => keys,
+            Err(error) => {
+                memory.trouble.push(MemoryTrouble::of_call(location.to_string(), error));
+                return memory;
+            }
+        };
+        memory.seen = memory.read_all(&*store, &keys, registries.iter().map(|place| (Kind::Seen, place.clone()))).await;
+        let facts = facts_in(&keys, accounts).map(|(kind, place)| ((kind, place.clone()), Kind::Facts(kind), place));
+        let facts: Vec<_> = facts.collect();
+        let wanted = facts.iter().map(|(_, kind, place)| (*kind, place.clone()));
+        let read = memory.read_each(&*store, &keys, wanted).await;
+        memory.facts = facts.into_iter().map(|(key, ..)| key).zip(read).collect();
+        let wanted = registries.iter().map(|place| (Kind::Indexes, place.clone()));
+        let indexes: BTreeMap<Place, Part<Indexes>> = memory.read_all(&*store, &keys, wanted).await;
+        let of_registry = |before: Part<Indexes>| IndexMemory { known: Mutex::new(before.content.clone()), before };
+        memory.indexes = indexes.into_iter().map(|(place, before)| (place, of_registry(before))).collect();
+        memory.store = Some(store);
+        memory
+    }
+
+    /// Reads the objects of one kind, by their places.
+    async fn read_all<T: Default + DeserializeOwned>(
+        &mut self,
+        store: &dyn Store,
+        keys: &BTreeSet<String>,
+        wanted: impl Iterator<Item = (Kind, Place)> + Clone,
+    ) -> BTreeMap<Place, Part<T>> {
+        let read = self.read_each(store, keys, wanted.clone()).await;
+        wanted.map(|(_, place)| place).zip(read).collect()
+    }
+
+    async fn read_each<T: Default + DeserializeOwned>(
+        &mut self,
+        store: &dyn Store,
+        keys: &BTreeSet<String>,
+        wanted: impl Iterator<Item = (Kind, Place)>,
+    ) -> Vec<Part<T>> {
+        let location = self.told();
+        let read = async |(kind, place): (Kind, Place)| {
+            let key = kind.key(&place);
+            if !keys.contains(&key) {
+                return Ok(Part::absent());
+            }
+            let object = format!("{location}/{key}");
+            match store.get(&key).await {
+                Ok(None) => Ok(Part::absent()),
+                Ok(Some(Object { bytes, version })) => match memory::read(kind, &bytes) {
+                    Ok(Stored { content, is_newer }) => {
+                        let fate = if is_newer { PartFate::IsNewer } else { PartFate::MayBeWritten };
+                        Ok(Part { content, version, fate })
+                    }
+                    Err(damaged) => Err(MemoryTrouble::damaged(object, &damaged)),
+                },
+                Err(error) => Err(MemoryTrouble::of_call(object, error)),
+            }
+        };
+        let read: Vec<Result<Part<T>, MemoryTrouble>> =
+            stream::iter(wanted).map(|wanted| read(wanted)).buffered(OBJECTS_AT_ONCE).collect().await;
+        let mut parts = Vec::with_capacity(read.len());
+        for part in read {
+            parts.push(part.unwrap_or_else(|trouble| {
+                self.trouble.push(trouble);
+                Part::unread()
+            }));
+        }
+        parts
+    }
+
+    /// What could not be read first. With it, memory is not known in full.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&MemoryTrouble> {
+        self.trouble.first()
+    }
+
+    /// Where memory is; `None` without one.
+    #[must_use]
+    pub fn location(&self) -> Option<&MemoryLocation> {
+        self.location.as_ref()
+    }
+
+    /// What is known of a registry's images; `None` without a memory.
+    #[must_use]
+    pub fn seen(&self, registry: &Place) -> Option<&Seen> {
+        self.seen.get(registry).map(|part| &part.content)
+    }
+
+    /// The first day of all registries; `None` where nothing was written yet.
+    #[must_use]
+    pub fn since(&self) -> Option<NaiveDate> {
+        self.seen.values().filter_map(|part| part.content.since()).min()
+    }
+
+    /// The known indexes of a registry; `None` without a memory.
+    #[must_use]
+    pub fn indexes(&self, registry: &Place) -> Option<&IndexMemory> {
+        self.indexes.get(registry)
+    }
+
+    /// What never changes in a region of an account, by the key that its source has for it.
+    pub fn facts(&self, place: &Place) -> impl Iterator<Item = (&str, Fact)> {
+        let of_place = FactKind::ALL.map(|kind| self.facts.get(&(kind, place.clone())));
+        of_place.into_iter().flatten().flat_map(|part| part.content.iter())
+    }
+
+    /// Writes what is known of registries' images after a run. What can't be written is returned.
+    pub async fn write_seen(&self, observe: impl Fn(&Place, &mut Seen)) -> Vec<MemoryTrouble> {
+        let mut trouble = Vec::new();
+        for (place, part) in &self.seen {
+            let mut seen = part.content.clone();
+            observe(place, &mut seen);
+            if seen != part.content {
+                trouble.extend(self.write(Kind::Seen, place, part, seen, Seen::merge).await.err());
+            }
+        }
+        trouble
+    }
+
+    /// Writes the facts that a run needed, each with its place.
+    pub async fn write_facts<'a>(
+        &self,
+        needed: impl Iterator<Item = (&'a Place, Vec<(Box<str>, Arc<Fact>)>)>,
+        today: NaiveDate,
+    ) -> Vec<MemoryTrouble> {
+        if self.store.is_none() {
+            return Vec::new();
+        }
+        let mut trouble = Vec::new();
+        for (place, facts) in needed {
+            let mut by_kind: BTreeMap<FactKind, Vec<(Box<str>, Arc<Fact>)>> = BTreeMap::new();
+            for (key, fact) in facts {
+                if let Some(kind) = FactKind::of(&key) {
+                    by_kind.entry(kind).or_default().push((key, fact));
+                }
+            }
+            for kind in FactKind::ALL {
+                let absent = Part::absent();
+                let part = self.facts.get(&(kind, place.clone())).unwrap_or(&absent);
+                let mut known = part.content.clone();
+                let mut is_news = false;
+                for (key, fact) in by_kind.remove(&kind).unwrap_or_default() {
+                    is_news |= known.note(&key, &fact, today);
+                }
+                is_news |= known.forget(today);
+                if is_news {
+                    trouble.extend(self.write(Kind::Facts(kind), place, part, known, Facts::merge).await.err());
+                }
+            }
+        }
+        trouble
+    }
+
+    /// Writes the known indexes of each registry to which a run added any.
+    pub async fn write_indexes(&self) -> Vec<MemoryTrouble> {
+        let mut trouble = Vec::new();
+        for (place, IndexMemory { known, before }) in &self.indexes {
+            let known = lock(known).clone();
+            if known != before.content {
+                trouble.extend(self.write(Kind::Indexes, place, before, known, Indexes::merge).await.err());
+            }
+        }
+        trouble
+    }
+
+    /// Writes an object. Where another run has written it since it was read, both are merged.
+    async fn write<T: Serialize + DeserializeOwned>(
+        &self,
+        kind: Kind,
+        place: &Place,
+        read: &Part<T>,
+        mut content: T,
+        merge: fn(&mut T, T),
+    ) -> Result<(), MemoryTrouble> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let key = kind.key(place);
+        let object = format!("{}/{key}", self.told());
+        match read.fate {
+            PartFate::MayBeWritten => {}
+            PartFate::IsNewer => return Err(MemoryTrouble::newer(object)),
+            // That is told already.
+            PartFate::IsUnread => return Ok(()),
+        }
+        let mut version = read.version.clone();
+        for _ in 0..ATTEMPTS {
+            let failed = |error| MemoryTrouble::of_call(object.clone(), error);
+            let bytes = memory::write(kind, &content)
+                .map_err(|error| failed(ecr_cleanup_core::call_error::CallError::unexpected("memory", &error)))?;
+            if store.put(&key, bytes, &version).await.map_err(failed)? == Put::Written {
+                return Ok(());
+            }
+            version = match store.get(&key).await.map_err(failed)? {
+                None => Version::Absent,
+                Some(Object { bytes, version }) => {
+                    let theirs = memory::read(kind, &bytes);
+                    let theirs = theirs.map_err(|damaged| MemoryTrouble::damaged(object.clone(), &damaged))?;
+                    if theirs.is_newer {
+                        return Err(MemoryTrouble::newer(object));
+                    }
+                    merge(&mut content, theirs.content);
+                    version
+                }
+            };
+        }
+        Err(MemoryTrouble::contended(object))
+    }
+
+    fn told(&self) -> String {
+        self.location.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+impl IndexMemory {
+    /// The known indexes.
+    pub fn known(&self) -> MutexGuard<'_, Indexes> {
+        lock(&self.known)
+    }
+}
+
+/// The facts in memory of these accounts.
+fn facts_in(keys: &BTreeSet<String>, accounts: &BTreeSet<AccountId>) -> impl Iterator<Item = (FactKind, Place)> {
+    keys.iter().filter_map(|key| {
+        let (folder, file) = key.rsplit_once('/')?;
+        let (_, account) = folder.rsplit_once('/')?;
+        let place = Place::new(account.parse().ok()?, file.strip_suffix(".json.gz")?.parse().ok()?);
+        let kind = FactKind::ALL.into_iter().find(|kind| Kind::Facts(*kind).key(&place) == *key)?;
+        accounts.contains(&place.account).then_some((kind, place))
+    })
+}
+
+/// What is shared is left whole by every line of this file, so that a panic elsewhere spoils nothing of it.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

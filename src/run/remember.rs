@@ -1,0 +1,44 @@
+//! What a run takes from memory before it begins, and gives to memory when it is done.
+
+use std::collections::BTreeSet;
+
+use ecr_cleanup_core::account::{AccountId, Place};
+use ecr_cleanup_core::memory::Seen;
+use ecr_cleanup_core::remember::observe;
+use ecr_cleanup_core::warning::{self, Warning};
+
+use super::{Cleaned, Request, Stage};
+use crate::aws::Aws;
+use crate::discovery::{Identity, Places};
+use crate::memory::Memory;
+
+/// Reads memory, as far as the run needs it.
+pub(super) async fn recall(request: &Request<'_>, aws: &Aws, identity: &Identity) -> Memory {
+    let Request { settings, limits, .. } = request;
+    let place = |region| Place::new(identity.account.clone(), region);
+    let registries: Vec<Place> = identity.cleaned.iter().cloned().map(place).collect();
+    let others = settings.usage.role_arns.iter().map(|role| role.account.clone());
+    let accounts: BTreeSet<AccountId> = others.chain([identity.account.clone()]).collect();
+    Memory::recall(settings.memory.as_ref(), aws, &registries, &accounts, limits.deadline).await
+}
+
+/// Writes what the run learned, dry or live. Returns what could not be written.
+pub(super) async fn remember(stage: Stage<'_>, cleaned: &Cleaned, places: &Places) -> Vec<Warning> {
+    let Stage { request, identity, memory, started_at, .. } = stage;
+    // Days by a wrong clock would be wrong for as long as they are remembered.
+    if identity.clock_skew.is_some() {
+        return Vec::new();
+    }
+    let today = started_at.date_naive();
+    let observe = |place: &Place, seen: &mut Seen| {
+        let of_place = cleaned.plan.registries.iter().filter(|registry| registry.place == *place);
+        for registry in of_place {
+            observe(seen, registry, &cleaned.usage, &request.settings.repositories, today);
+        }
+    };
+    let mut trouble = memory.write_seen(observe).await;
+    let needed = places.readers().map(|reader| (&reader.place, reader.needed()));
+    trouble.extend(memory.write_facts(needed, today).await);
+    trouble.extend(memory.write_indexes().await);
+    trouble.iter().map(warning::memory_not_written).collect()
+}
