@@ -131,6 +131,7 @@ def check_settings():
         "KeepTags": ("latest,prod-*", ["latest", "prod-*"]),
         "UntaggedOlderThanDays": ("never", None),
         "KeepPulledWithinDays": ("60", 60),
+        "KeepUsedWithinDays": ("90", 90),
         "KeepBeforeInUse": ("3", 3),
         "KeepPushedWithinDays": ("2", 2),
         "Repositories": ("team/*", ["team/*"]),
@@ -160,6 +161,38 @@ def check_the_function():
     assert properties("InvokeConfig")["DestinationConfig"] == told
     told["OnSuccess"] = told["OnFailure"]
     assert properties("InvokeConfig", NotifyOnSuccess="true")["DestinationConfig"] == told
+
+
+def check_memory():
+    """Two buckets of which there is one, private, and a role that reaches its own prefix alone."""
+    def resources(**parameters):
+        return dict(Template("template.yaml", **parameters).resources())
+
+    for retained, name in (("true", "MemoryBucket"), ("false", "MemoryBucketToDelete")):
+        there = resources(RetainMemory=retained)
+        buckets = {name: it for name, it in there.items() if it["Type"] == "AWS::S3::Bucket"}
+        assert buckets.keys() == {name}
+        bucket = buckets[name]
+        assert bucket["DeletionPolicy"] == ("Retain" if retained == "true" else "Delete")
+        properties = bucket["Properties"]
+        assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+        assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+        assert properties["BucketEncryption"] and properties["LifecycleConfiguration"]["Rules"]
+        denied, = there["MemoryBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        assert denied["Effect"] == "Deny" and denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert denied["Resource"] == [f"<{name}.Arn>", f"<{name}.Arn>/*"]
+        statements = Template("template.yaml", RetainMemory=retained).statements("Role")
+        of_s3 = {statement["Sid"]: statement for statement in statements if "s3:" in str(statement["Action"])}
+        assert of_s3.keys() == {"ListMemory", "Memory"}
+        assert of_s3["ListMemory"]["Resource"] == f"<{name}.Arn>"
+        assert of_s3["ListMemory"]["Condition"] == {"StringLike": {"s3:prefix": "ecr-cleanup/*"}}
+        assert of_s3["Memory"]["Resource"] == f"<{name}.Arn>/ecr-cleanup/*"
+        variables = there["Function"]["Properties"]["Environment"]["Variables"]
+        assert variables["MEMORY"] == f"s3://<{name}>/ecr-cleanup"
+    without = Template("template.yaml", Memory="false")
+    assert not any(resource["Type"].startswith("AWS::S3") for _, resource in without.resources())
+    assert not any(action.startswith("s3:") for action in actions(without.statements("Role")))
+    assert resources(Memory="false")["Function"]["Properties"]["Environment"]["Variables"]["MEMORY"] == ""
 
 
 def check_schedules():
@@ -244,6 +277,7 @@ def main():
         check_questions,
         check_settings,
         check_the_function,
+        check_memory,
         check_schedules,
         check_alarms_and_dashboard,
         check_lambda_build,

@@ -58,6 +58,10 @@ class Template:
             if name == "Fn::Equals":
                 one, other = (str(self.value(side)) for side in argument)
                 return one == other
+            if name == "Condition":
+                return self.condition(argument)
+            if name == "Fn::And":
+                return all(self.value(part) for part in argument)
             if name == "Fn::Not":
                 return not self.value(argument[0])
             if name == "Fn::Join":

@@ -17,7 +17,7 @@ fn actions_in(template: &str, role: &str) -> BTreeSet<String> {
     let next = regex::Regex::new(r"\n  (\w+:|#)").unwrap();
     let resource = next.splitn(resource, 2).next().unwrap();
     let (_, policies) = resource.split_once("\n      Policies:").expect("the role has policies");
-    let action = regex::Regex::new(r"\b(account|ecr|ecs|lambda|sts):[A-Z]\w+").unwrap();
+    let action = regex::Regex::new(r"\b(account|ecr|ecs|lambda|s3|sts):[A-Z]\w+").unwrap();
     action.find_iter(policies).map(|action| action.as_str().to_owned()).collect()
 }
 
@@ -43,8 +43,10 @@ pub(crate) async fn calls_of_a_full_run() -> BTreeSet<(String, String)> {
         place.daemon(&cluster, &[("nginx", None)]).deploy("IN_PROGRESS", &[("nginx", None)]);
         place.function("resize", "nginx", None).publish("nginx", None);
     }
+    aws.place(ACCOUNT, REGION).bucket("memory");
     // If not every version of a function counts, the run also reads the aliases and mappings of versions.
-    let settings = json!({ "usageRoleArns": [role], "lambdaVersionsToKeep": 1 });
+    let settings = json!({ "usageRoleArns": [role], "lambdaVersionsToKeep": 1, "memory": "s3://memory/nightly" });
+    run_on(&aws, with(merciless(true), &settings)).await;
     run_on(&aws, with(merciless(false), &settings)).await;
     app.push(Image::tagged("unpulled").days_old(90.0));
     let archive = json!({
@@ -82,6 +84,8 @@ fn operations_in_the_code(folder: &Path) -> BTreeSet<String> {
         r"\.((?:assume|batch|create|delete|describe|get|list|put|register|start|update)(?:_[a-z]+)+)\(\)",
     )
     .unwrap();
+    // Those of S3 are requests of their own.
+    let of_s3 = regex::Regex::new(r#""s3:([A-Z]\w+)""#).unwrap();
     let mut operations = BTreeSet::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -90,6 +94,7 @@ fn operations_in_the_code(folder: &Path) -> BTreeSet<String> {
         } else {
             let text = std::fs::read_to_string(&path).unwrap();
             let capitalized = |word: &str| word[..1].to_uppercase() + &word[1..];
+            operations.extend(of_s3.captures_iter(&text).map(|call| call[1].to_owned()));
             let operation = |call: regex::Captures<'_>| call[1].split('_').map(capitalized).collect::<String>();
             operations.extend(call.captures_iter(&text).map(operation));
         }
