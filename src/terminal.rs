@@ -13,6 +13,7 @@ mod given;
 mod help;
 mod interruption;
 mod invalid;
+mod memory;
 mod progress;
 mod reviewed;
 mod saving;

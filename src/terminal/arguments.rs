@@ -154,7 +154,22 @@ fn attended(attended: Attended, formats: &'static [&'static str]) -> Command {
             Attended::Explain => Some(tags.hide_short_help(true)),
             Attended::Usage => None,
         })
+        .arg(match attended {
+            Attended::Plan | Attended::Delete | Attended::Explain => no_memory().hide_short_help(true),
+            Attended::Usage => no_memory().hide(true),
+        })
         .args(flags::all(attended))
+}
+
+fn no_memory() -> Arg {
+    Arg::new("no-memory")
+        .long("no-memory")
+        .action(ArgAction::SetTrue)
+        .conflicts_with("memory")
+        .help("Neither read nor write a memory")
+        .long_help(
+            "Neither read nor write a memory. By default, the memory of a terminal is the folder ecr-cleanup/memory in $XDG_STATE_HOME or ~/.local/state. Optional.",
+        )
 }
 
 fn details() -> Arg {

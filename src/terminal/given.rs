@@ -11,7 +11,7 @@ use ecr_cleanup_core::settings::{Environment, GivenBy, InvalidSettings, KEYS, Ke
 use serde_json::{Map, Value};
 
 use super::invalid::{self, Names};
-use super::{WrongUsage, flags, trouble, variables};
+use super::{WrongUsage, flags, memory, trouble, variables};
 use crate::event::Event;
 
 /// The settings that may be given with a reviewed plan. They can only keep more images, or are needed to read usage at all.
@@ -45,6 +45,7 @@ impl Given {
         let file = matches.get_one::<String>("settings");
         let in_file = file.map_or_else(|| Ok(Map::new()), |file| settings_of(file))?;
         variables::refuse_to_contradict(environment, &[&flags, &in_file], mode)?;
+        let whole_environment = environment;
         let mut environment = variables::that_count(environment);
         flags::refuse_in_environment(&environment, &[&flags, &in_file])?;
         let (in_policies_file, policies_file) = take_policies(&[&flags, &in_file], &mut environment)?;
@@ -63,7 +64,8 @@ impl Given {
             Layer { by: GivenBy::File, settings: &in_file },
             Layer { by: GivenBy::Environment, settings: &in_policies_file },
         ];
-        Self::resolve(&layers, &environment, mode, &origin, listed)
+        let given = Self::resolve(&layers, &environment, mode, &origin, listed)?;
+        Ok(Self { settings: memory::applied(given.settings, matches, whole_environment), ..given })
     }
 
     /// Gathers the settings by which a reviewed plan is carried out: its own, and those that can only keep more images.
@@ -82,6 +84,7 @@ impl Given {
             )));
         }
         variables::refuse_to_contradict(environment, &[&flags], Mode::Live)?;
+        let whole_environment = environment;
         let environment = &variables::that_count(environment);
         refuse_contradictions(environment, &settings, file)?;
         // Of several limits the lowest applies, wherever it is given. One that is no number is refused below.
@@ -115,7 +118,8 @@ impl Given {
         let tags = tags.as_deref().map(|tags| (tags, file));
         let origin = Origin { flags: given_by_flag, tags, file: Some(file), policies_file: None };
         let layers = [Layer { by: GivenBy::Flag, settings: &flags }, Layer { by: GivenBy::File, settings: &settings }];
-        Self::resolve(&layers, &environment, Mode::Live, &origin, listed)
+        let given = Self::resolve(&layers, &environment, Mode::Live, &origin, listed)?;
+        Ok(Self { settings: memory::applied(given.settings, matches, whole_environment), ..given })
     }
 
     fn resolve(

@@ -24,6 +24,7 @@ mod graph;
 mod large_manifests;
 mod main_job;
 mod memory;
+mod memory_faults;
 mod missing;
 mod on_the_wire;
 mod outdated;
@@ -50,6 +51,8 @@ mod terminal_errors;
 mod terminal_help;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod terminal_interrupted;
+#[cfg(feature = "cli")]
+mod terminal_memory;
 #[cfg(feature = "cli")]
 mod terminal_saved;
 #[cfg(feature = "cli")]

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ecr_cleanup_core::plan::Refusal;
 use ecr_cleanup_core::report::{Outcome, Report};
 use ecr_cleanup_core::warning::WarningCode;
 use serde_json::{Value, json};
@@ -11,68 +10,73 @@ use tempfile::TempDir;
 
 use crate::support::{json_of, merciless, run_on, set, stale_digests, with};
 
-const BUCKET: &str = "our-memory";
-const SEEN: &str = "nightly/seen/123456789012/us-west-2.json.gz";
+/// The bucket of a memory.
+pub const BUCKET: &str = "our-memory";
+/// The object that tells which images of the default registry were in use.
+pub const SEEN: &str = "nightly/seen/123456789012/us-west-2.json.gz";
 
 /// An account with a memory.
-struct World {
-    aws: SimulatedAws,
-    app: Repository,
-    location: String,
+pub struct World {
+    pub aws: SimulatedAws,
+    pub app: Repository,
+    pub location: String,
     _folder: Option<TempDir>,
 }
 
 impl World {
-    fn in_a_bucket() -> Self {
+    pub fn in_a_bucket() -> Self {
         let aws = SimulatedAws::in_memory();
         aws.place(ACCOUNT, REGION).bucket(BUCKET);
         Self::of(aws, format!("s3://{BUCKET}/nightly"), None)
     }
 
-    fn in_a_folder() -> Self {
+    pub fn in_a_folder() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = folder.path().join("memory").to_str().unwrap().to_owned();
         Self::of(SimulatedAws::in_memory(), location, Some(folder))
     }
 
-    fn of(aws: SimulatedAws, location: String, folder: Option<TempDir>) -> Self {
+    pub fn of(aws: SimulatedAws, location: String, folder: Option<TempDir>) -> Self {
         let app = aws.repository("app");
         // Something is always in use.
         aws.cluster("prod").runs("nginx");
         Self { aws, app, location, _folder: folder }
     }
 
-    async fn run(&self, event: Value) -> Report {
+    pub async fn run(&self, event: Value) -> Report {
         run_on(&self.aws, with(event, &json!({ "memory": self.location }))).await
     }
 
-    fn objects(&self) -> Vec<String> {
+    pub fn objects(&self) -> Vec<String> {
         self.aws.place(ACCOUNT, REGION).objects(BUCKET).into_keys().collect()
     }
 }
 
-async fn days_pass(days: u64) {
+/// Time goes on.
+pub async fn days_pass(days: u64) {
     tokio::time::sleep(Duration::from_hours(24) * u32::try_from(days).unwrap()).await;
 }
 
-fn live() -> Value {
+/// A live run with the defaults.
+pub fn live() -> Value {
     json!({ "dryRun": false })
 }
 
-fn kept_because(report: &Report, reason: &str) -> u64 {
+/// How many images stay for this reason first.
+pub fn kept_because(report: &Report, reason: &str) -> u64 {
     let kept = report.plan.decided().flat_map(|decided| decided.kept_because.iter().collect::<Vec<_>>());
     kept.filter(|(because, _)| because.as_str() == reason).map(|(_, images)| images).sum()
 }
 
 /// What a run warns of its memory, and of pulls that memory tells apart.
-fn warned(report: &Report) -> Vec<WarningCode> {
+pub fn warned(report: &Report) -> Vec<WarningCode> {
     use WarningCode::{IndexPullsCounted, IndexPullsUnknown, MemoryNotWritten, MemoryUnavailable};
     let of_memory = [IndexPullsCounted, IndexPullsUnknown, MemoryNotWritten, MemoryUnavailable];
     report.warnings.iter().map(|warning| warning.code).filter(|code| of_memory.contains(code)).collect()
 }
 
 /// An old image that a workload runs by its digest until tonight, and that no tag names any more.
-fn push_old(app: &Repository) -> String {
+pub fn push_old(app: &Repository) -> String {
     app.push(Image::built_from("old").days_old(60.0))
 }
 
@@ -187,171 +191,6 @@ async fn a_dry_run_remembers_too_and_tells_since_when_memory_knows() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_memory_that_can_not_be_read_stops_a_live_run_and_a_dry_run_warns() {
-    let faults: [(&str, Box<dyn Fn(&SimulatedAws)>); 7] = [
-        ("denied", Box::new(|aws| aws.inject(Fault::error("s3:GetObject", 403, "AccessDenied")))),
-        ("not listed", Box::new(|aws| aws.inject(Fault::error("s3:ListBucket", 403, "AccessDenied")))),
-        ("without a list", Box::new(|aws| aws.place(ACCOUNT, REGION).hide_missing_objects(BUCKET))),
-        ("broken off", Box::new(|aws| aws.inject(Fault::truncated("s3:GetObject")))),
-        ("of another", Box::new(|aws| aws.place("999999999999", REGION).bucket(BUCKET))),
-        ("damaged", Box::new(|aws| aws.place(ACCOUNT, REGION).set_object(BUCKET, SEEN, Some(b"half of it")))),
-        ("garbage", Box::new(|aws| aws.inject(Fault::garbage("s3:ListBucket")))),
-    ];
-    for (what, inject) in faults {
-        let world = World::in_a_bucket();
-        push_old(&world.app);
-        world.run(json!({})).await;
-        inject(&world.aws);
-        world.aws.forget_calls();
-        let live = world.run(live()).await;
-        let Outcome::Refused(Refusal::MemoryUnavailable(trouble)) = &live.outcome else {
-            panic!("{what}: {:?}", live.outcome)
-        };
-        assert!(trouble.object.starts_with("s3://our-memory/nightly"), "{what}: {trouble}");
-        assert_eq!(world.app.digests().len(), 1, "{what}");
-        let dry = world.run(json!({})).await;
-        assert_eq!(dry.outcome, Outcome::Planned, "{what}");
-        let warned = dry.warnings.iter().find(|warning| warning.code == WarningCode::MemoryUnavailable);
-        assert!(
-            warned.is_some_and(|warning| warning.message.contains("A live run stops")),
-            "{what}: {:?}",
-            dry.warnings
-        );
-        json_of(&dry);
-        assert!(world.aws.calls_of("s3:PutObject").is_empty(), "{what}: what was not read is not overwritten");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_bucket_that_is_not_there_stops_a_live_run() {
-    let aws = SimulatedAws::in_memory();
-    let app = aws.repository("app").daily_builds(2);
-    aws.cluster("prod").runs(&app.uri("v2"));
-    let event = with(merciless(false), &json!({ "memory": "s3://nobodys-bucket" }));
-    let report = run_on(&aws, event).await;
-    let Outcome::Refused(refusal @ Refusal::MemoryUnavailable(_)) = &report.outcome else {
-        panic!("{:?}", report.outcome)
-    };
-    let told = refusal.to_string();
-    assert!(told.contains("NoSuchBucket") && told.contains("Create the bucket"), "{told}");
-    assert_eq!(app.tags().len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn hiccups_of_the_store_are_waited_for() {
-    let world = World::in_a_bucket();
-    let old = push_old(&world.app);
-    world.aws.cluster("prod").start(Task::pulled(&world.app.uri("prod"), &old));
-    for operation in ["s3:ListBucket", "s3:GetObject", "s3:PutObject"] {
-        world.aws.inject(Fault::error(operation, 503, "SlowDown").times(2));
-        world.aws.inject(Fault::reset(operation).times(1));
-    }
-    for _ in 0..2 {
-        let report = world.run(live()).await;
-        assert_eq!((&report.outcome, warned(&report)), (&Outcome::Completed, vec![]));
-    }
-    assert_eq!(world.objects(), [SEEN]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_can_not_be_written_is_a_warning() {
-    for fault in [Fault::error("s3:PutObject", 403, "AccessDenied"), Fault::error("s3:PutObject", 507, "StorageFull")] {
-        let world = World::in_a_bucket();
-        push_old(&world.app);
-        world.aws.inject(fault);
-        let report = world.run(live()).await;
-        assert_eq!((report.outcome.clone(), report.totals.images_deleted), (Outcome::Completed, 1));
-        let warned = report.warnings.iter().find(|warning| warning.code == WarningCode::MemoryNotWritten).unwrap();
-        assert!(warned.message.contains(SEEN), "{warned}");
-        json_of(&report);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_answer_that_is_lost_after_a_write_changes_nothing() {
-    let world = World::in_a_bucket();
-    let old = push_old(&world.app);
-    world.aws.cluster("prod").start(Task::pulled(&world.app.uri("prod"), &old));
-    // The write is asked for again, and its own object stands in its way.
-    world.aws.inject(Fault::lost_answer("s3:PutObject").times(1));
-    let report = world.run(live()).await;
-    assert_eq!((&report.outcome, warned(&report)), (&Outcome::Completed, vec![]));
-    days_pass(1).await;
-    assert_eq!(kept_because(&world.run(live()).await, "inUse"), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn two_runs_at_once_are_merged() {
-    let world = World::in_a_bucket();
-    let old = push_old(&world.app);
-    let other = world.app.push(Image::built_from("other").days_old(60.0));
-    let cluster = world.aws.cluster("prod");
-    let task = cluster.start(Task::pulled(&world.app.uri("prod"), &old));
-    // While one run writes, another, which saw the other image in use, has written.
-    let theirs = {
-        let elsewhere = World::in_a_bucket();
-        elsewhere.app.push(Image::built_from("other").days_old(60.0));
-        elsewhere.aws.cluster("prod").start(Task::pulled(&elsewhere.app.uri("prod"), &other));
-        elsewhere.run(json!({})).await;
-        elsewhere.aws.place(ACCOUNT, REGION).objects(BUCKET)[SEEN].clone()
-    };
-    let place = world.aws.place(ACCOUNT, REGION);
-    let write = move || place.set_object(BUCKET, SEEN, Some(&theirs));
-    world.aws.inject(Fault::before("s3:PutObject", Duration::from_millis(5), write).times(1));
-    let report = world.run(json!({})).await;
-    assert_eq!(warned(&report), []);
-    let puts = world.aws.calls_of("s3:PutObject");
-    assert_eq!((puts.len(), puts[0].error.as_deref()), (2, Some("PreconditionFailed")));
-    cluster.forget(&task);
-    days_pass(1).await;
-    assert_eq!(kept_because(&world.run(live()).await, "usedRecently"), 2, "both are remembered");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_memory_of_a_newer_version_is_read_and_left_as_it_is() {
-    let world = World::in_a_bucket();
-    let old = push_old(&world.app);
-    let task = world.aws.cluster("prod").start(Task::pulled(&world.app.uri("prod"), &old));
-    world.run(json!({})).await;
-    world.aws.cluster("prod").forget(&task);
-    let place = world.aws.place(ACCOUNT, REGION);
-    let newer =
-        crate::support::repacked(&place.objects(BUCKET)[SEEN], |text| text.replace("\"format\":1", "\"format\":2"));
-    place.set_object(BUCKET, SEEN, Some(&newer));
-    days_pass(1).await;
-    let report = world.run(live()).await;
-    assert_eq!((report.outcome.clone(), kept_because(&report, "usedRecently")), (Outcome::Completed, 1));
-    let warned = report.warnings.iter().find(|warning| warning.code == WarningCode::MemoryNotWritten).unwrap();
-    assert!(warned.message.contains("newer version") && warned.message.contains("Update ecr-cleanup"), "{warned}");
-    assert_eq!(place.objects(BUCKET)[SEEN], newer);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_slow_memory_is_waited_for_and_one_that_is_silent_is_given_up() {
-    let world = World::in_a_bucket();
-    push_old(&world.app);
-    world.run(json!({})).await;
-    world.aws.inject(Fault::slow("s3:GetObject", Duration::from_secs(15)).times(3));
-    assert_eq!(world.run(live()).await.outcome, Outcome::Completed);
-    world.aws.heal();
-    world.aws.inject(Fault::no_answer("s3:GetObject"));
-    let report = world.run(live()).await;
-    assert!(matches!(report.outcome, Outcome::Refused(Refusal::MemoryUnavailable(_))), "{:?}", report.outcome);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_bucket_in_another_region_is_found() {
-    let aws = SimulatedAws::in_memory();
-    aws.place(ACCOUNT, "eu-central-1").bucket(BUCKET);
-    let world = World::of(aws, format!("s3://{BUCKET}"), None);
-    push_old(&world.app);
-    _ = world.aws.region("eu-central-1");
-    let report = world.run(live()).await;
-    assert_eq!((report.outcome, report.totals.images_deleted), (Outcome::Completed, 1));
-    assert_eq!(world.objects(), ["seen/123456789012/eu-central-1.json.gz", "seen/123456789012/us-west-2.json.gz"]);
-}
-
 /// An index with one child, both old.
 fn push_index(app: &Repository, tag: &str, index_pulled: f64) {
     let child = Image::untagged().days_old(90.0).pulled_days_ago(50.0);
@@ -443,4 +282,33 @@ async fn task_definitions_and_service_revisions_are_read_once_in_their_life() {
     assert!(world.aws.calls_of("ecs:DescribeTaskDefinition").is_empty());
     let puts = world.aws.calls_of("s3:PutObject");
     assert_eq!(puts.len(), 1, "a night without news writes only what was in use: {puts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_of_functions_are_read_once_in_their_life() {
+    let world = World::in_a_bucket();
+    let place = world.aws.place(ACCOUNT, REGION);
+    let old = push_old(&world.app);
+    let image = world.app.uri_by_digest(&old);
+    let function = place.function("resize", &image, Some(&image));
+    let digest = |number: usize| format!("nginx@sha256:{number:064x}");
+    (0..20).for_each(|number| _ = function.publish("nginx", Some(&digest(number))));
+    world.run(live()).await;
+    assert_eq!(world.aws.calls_of("lambda:GetFunction").len(), 21);
+    days_pass(1).await;
+    function.publish("nginx", Some(&digest(99)));
+    world.aws.forget_calls();
+    let report = world.run(live()).await;
+    assert_eq!(world.aws.calls_of("lambda:GetFunction").len(), 1, "only the new one");
+    assert_eq!(kept_because(&report, "inUse"), 1);
+    // It is made anew, from another repository.
+    function.delete();
+    let other = world.aws.repository("other");
+    other.push(Image::built_from("old").and_tag("moving").days_old(60.0));
+    _ = place.function("resize", &other.uri("moving"), Some(&other.uri_by_digest(&old)));
+    days_pass(1).await;
+    let report = world.run(with(live(), &json!({ "keepUsedWithinDays": 0 }))).await;
+    let missing: Vec<_> = report.plan.decided().flat_map(|decided| &decided.missing).collect();
+    assert_eq!((missing.len(), kept_because(&report, "inUse")), (0, 2), "the tag that it names now is in use");
+    assert!(report.usage.references >= 2);
 }

@@ -34,7 +34,9 @@ pub enum Refusal {
         max_deletions: u64,
     },
     /// The data that earlier runs stored can't be read.
-    #[error("can't read the memory, so nothing was deleted: {0}. To run without it, leave memory out")]
+    #[error(
+        "can't read the memory, so nothing was deleted: {0}. To run without it, leave memory out (in a terminal: --no-memory)"
+    )]
     MemoryUnavailable(Box<MemoryTrouble>),
     /// The run's clock is wrong, and so are all ages.
     #[error("{0}. Image ages would be wrong, so nothing was deleted. Correct the clock")]

@@ -197,7 +197,7 @@ pub(super) const KEEP_USED_WITHIN_DAYS: Key = Key {
     environment: Some("KEEP_USED_WITHIN_DAYS"),
     form: Form::Integer,
     value: "DAYS",
-    help: "Keep images that were in use in the last DAYS days, which needs a memory; 0 disables this check",
+    help: "Keep images that were in use in the last DAYS days. Needs a memory. 0 disables this check.",
     default: Some("30"),
     ..Key::PLAIN
 };
@@ -336,12 +336,12 @@ pub(super) const LAMBDA_VERSIONS_TO_KEEP: Key = Key {
     null: Null::All,
     ..Key::PLAIN
 };
-/// Where runs store what they learn.
+/// The bucket or folder for the data that runs share.
 pub const MEMORY: Key = Key {
     name: "memory",
     environment: Some("MEMORY"),
     value: "LOCATION",
-    help: "Where runs store what they learn: s3://bucket/prefix, or a folder in a terminal",
+    help: "Memory of the last use of each image: s3://bucket/prefix, or a folder. In a terminal, the default is a folder of its own.",
     ..Key::PLAIN
 };
 pub(super) const EXACT_SIZES: Key = Key {
