@@ -31,6 +31,9 @@ const OBJECTS_AT_ONCE: usize = 16;
 /// How often an object is written that other runs write as well.
 const ATTEMPTS: usize = 5;
 
+/// Facts that a run needed, by the keys that their sources have for them.
+pub type NeededFacts = Vec<(Box<str>, Arc<Fact>)>;
+
 /// What a run has of memory.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -158,7 +161,7 @@ impl Memory {
             }
         };
         let read: Vec<Result<Part<T>, MemoryTrouble>> =
-            stream::iter(wanted).map(|wanted| read(wanted)).buffered(OBJECTS_AT_ONCE).collect().await;
+            stream::iter(wanted).map(read).buffered(OBJECTS_AT_ONCE).collect().await;
         let mut parts = Vec::with_capacity(read.len());
         for part in read {
             parts.push(part.unwrap_or_else(|trouble| {
@@ -221,7 +224,7 @@ impl Memory {
     /// Writes the facts that a run needed, each with its place.
     pub async fn write_facts<'a>(
         &self,
-        needed: impl Iterator<Item = (&'a Place, Vec<(Box<str>, Arc<Fact>)>)>,
+        needed: impl Iterator<Item = (&'a Place, NeededFacts)>,
         today: NaiveDate,
     ) -> Vec<MemoryTrouble> {
         if self.store.is_none() {
@@ -229,7 +232,7 @@ impl Memory {
         }
         let mut trouble = Vec::new();
         for (place, facts) in needed {
-            let mut by_kind: BTreeMap<FactKind, Vec<(Box<str>, Arc<Fact>)>> = BTreeMap::new();
+            let mut by_kind: BTreeMap<FactKind, NeededFacts> = BTreeMap::new();
             for (key, fact) in facts {
                 if let Some(kind) = FactKind::of(&key) {
                     by_kind.entry(kind).or_default().push((key, fact));

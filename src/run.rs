@@ -187,9 +187,8 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
 
 /// Approves a plan whose clock was right, whose memory could be read, and that passes the guard.
 fn approve(stage: Stage<'_>, plan: Plan, usage: &Usage) -> Result<ApprovedPlan, (Plan, Refusal)> {
-    match stage.identity.clock_skew {
-        Some(skew) => return Err((plan, Refusal::ClockSkew(skew))),
-        None => {}
+    if let Some(skew) = stage.identity.clock_skew {
+        return Err((plan, Refusal::ClockSkew(skew)));
     }
     match stage.memory.trouble() {
         Some(trouble) => Err((plan, Refusal::MemoryUnavailable(Box::new(trouble.clone())))),

@@ -3,7 +3,7 @@
 //! They are generic operations of the SDK's runtime. S3's own crate would bring 12 crates for three calls, among them
 //! checksums and caches that none of these calls uses, and it would enable the runtime's event streams for all others.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use aws_config::SdkConfig;
@@ -335,7 +335,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

@@ -346,9 +346,8 @@ fn protections(image: &Image, known: &Known<'_>, rules: &Rules) -> KeepReasons {
     if usage.holder(image.image_digest, &image.image_tags).is_some() {
         reasons.add(KeepReason::InUse);
     }
-    let used_within = rules.keep_used_within_days;
-    let was_used = |seen: &SeenRepository| seen.was_used_within(image.image_digest, used_within, now.date_naive());
-    if used_within > 0 && seen.is_some_and(was_used) {
+    let (days, today) = (rules.keep_used_within_days, now.date_naive());
+    if days > 0 && seen.is_some_and(|seen| seen.was_used_within(image.image_digest, days, today)) {
         reasons.add(KeepReason::UsedRecently);
     }
     if image.image_tags.iter().any(|tag| rules.keep_tags.iter().any(|pattern| pattern.matches(tag))) {

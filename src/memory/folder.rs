@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::image::ImageDigest;
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, ready};
 use sha2::{Digest, Sha256};
@@ -142,13 +143,13 @@ fn unless_gone(error: io::Error) -> io::Result<()> {
 }
 
 fn version_of(bytes: &[u8]) -> Version {
-    Version::Is(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    Version::Is(ImageDigest::from_sha256(Sha256::digest(bytes).into()).to_string())
 }
 
 fn short(version: &Version) -> &str {
     match version {
         Version::Absent => "none",
-        Version::Is(hash) => hash.get(..16).unwrap_or(hash),
+        Version::Is(hash) => hash.rsplit(':').next().and_then(|hex| hex.get(..16)).unwrap_or(hash),
     }
 }
 

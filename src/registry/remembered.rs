@@ -65,7 +65,9 @@ impl Registry<'_> {
     pub(super) fn discount_own_readings(&self, name: &RepositoryName, images: &mut [Image]) {
         if let Some(memory) = self.memory {
             let known = memory.known();
-            images.iter_mut().for_each(|image| known.discount_own_reading(name, image));
+            for image in images {
+                known.discount_own_reading(name, image);
+            }
         }
     }
 }

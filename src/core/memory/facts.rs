@@ -67,9 +67,9 @@ impl FactKind {
             "ecs" if resource.starts_with("task-definition/") => Some(Self::TaskDefinitions),
             // Its name is random.
             "ecs" if resource.starts_with("service-revision/") => Some(Self::ServiceRevisions),
-            // The number of a version may be given again, to a function of the same name, so that a fact without the
-            // time at which the version was made can't be told from that of another.
-            "lambda" if resource.contains('@') => Some(Self::FunctionVersions),
+            // The number of a version may be given again, to a function of the same name, so that only digest and revision
+            // together name one for good.
+            "lambda" if resource.matches('@').count() == 2 => Some(Self::FunctionVersions),
             _ => None,
         }
     }
@@ -121,11 +121,11 @@ impl Facts {
         for (key, entry) in other.facts {
             match self.facts.entry(key) {
                 std::collections::btree_map::Entry::Vacant(place) => _ = place.insert(entry),
-                std::collections::btree_map::Entry::Occupied(mut known) => {
-                    let last_needed = known.get().last_needed.max(entry.last_needed);
-                    let (own, other) = (known.get_mut(), entry);
-                    if (&other.images, &other.definition) > (&own.images, &own.definition) {
-                        *own = other;
+                std::collections::btree_map::Entry::Occupied(known) => {
+                    let own = known.into_mut();
+                    let last_needed = own.last_needed.max(entry.last_needed);
+                    if (&entry.images, &entry.definition) > (&own.images, &own.definition) {
+                        *own = entry;
                     }
                     own.last_needed = last_needed;
                 }

@@ -55,7 +55,7 @@ struct Envelope<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Written<'a, T> {
+struct Whole<'a, T> {
     format: u32,
     kind: &'static str,
     written_by: &'static str,
@@ -70,8 +70,8 @@ pub fn write<T: Serialize>(kind: Kind, content: &T) -> std::io::Result<Vec<u8>> 
     const WRITTEN_BY: &str = concat!("ecr-cleanup ", env!("CARGO_PKG_VERSION"));
     // The same content has the same bytes: no time stands in them.
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-    let written = Written { format: FORMAT, kind: kind.as_str(), written_by: WRITTEN_BY, content };
-    serde_json::to_writer(&mut gzip, &written)?;
+    let whole = Whole { format: FORMAT, kind: kind.as_str(), written_by: WRITTEN_BY, content };
+    serde_json::to_writer(&mut gzip, &whole)?;
     gzip.write_all(b"\n")?;
     gzip.finish()
 }

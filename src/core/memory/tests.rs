@@ -43,7 +43,7 @@ prop_compose! {
         for (repository, at, used, stale) in runs {
             let used = used.into_iter().map(|(image, by)| (digest(image), Arc::from(format!("task {by}")))).collect();
             let name = RepositoryName::from_ecr(&format!("app-{repository}"));
-            let stale: Vec<_> = stale.into_iter().map(|image| digest(image)).collect();
+            let stale: Vec<_> = stale.into_iter().map(digest).collect();
             let since = |image| (image, seen.of_repository(&name).and_then(|known| known.stale_since(image)));
             let stale = stale.into_iter().map(since).collect();
             seen.observe(&name, Observed { used, there: Vec::new(), stale }, day(at));
@@ -200,7 +200,8 @@ fn a_fact_is_kept_where_its_key_can_not_name_another() {
     for (key, kind) in [
         ("arn:aws:ecs:us-west-2:123456789012:task-definition/app:3", Some(FactKind::TaskDefinitions)),
         ("arn:aws-cn:ecs:cn-north-1:123456789012:service-revision/prod/web/1", Some(FactKind::ServiceRevisions)),
-        ("arn:aws:lambda:us-west-2:123456789012:function:resize:7@sha256:00", Some(FactKind::FunctionVersions)),
+        ("arn:aws:lambda:us-west-2:123456789012:function:resize:7@sha256:00@1-2", Some(FactKind::FunctionVersions)),
+        ("arn:aws:lambda:us-west-2:123456789012:function:resize:7@sha256:00", None),
         ("arn:aws:lambda:us-west-2:123456789012:function:resize:7", None),
         ("arn:aws:ecs:us-west-2:123456789012:daemon-task-definition/app:3", None),
         ("", None),

@@ -154,13 +154,13 @@ fn in_words(reason: KeepReason, image: &Image, rules: &Rules, last_use: Option<&
     let tag = |is_it: &dyn Fn(&str) -> bool| image.image_tags.iter().find(|tag| is_it(tag)).map_or("", |tag| &**tag);
     match reason {
         KeepReason::InUse => "a workload uses it".to_owned(),
-        KeepReason::UsedRecently => match last_use {
-            Some(last_use) => format!("it was last used {} (keepUsedWithinDays)", last_use.ago(now.date_naive())),
-            None => {
-                let days = rules.keep_used_within_days;
-                format!("one of its child images was in use in the last {days} days (keepUsedWithinDays)")
-            }
-        },
+        KeepReason::UsedRecently => {
+            let days = rules.keep_used_within_days;
+            let of_child = || format!("one of its child images was in use in the last {days} days (keepUsedWithinDays)");
+            let of_itself =
+                |last: &LastUse| format!("it was last used {} (keepUsedWithinDays)", last.ago(now.date_naive()));
+            last_use.map_or_else(of_child, of_itself)
+        }
         KeepReason::BeforeInUse => {
             let newest = newest(rules.keep_before_in_use);
             format!("it is {newest} pushed before an image in use (keepBeforeInUse)")

@@ -140,7 +140,7 @@ impl Lambda<'_> {
     /// Notes the image of a version, as referenced and as resolved. Returns whether it agrees with the listing.
     async fn code(&self, version: &Version) -> Result<Proof, CallError> {
         let arn = version.arn();
-        let key = version.image_digest.as_ref().map_or_else(|| arn.clone(), |digest| format!("{arn}@{digest}"));
+        let key = version.code_key();
         let (code, proof) = match self.reader.fact(&key) {
             Some(code) => (Arc::clone(&code), proof(&code, version.image_digest.as_deref())),
             None => self.get_code(version, &arn, &key).await?,

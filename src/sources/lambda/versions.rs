@@ -27,6 +27,8 @@ pub(super) struct Version {
     pub(super) qualifier: String,
     /// The digest in the listing, if there is one.
     pub(super) image_digest: Option<String>,
+    /// What changes with the version's code and configuration, where the listing tells it.
+    revision: Option<String>,
 }
 
 impl Version {
@@ -36,15 +38,23 @@ impl Version {
         let (function, qualifier) = end.map_or((arn, None), |end| (&arn[..end], Some(&arn[end + 1..])));
         let qualifier = configuration.version().or(qualifier).unwrap_or(LATEST);
         let image_digest = configuration.code_sha256().and_then(digest_of);
-        Some(Self { function: function.to_owned(), qualifier: qualifier.to_owned(), image_digest })
+        let revision = configuration.revision_id().filter(|revision| !revision.is_empty()).map(str::to_owned);
+        Some(Self { function: function.to_owned(), qualifier: qualifier.to_owned(), image_digest, revision })
     }
 
     fn unlisted(function: &str, qualifier: &str) -> Self {
-        Self { function: function.to_owned(), qualifier: qualifier.to_owned(), image_digest: None }
+        Self { function: function.to_owned(), qualifier: qualifier.to_owned(), image_digest: None, revision: None }
     }
 
     pub(super) fn arn(&self) -> String {
         format!("{}:{}", self.function, self.qualifier)
+    }
+
+    /// What names its code: as long as this is the same, so is the code. Without a revision that holds within a run alone,
+    /// since a function may be made anew under its name, with the same digest from another repository.
+    pub(super) fn code_key(&self) -> String {
+        let parts = [&self.image_digest, &self.revision].map(Option::as_deref);
+        parts.into_iter().map_while(|part| part).fold(self.arn(), |key, part| format!("{key}@{part}"))
     }
 
     /// The number of a published version, whose code never changes.

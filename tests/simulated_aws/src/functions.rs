@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::Hash;
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::page::Limits;
 use crate::request::{Request, ServiceError};
@@ -195,6 +196,9 @@ fn configuration(arn: &str, version: &str, function: &StoredFunction) -> Value {
     if let Some(sum) = function.sums.get(version).map(String::as_str).or(digest) {
         configuration["CodeSha256"] = sum.into();
     }
+    // It is another one whenever the function changes.
+    let code = function.versions.get(version).map(|code| format!("{arn} {version} {code:?}")).unwrap_or_default();
+    configuration["RevisionId"] = format!("{:x}", Sha256::digest(code)).into();
     if function.on_capacity_provider {
         let provider = json!({ "CapacityProviderArn": "arn:aws:lambda:us-west-2:123456789012:capacity-provider:one" });
         configuration["CapacityProviderConfig"] = json!({ "LambdaManagedInstancesCapacityProviderConfig": provider });

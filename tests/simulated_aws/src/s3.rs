@@ -57,8 +57,7 @@ pub(crate) fn operation(
 
 /// Whether the payload is the one that was signed.
 pub(crate) fn is_signed(payload: &[u8], content_sha256: Option<&str>) -> bool {
-    let hash: String = Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect();
-    content_sha256 == Some(&hash)
+    content_sha256.is_some_and(|signed| signed == format!("{:x}", Sha256::digest(payload)))
 }
 
 pub(crate) fn answer(world: &mut World, request: &Request) -> Result<Answered, ServiceError> {
@@ -101,12 +100,13 @@ fn list(bucket: &StoredBucket, request: &Request) -> Result<Answered, ServiceErr
     keys.truncate(KEYS_PER_PAGE);
     let next = keys.last().filter(|_| is_truncated);
     let next = next.map_or_else(String::new, |key| format!("<NextContinuationToken>{key}</NextContinuationToken>"));
-    let contents: String = keys.iter().map(|key| format!("<Contents><Key>{key}</Key></Contents>")).collect();
+    let contents: Vec<String> = keys.iter().map(|key| format!("<Contents><Key>{key}</Key></Contents>")).collect();
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Prefix>{prefix}</Prefix>{next}\
-         <KeyCount>{}</KeyCount><IsTruncated>{is_truncated}</IsTruncated>{contents}</ListBucketResult>",
-        keys.len()
+         <KeyCount>{}</KeyCount><IsTruncated>{is_truncated}</IsTruncated>{}</ListBucketResult>",
+        keys.len(),
+        contents.concat()
     );
     Ok(Answered { content_type: "application/xml", etag: None, body: body.into_bytes() })
 }
@@ -134,8 +134,7 @@ fn put(bucket: &mut StoredBucket, request: &Request, key: String) -> Result<Answ
 
 /// An entity tag, with its quotes. S3's is an MD5 sum, which nobody may rely on.
 fn etag_of(body: &[u8]) -> String {
-    let hash: String = Sha256::digest(body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hash}\"")
+    format!("\"{:x}\"", Sha256::digest(body))
 }
 
 pub(crate) fn error(error: &ServiceError) -> String {
