@@ -10,6 +10,7 @@ use aws_config::SdkConfig;
 use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
 use aws_runtime::auth::{SigV4OperationSigningConfig, SigningOptions};
 use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
+use aws_runtime::service_clock_skew::{ServiceClockSkewClassifier, ServiceClockSkewInterceptor};
 use aws_sdk_ecr::error::{ErrorMetadata, ProvideErrorMetadata};
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime::client::retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier};
@@ -233,6 +234,9 @@ fn operation(config: &SdkConfig, bucket: &str) -> S3 {
         .retry_classifier(HttpStatusCodeClassifier::default())
         .retry_classifier(TransientErrorClassifier::<S3Error>::new())
         .retry_classifier(AwsErrorCodeClassifier::<S3Error>::new())
+        // A clock that is wrong is corrected for signatures, as in the SDK's own clients.
+        .retry_classifier(ServiceClockSkewClassifier::<S3Error>::new())
+        .interceptor(ServiceClockSkewInterceptor::new())
         .runtime_plugin(StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components));
     if let Some(version) = config.behavior_version() {
         builder = builder.behavior_version(version);

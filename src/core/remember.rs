@@ -11,6 +11,9 @@ use crate::plan::{Decided, HeldImage, ImageResult, RegistryPlan, RepositoryPlan,
 use crate::settings::RepositorySelection;
 use crate::usage::{RepositoryUsage, Usage};
 
+/// Of more stale images in a registry nobody asks for the first day as stale, and memory has to stay small.
+const STALE_REMEMBERED: usize = 100_000;
+
 /// Takes note of a registry as a run saw it on this day. What it could not read stays as it was.
 pub fn observe(
     seen: &mut Seen,
@@ -21,10 +24,13 @@ pub fn observe(
 ) {
     let Ok(repositories) = &registry.repositories else { return };
     seen.begin(today);
+    let mut stale_left = STALE_REMEMBERED;
     for RepositoryPlan { repository_name, decided } in repositories {
         if let Ok(decided) = decided {
             let usage = usage.known().of_repository(&registry.place.account, repository_name);
-            seen.observe(repository_name, observed(decided, &usage), today);
+            let observed = observed(decided, &usage, stale_left);
+            stale_left -= observed.stale.len();
+            seen.observe(repository_name, observed, today);
         }
     }
     if selection.is_everything() {
@@ -33,7 +39,8 @@ pub fn observe(
     }
 }
 
-fn observed(decided: &Decided, usage: &RepositoryUsage<'_>) -> Observed {
+/// At most so many of the stale images, the oldest first.
+fn observed(decided: &Decided, usage: &RepositoryUsage<'_>, stale: usize) -> Observed {
     let in_use = decided.held.iter().chain(&decided.also_in_use);
     let used = in_use.map(|HeldImage { image_digest, held_by, .. }| (*image_digest, Arc::from(held_by.to_string())));
     // What came into use after the plan was made.
@@ -53,6 +60,8 @@ fn observed(decided: &Decided, usage: &RepositoryUsage<'_>) -> Observed {
     Observed {
         used: used.chain(used_since).collect(),
         there: decided.used_before.to_vec(),
-        stale: decided.stale.iter().filter(is_left).map(|image| (image.image_digest, image.stale_since)).collect(),
+        stale: (decided.stale.iter().filter(is_left).take(stale))
+            .map(|image| (image.image_digest, image.stale_since))
+            .collect(),
     }
 }

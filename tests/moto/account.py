@@ -16,6 +16,7 @@ from moto.ecr.responses import ECRResponse
 from moto.ecs.models import Container, ecs_backends
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.moto_api import state_manager
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 REGIONS = ("us-west-2", "eu-west-1")
@@ -118,6 +119,7 @@ def main():
     server.start()
     host, port = server.get_host_and_port()
     used, platform = seed()
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket("our-memory", "us-west-2")
     registry_host = f"{DEFAULT_ACCOUNT_ID}.dkr.ecr"
     try:
         run("us-west-2", f"{registry_host}.us-west-2.amazonaws.com/app:v3")

@@ -87,4 +87,13 @@ async fn what_is_stale_goes_and_what_is_used_stays() {
     assert_eq!(moto.left(), expected);
     let again = function.invoke(&strict).await.unwrap();
     assert_eq!(again["totals"]["imagesStale"], 0);
+
+    let remembering = json!({ "memory": "s3://our-memory/nightly", "usageRegions": ["us-west-2", "eu-west-1"] });
+    for is_known in [false, true] {
+        let report = function.invoke(&remembering).await.unwrap();
+        assert_eq!(report["memory"]["since"].is_string(), is_known, "{}", report["memory"]);
+        let warnings = report["warnings"].as_array().unwrap();
+        let of_memory = |warning: &&Value| warning["code"].as_str().is_some_and(|code| code.starts_with("Memory"));
+        assert_eq!(warnings.iter().find(of_memory), None);
+    }
 }

@@ -106,3 +106,28 @@ async fn the_function_fails_with_a_type_of_its_own() {
     assert_eq!(error.error_type, "ClockSkew");
     assert!(error.error_message.contains("ahead of AWS's"), "{}", error.error_message);
 }
+
+#[tokio::test]
+async fn days_by_a_wrong_clock_are_not_remembered() {
+    let aws = world().await;
+    let folder = tempfile::tempdir().unwrap();
+    let memory = folder.path().join("memory");
+    let ahead = Clock::Ahead(Duration::from_hours(16 * 24));
+    for dry_run in [true, false] {
+        let event = json!({ "dryRun": dry_run, "memory": memory });
+        let limits = Limits::until(Deadline::unknown());
+        run_with(&clients(&aws, ahead).await, event, limits).await.unwrap();
+        assert!(!memory.exists(), "dry run: {dry_run}");
+    }
+    let event = json!({ "memory": memory });
+    run_with(&clients(&aws, Clock::Ahead(Duration::from_secs(3))).await, event, Limits::until(Deadline::unknown()))
+        .await
+        .unwrap();
+    assert!(memory.exists(), "a few seconds are nothing");
+    aws.place(ACCOUNT, REGION).bucket("our-memory");
+    let event = json!({ "memory": "s3://our-memory" });
+    let report = run_with(&clients(&aws, ahead).await, event, Limits::until(Deadline::unknown())).await.unwrap();
+    let of_memory = |code: &WarningCode| matches!(code, WarningCode::MemoryUnavailable | WarningCode::MemoryNotWritten);
+    let codes: Vec<WarningCode> = report.warnings.iter().map(|warning| warning.code).filter(of_memory).collect();
+    assert_eq!(codes, [], "S3 is asked by AWS's clock");
+}

@@ -20,7 +20,11 @@ pub(crate) fn refusal(request: &Request, signed_at: Option<&str>, clock: Clock) 
     let signed_at = signed_at?;
     let at = NaiveDateTime::parse_from_str(signed_at, "%Y%m%dT%H%M%SZ").ok()?.and_utc();
     let now = DateTime::<Utc>::from(clock.now());
-    let code = if request.service == "sts" { "SignatureDoesNotMatch" } else { "InvalidSignatureException" };
+    let code = match request.service.as_str() {
+        "sts" => "SignatureDoesNotMatch",
+        "s3" => "RequestTimeTooSkewed",
+        _ => "InvalidSignatureException",
+    };
     let what = if at > now { "Signature not yet current" } else { "Signature expired" };
     let is_far = (now - at).abs() > TOLERANCE;
     is_far.then(|| ServiceError::new(403, code, &format!("{what}: {signed_at}, and it is {now} (5 min.)")))
