@@ -50,9 +50,9 @@ async fn answer(
     // Boxed, because the future of a whole run is large and too deeply nested for the compiler.
     let answer = async {
         let request = Request::read(event.payload.get(), environment, Limits::until(deadline))?;
-        // What the function's own file system has is gone with it.
+        // The function's own file system is lost with its instance.
         if let Some(folder @ MemoryLocation::Folder(_)) = &request.settings.memory {
-            let accepted = "s3://bucket/prefix, since a folder is lost with the function's instance";
+            let accepted = "s3://bucket/prefix, because a folder is lost with the function's instance";
             return Err(InvalidSettings::new("memory", &folder.to_string().into(), accepted).into());
         }
         run(&request, aws).await

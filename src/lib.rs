@@ -19,7 +19,7 @@
 //! Which module may import which, from the bottom up. `tests/layout` checks this.
 //! - [`clock`], [`deadline`], [`progress`]: only the core.
 //! - [`aws`], the only way to AWS: those three.
-//! - [`memory`] reads and writes what runs learned: those four.
+//! - [`memory`] reads and writes the data that runs share: those four.
 //! - [`sources`] (usage) and [`registry`] (ECR) read; [`apply`] writes. A source imports `reader` and no other source.
 //! - [`discovery`] reads all sources in all regions. [`run`](mod@run) alone knows all stages.
 //! - [`event`], [`lambda`] and [`terminal`] are the edges. They know `run`, and no stage.

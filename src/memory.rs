@@ -1,8 +1,9 @@
-//! What earlier runs learned, read before a run and written after it: in a bucket or in a folder.
+//! The data that runs share, in a bucket or in a folder. A run reads it first and writes it last.
 //!
-//! A run reads all that it may need at once. What can't be read is a [`MemoryTrouble`], for which a live run is refused
-//! and of which a dry run warns; what can't be written is a warning. Only an object that was read, or was not there, is
-//! written, and only if it is still the same; where another run has written it in between, the two are merged.
+//! A run reads all objects that it may need at once. An object that can't be read is a [`MemoryTrouble`]: a live run is
+//! refused, and a dry run warns. An object that can't be written is a warning. A run writes only objects that it has read
+//! or that did not exist, and only if they have not changed. If another run has written an object in between, both are
+//! merged.
 
 mod bucket;
 mod folder;
@@ -26,15 +27,15 @@ use crate::deadline::Deadline;
 use bucket::InBucket;
 use folder::InFolder;
 
-/// Objects that are read at a time.
+/// The number of objects to read at the same time.
 const OBJECTS_AT_ONCE: usize = 16;
-/// How often an object is written that other runs write as well.
+/// The number of attempts to write an object that other runs write as well.
 const ATTEMPTS: usize = 5;
 
-/// Facts that a run needed, by the keys that their sources have for them.
+/// Facts that a run needed, by the keys of their sources.
 pub type NeededFacts = Vec<(Box<str>, Arc<Fact>)>;
 
-/// What a run has of memory.
+/// The memory of a run.
 #[derive(Debug, Default)]
 pub struct Memory {
     location: Option<MemoryLocation>,
@@ -52,7 +53,7 @@ pub struct IndexMemory {
     before: Part<Indexes>,
 }
 
-/// An object as a run found it.
+/// An object when the run began.
 #[derive(Clone, Debug)]
 struct Part<T> {
     content: T,
@@ -81,13 +82,13 @@ impl<T: Default> Part<T> {
 }
 
 impl Memory {
-    /// No memory, in which nothing is known and nothing is kept.
+    /// No memory: it is empty, and nothing is written.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Reads what is known of these registries, and what never changes in these accounts.
+    /// Reads the memory of these registries, and the facts of these accounts.
     pub async fn recall(
         location: Option<&MemoryLocation>,
         aws: &Aws,
@@ -141,7 +142,7 @@ impl Memory {
         keys: &BTreeSet<String>,
         wanted: impl Iterator<Item = (Kind, Place)>,
     ) -> Vec<Part<T>> {
-        let location = self.told();
+        let location = self.location_text();
         let read = async |(kind, place): (Kind, Place)| {
             let key = kind.key(&place);
             if !keys.contains(&key) {
@@ -172,25 +173,25 @@ impl Memory {
         parts
     }
 
-    /// What could not be read first. With it, memory is not known in full.
+    /// The first object that could not be read. Memory is incomplete then.
     #[must_use]
     pub fn trouble(&self) -> Option<&MemoryTrouble> {
         self.trouble.first()
     }
 
-    /// Where memory is; `None` without one.
+    /// The location; `None` without a memory.
     #[must_use]
     pub fn location(&self) -> Option<&MemoryLocation> {
         self.location.as_ref()
     }
 
-    /// What is known of a registry's images; `None` without a memory.
+    /// The memory of a registry's images; `None` without a memory.
     #[must_use]
     pub fn seen(&self, registry: &Place) -> Option<&Seen> {
         self.seen.get(registry).map(|part| &part.content)
     }
 
-    /// The first day of all registries; `None` where nothing was written yet.
+    /// The first day of all registries; `None` if nothing was written yet.
     #[must_use]
     pub fn since(&self) -> Option<NaiveDate> {
         self.seen.values().filter_map(|part| part.content.since()).min()
@@ -202,13 +203,13 @@ impl Memory {
         self.indexes.get(registry)
     }
 
-    /// What never changes in a region of an account, by the key that its source has for it.
+    /// The facts of a region of an account, by the keys of their sources.
     pub fn facts(&self, place: &Place) -> impl Iterator<Item = (&str, Fact)> {
         let of_place = FactKind::ALL.map(|kind| self.facts.get(&(kind, place.clone())));
         of_place.into_iter().flatten().flat_map(|part| part.content.iter())
     }
 
-    /// Writes what is known of registries' images after a run. What can't be written is returned.
+    /// Writes the memory of the registries' images after a run. Returns the objects that can't be written.
     pub async fn write_seen(&self, observe: impl Fn(&Place, &mut Seen)) -> Vec<MemoryTrouble> {
         let mut trouble = Vec::new();
         for (place, part) in &self.seen {
@@ -278,11 +279,11 @@ impl Memory {
     ) -> Result<(), MemoryTrouble> {
         let Some(store) = &self.store else { return Ok(()) };
         let key = kind.key(place);
-        let object = format!("{}/{key}", self.told());
+        let object = format!("{}/{key}", self.location_text());
         match read.fate {
             PartFate::MayBeWritten => {}
             PartFate::IsNewer => return Err(MemoryTrouble::newer(object)),
-            // That is told already.
+            // The run has reported that already.
             PartFate::IsUnread => return Ok(()),
         }
         let mut version = read.version.clone();
@@ -309,7 +310,7 @@ impl Memory {
         Err(MemoryTrouble::contended(object))
     }
 
-    fn told(&self) -> String {
+    fn location_text(&self) -> String {
         self.location.as_ref().map(ToString::to_string).unwrap_or_default()
     }
 }
@@ -332,7 +333,7 @@ fn facts_in(keys: &BTreeSet<String>, accounts: &BTreeSet<AccountId>) -> impl Ite
     })
 }
 
-/// What is shared is left whole by every line of this file, so that a panic elsewhere spoils nothing of it.
+/// Every line of this file leaves shared data complete, so a panic elsewhere can't damage it.
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -49,7 +49,7 @@ pub struct Registry<'a> {
     pub place: Place,
     aws: Aws,
     client: Client,
-    /// The indexes that earlier runs read, where they are remembered.
+    /// The indexes that earlier runs read; `None` without a memory.
     memory: Option<&'a IndexMemory>,
     principal: &'a Principal,
     deadline: Deadline,

@@ -76,7 +76,7 @@ pub struct Stage<'a> {
     pub aws: &'a Aws,
     /// The account, the principal and the regions.
     pub identity: &'a Identity,
-    /// What earlier runs learned.
+    /// The data of earlier runs.
     pub memory: &'a Memory,
     /// When the run began.
     pub started_at: DateTime<Utc>,

@@ -1,7 +1,7 @@
-//! S3, for the few calls that memory needs: list the objects below a prefix, get one, put one if it did not change.
+//! S3, for the three calls of memory: list the objects below a prefix, get an object, put an object if it did not change.
 //!
-//! They are generic operations of the SDK's runtime. S3's own crate would bring 12 crates for three calls, among them
-//! checksums and caches that none of these calls uses, and it would enable the runtime's event streams for all others.
+//! They are generic operations of the SDK's runtime. S3's own crate would add 12 crates for three calls, among them
+//! checksums and caches that none of these calls uses. It would also enable the runtime's event streams for all others.
 
 use std::fmt::{self, Write};
 use std::sync::{Mutex, PoisonError};
@@ -35,7 +35,7 @@ use crate::deadline::Deadline;
 const LIST_BUCKET: &str = "s3:ListBucket";
 const GET_OBJECT: &str = "s3:GetObject";
 const PUT_OBJECT: &str = "s3:PutObject";
-/// The status of a put whose condition does not hold, and that of one beside another put of the same object.
+/// The status of a put whose condition is false, and that of a put at the same time as another of the same object.
 /// See <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>.
 const CONDITION_FAILED: [u16; 2] = [412, 409];
 /// A put with If-Match of an object that was deleted.
@@ -50,7 +50,7 @@ pub struct Bucket {
     operation: Mutex<S3>,
 }
 
-/// An object as it was read.
+/// An object and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Got {
     /// Its bytes.
@@ -61,7 +61,7 @@ pub struct Got {
 
 type S3 = Operation<Ask, Answer, S3Error>;
 
-/// A request, whatever it asks for.
+/// A request of any of the calls.
 #[derive(Clone, Debug)]
 struct Ask {
     method: &'static str,
@@ -77,12 +77,12 @@ struct Answer {
     body: Vec<u8>,
 }
 
-/// An answer that says no.
+/// An error that S3 returns.
 #[derive(Clone, Debug)]
 struct S3Error {
     status: u16,
     meta: ErrorMetadata,
-    /// The bucket's region, where it is another.
+    /// The bucket's region, if it is another.
     region: Option<Region>,
 }
 
@@ -101,7 +101,7 @@ impl ProvideErrorMetadata for S3Error {
 }
 
 impl Aws {
-    /// A bucket, which is looked for in the region that global services are called in.
+    /// A bucket. The first call goes to the region of global services.
     #[must_use]
     pub fn bucket(&self, name: &str, deadline: Deadline) -> Bucket {
         let operation = Mutex::new(operation(&self.config, name));
@@ -142,7 +142,7 @@ impl Bucket {
         }
     }
 
-    /// An object; `None` where there is none.
+    /// An object; `None` if it does not exist.
     ///
     /// # Errors
     /// When it can't be read.
@@ -156,7 +156,7 @@ impl Bucket {
         }
     }
 
-    /// Puts an object if it is still the one of this entity tag, or if there still is none. Returns whether it was put.
+    /// Puts an object if its entity tag is still this one, or if it still does not exist. Returns whether it was put.
     ///
     /// # Errors
     /// When the call fails otherwise.
@@ -177,7 +177,7 @@ impl Bucket {
         }
     }
 
-    /// An answer. An error of S3's own is looked at before it becomes one of everybody's.
+    /// The answer of a call. `look_at` gets an error of S3 before it becomes a [`CallError`].
     async fn invoke(
         &self,
         api: &'static str,
@@ -270,8 +270,8 @@ fn operation(config: &SdkConfig, bucket: &str) -> S3 {
         .build()
 }
 
-/// Where a bucket is reached: its own host, with the path before a key, or a host of all buckets where its name, which has a
-/// dot, fits no certificate, or where another endpoint is set.
+/// The endpoint of a bucket, with the path before a key. It is the bucket's own host, unless another endpoint is set. No
+/// certificate matches the host of a bucket with a dot in its name, so such a bucket has the host of all buckets.
 ///
 /// See <https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html>.
 fn endpoint(config: &SdkConfig, region: &str, bucket: &str) -> (String, String) {
@@ -319,7 +319,7 @@ fn read(response: &HttpResponse) -> Result<Answer, OrchestratorError<S3Error>> {
     Err(OrchestratorError::operation(S3Error { status: status.as_u16(), meta, region }))
 }
 
-/// The texts of all elements of a name that have no elements in them.
+/// The texts of all elements of this name that contain no elements.
 fn texts_of<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = String> + use<'a> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let mut rest = xml;
@@ -332,7 +332,7 @@ fn texts_of<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = String> + use<
     })
 }
 
-/// A text as a query's value has it.
+/// A text, encoded for the value of a query.
 fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn texts_are_taken_out_of_xml() {
-        let xml = "<L><Key>a/b</Key><C><Key>x&amp;lt;&lt;</Key></C><Keys>no</Keys><Key>cut";
+        let xml = concat!("<L><Key>a/b</Key><C><Key>x&amp;", "lt;", "&lt;</Key></C><Keys>no</Keys><Key>cut");
         assert_eq!(texts_of(xml, "Key").collect::<Vec<_>>(), ["a/b", "x&lt;<"]);
         assert_eq!(encoded("seen/a b+"), "seen%2Fa%20b%2B");
     }

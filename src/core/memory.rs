@@ -1,14 +1,14 @@
-//! What earlier runs learned, as values, and the form in which it is stored.
+//! The data that runs share, as values, and its stored form.
 //!
 //! - [`Seen`]: the last use of each image, and the day since which it is stale.
-//! - [`Facts`]: the images of what never changes, such as a revision of a task definition.
-//! - [`Indexes`]: the child images of each index, and this program's own reading of it.
+//! - [`Facts`]: the images of resources that never change, such as a revision of a task definition.
+//! - [`Indexes`]: the child images of each index, and this program's own reading of its manifest.
 //!
 //! Each is one object per place and kind. Two runs may write at the same time: every kind has a `merge` that gives the
 //! same result in any order, and the later date wins. An entry is dropped 90 days after its subject is gone.
 //!
-//! Memory can only keep an image. Two things are the exception, since nothing else can tell them: which recorded pulls
-//! were this program's own reading, and which subjects it deleted itself.
+//! Memory can only keep an image. There are two exceptions: the recorded pulls that were this program's own reading, and
+//! the subjects that it deleted itself. Nothing else has this data.
 
 mod facts;
 mod format;
@@ -28,10 +28,10 @@ pub use trouble::MemoryTrouble;
 
 use crate::account::Place;
 
-/// The version of the stored form. A version that is higher than this one is read, and never overwritten.
+/// The version of the stored form. A higher version is read, and never overwritten.
 pub const FORMAT: u32 = 1;
 
-/// How long an entry stays after its subject is gone.
+/// How long an entry is kept after its subject is gone.
 const DAYS_AFTER_GONE: TimeDelta = TimeDelta::days(90);
 
 /// A kind of stored object.
@@ -46,7 +46,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind as the object names it.
+    /// The name of the kind in the object and in its key.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Kind {
     }
 }
 
-/// Whether a day is so long ago that an entry which was last needed then is dropped.
+/// Whether an entry that was last needed on this day is dropped.
 fn is_dropped(last: NaiveDate, today: NaiveDate) -> bool {
     today.signed_duration_since(last) > DAYS_AFTER_GONE
 }

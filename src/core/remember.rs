@@ -1,4 +1,4 @@
-//! From a run's plan to what memory keeps of it: which images were in use, and which were stale.
+//! From a run's plan to the data that memory keeps: the images in use, and the stale images.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use crate::plan::{Decided, HeldImage, ImageResult, RegistryPlan, RepositoryPlan,
 use crate::settings::RepositorySelection;
 use crate::usage::{RepositoryUsage, Usage};
 
-/// Of more stale images in a registry nobody asks for the first day as stale, and memory has to stay small.
+/// The maximum number of stale images per registry that memory keeps, because it has to stay small.
 const STALE_REMEMBERED: usize = 100_000;
 
-/// Takes note of a registry as a run saw it on this day. What it could not read stays as it was.
+/// Adds the images of a registry that a run found in use or stale on this day. Repositories that it could not read don't
+/// change.
 pub fn observe(
     seen: &mut Seen,
     registry: &RegistryPlan,
@@ -39,11 +40,11 @@ pub fn observe(
     }
 }
 
-/// At most so many of the stale images, the oldest first.
+/// The images in use, and at most `stale` of the stale images, the oldest first.
 fn observed(decided: &Decided, usage: &RepositoryUsage<'_>, stale: usize) -> Observed {
     let in_use = decided.held.iter().chain(&decided.also_in_use);
     let used = in_use.map(|HeldImage { image_digest, held_by, .. }| (*image_digest, Arc::from(held_by.to_string())));
-    // What came into use after the plan was made.
+    // Images that came into use after the plan was made.
     let used_since = decided.stale.iter().filter_map(|StaleImage { image_digest, image_tags, .. }| {
         let holder = usage.holder(*image_digest, image_tags)?;
         Some((*image_digest, Arc::from(holder.to_string())))

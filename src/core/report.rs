@@ -44,7 +44,7 @@ pub struct Report {
     pub settings: Vec<Effective>,
     /// The summary of the usage data.
     pub usage: UsageSummary,
-    /// What memory knows; `None` without one.
+    /// The memory of the run; `None` without one.
     pub memory: Option<MemorySummary>,
     /// All repositories and stale images.
     pub plan: Plan,
@@ -83,7 +83,7 @@ pub struct UsageSummary {
     pub age_limit_seconds: u64,
 }
 
-/// What memory knows.
+/// The memory of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemorySummary {
@@ -167,7 +167,7 @@ pub struct Run<'a> {
     pub usage: &'a Usage,
     /// The maximum age of the usage data at a delete.
     pub usage_age_limit: Duration,
-    /// What memory knows; `None` without one.
+    /// The memory of the run; `None` without one.
     pub memory: Option<MemorySummary>,
     /// The plan with its results.
     pub plan: Plan,

@@ -305,7 +305,7 @@ pub fn kept_by_use_alone(known: &Known<'_>, rules: &Rules) -> HashSet<ImageDiges
     if !known.images.iter().any(|image| is_used(&image)) {
         return HashSet::new();
     }
-    // A use that memory knows is a use, too.
+    // An earlier use counts as use, too.
     let unused = decide(&Known { usage: &RepositoryUsage::NONE, seen: None, ..*known }, rules);
     // If no manifest was read, an untagged image is probably a child image of an index, which keeps it.
     let may_be_a_child = |image: &&Image| image.is_untagged() && known.manifests.are_assumed();

@@ -71,9 +71,9 @@ pub enum WarningCode {
     IndexPullsCounted,
     /// The same, if it is unknown whether they can be own readings.
     IndexPullsUnknown,
-    /// What a run learned could not be stored.
+    /// The data of this run could not be stored.
     MemoryNotWritten,
-    /// A configured memory can't be read; a live run would refuse.
+    /// A configured memory can't be read; a live run would be refused.
     MemoryUnavailable,
     /// Images that workloads or kept indexes need can't be pulled from their repository.
     Missing,

@@ -1,8 +1,8 @@
 //! Memory in a folder, which only its owner may read.
 //!
-//! A file is replaced as a whole, by renaming another onto it, so that a run that is killed leaves the old one or the new
-//! one. A file's version is the hash of its content. Whoever replaces a version claims it first, by creating a file that
-//! there can be only once; so of two runs that have read the same version, one writes and the other reads again.
+//! A run replaces a whole file by renaming another onto it. A killed run leaves the old file or the new one. A file's
+//! version is the hash of its content. A run that replaces a version claims it first, by creating a file that can exist
+//! only once. Of two runs that have read the same version, one writes, and the other reads again.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -19,12 +19,12 @@ use sha2::{Digest, Sha256};
 
 use super::store::{Object, Put, Store, Version};
 
-/// How the names of objects end. Whatever else is in the folder is not memory's.
+/// The end of the names of objects. Other files in the folder don't belong to memory.
 const ENDING: &str = ".json.gz";
-/// How the names of files begin that are not whole yet, and of claims. A killed run may leave them.
+/// The begin of the names of incomplete files, and of claims. A killed run may leave them.
 const UNFINISHED: &str = ".unfinished-";
 const CLAIM: &str = ".claim-";
-/// A claim that is older than this was left by a killed run: between claiming and renaming there is no more than that.
+/// A killed run left a claim that is older than this. A run needs less time between claiming and renaming.
 const CLAIM_LASTS: Duration = Duration::from_mins(1);
 
 /// The files below a folder.
@@ -43,7 +43,7 @@ impl InFolder {
         let mut left = vec![(self.folder.clone(), String::new())];
         while let Some((folder, prefix)) = left.pop() {
             let entries = match std::fs::read_dir(&folder) {
-                // The first run makes the folder once it has something to write.
+                // The first run that writes creates the folder.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 entries => entries?,
             };
@@ -87,7 +87,7 @@ impl InFolder {
             if is_unchanged {
                 std::fs::rename(&unfinished, &path)?;
             }
-            // Nobody has the version any more that was claimed, or somebody else has replaced it before.
+            // The claimed version no longer exists, or another run had replaced it before.
             std::fs::remove_file(&claim).or_else(unless_gone)?;
             Ok(if is_unchanged { Put::Written } else { Put::Changed })
         })();
@@ -98,7 +98,7 @@ impl InFolder {
     }
 }
 
-/// Whether this run may replace a version: nobody else is about to.
+/// Whether this run may replace a version, because no other run is about to.
 fn claimed(claim: &Path) -> io::Result<bool> {
     for _ in 0..2 {
         match private(OpenOptions::new().write(true).create_new(true)).open(claim) {
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn of_runs_that_write_at_the_same_time_each_is_seen() {
         let (_folder, store) = store();
-        // Each adds a line to what it has read, as often as it takes.
+        // Each adds a line to the content that it has read, and repeats that until it succeeds.
         std::thread::scope(|scope| {
             for number in 0..8 {
                 let store = &store;

@@ -1,4 +1,4 @@
-//! A store of objects by key, in which nobody overwrites what they have not read.
+//! A store of objects by key. A run overwrites only objects that it has read.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,22 +6,22 @@ use std::fmt;
 use ecr_cleanup_core::call_error::CallError;
 use futures::future::LocalBoxFuture;
 
-/// Where objects are kept. Keys are relative, with slashes between their parts.
+/// A store of objects. Keys are relative, with slashes between their parts.
 pub trait Store: fmt::Debug {
     /// The keys of all objects.
     ///
     /// # Errors
-    /// When they can't be listed in full. Without a list, an object that can't be read can't be told from one that is not
-    /// there: S3 denies both alike.
+    /// When they can't be listed in full. Without a list, an object that can't be read looks like an object that does not
+    /// exist, because S3 returns the same error for both.
     fn list(&self) -> LocalBoxFuture<'_, Result<BTreeSet<String>, CallError>>;
 
-    /// An object; `None` where there is none.
+    /// An object; `None` if it does not exist.
     ///
     /// # Errors
     /// When it can't be read.
     fn get<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<Option<Object>, CallError>>;
 
-    /// Puts an object if it is still of this version.
+    /// Puts an object if its version is still this one.
     ///
     /// # Errors
     /// When it can't be written.
@@ -33,7 +33,7 @@ pub trait Store: fmt::Debug {
     ) -> LocalBoxFuture<'a, Result<Put, CallError>>;
 }
 
-/// An object as it was read.
+/// An object that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     /// Its bytes.
@@ -42,20 +42,20 @@ pub struct Object {
     pub version: Version,
 }
 
-/// Which object a key has.
+/// The version of the object of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// None.
+    /// There is no object.
     Absent,
-    /// The one that the store calls so.
+    /// The store's name for the version.
     Is(String),
 }
 
-/// What became of a put.
+/// The result of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
     /// The object is written.
     Written,
-    /// Another has written it in between, so nothing was written.
+    /// Another run has written the object in between, so nothing was written.
     Changed,
 }

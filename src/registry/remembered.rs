@@ -1,4 +1,4 @@
-//! Indexes that earlier runs read: their children, and which recorded pulls were only these readings.
+//! Indexes that earlier runs read: their child images, and the recorded pulls that were these readings.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use ecr_cleanup_core::pull_time::IndexPulls;
 use super::Registry;
 
 impl Registry<'_> {
-    /// Those of these indexes that have to be read. The others are known, and added to the contents.
+    /// The indexes that have to be read. The others are known, and this adds them to the contents.
     pub(super) fn without_the_known<'i>(
         &self,
         name: &RepositoryName,
@@ -30,8 +30,8 @@ impl Registry<'_> {
         indexes.filter(is_unknown).collect()
     }
 
-    /// Remembers the indexes that were read since this time, and that ECR may have recorded it as a pull. Where nobody
-    /// knows whether it did, the pull counts as somebody else's: unknown means keep.
+    /// Adds the indexes that were read since this time to memory. If ECR records these readings as pulls, it notes that too.
+    /// If that is unknown, the pull counts as that of a workload, because unknown means keep.
     pub(super) async fn remember_indexes(
         &self,
         name: &RepositoryName,
@@ -54,14 +54,14 @@ impl Registry<'_> {
         }
     }
 
-    /// Takes note of the images that a repository has, so that indexes which are gone are forgotten one day.
+    /// Notes the images that a repository has, so that memory can drop indexes that are gone.
     pub fn remember_what_is_there(&self, name: &RepositoryName, images: &[Image]) {
         let Some(memory) = self.memory else { return };
         let there: HashSet<ImageDigest> = images.iter().map(|image| image.image_digest).collect();
         memory.known().observe(name, |digest| there.contains(&digest), self.aws.clock().utc().date_naive());
     }
 
-    /// Takes this program's own readings out of what ECR tells of these images.
+    /// Replaces the recorded pulls that were this program's own readings with the pulls before them.
     pub(super) fn discount_own_readings(&self, name: &RepositoryName, images: &mut [Image]) {
         if let Some(memory) = self.memory {
             let known = memory.known();

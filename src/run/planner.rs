@@ -88,7 +88,7 @@ async fn plan_registry(stage: Stage<'_>, listed: ListedRegistry, usage: &Usage) 
     };
     let index_pulls = registry.into_index_pulls();
     let command = identity.principal.register_command(&place.region);
-    // Memory tells the run's own reading from pulls, unless nobody knows whether that is recorded.
+    // Memory distinguishes own readings from pulls, unless it is unknown whether ECR records them.
     let is_told_apart = memory.indexes(&place).is_some();
     let uncertain = index_pulls.as_ref().filter(|known| !is_told_apart || known.is_err());
     warnings.extend(warning::of_registry(&place, uncertain, command.as_ref(), &notes));

@@ -1,4 +1,4 @@
-//! What a run takes from memory before it begins, and gives to memory when it is done.
+//! Reads memory before a run, and writes it at the end of the run.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::aws::Aws;
 use crate::discovery::{Identity, Places};
 use crate::memory::Memory;
 
-/// Reads memory, as far as the run needs it.
+/// Reads the memory that the run needs.
 pub(super) async fn recall(request: &Request<'_>, aws: &Aws, identity: &Identity) -> Memory {
     let Request { settings, limits, .. } = request;
     let place = |region| Place::new(identity.account.clone(), region);
@@ -22,10 +22,10 @@ pub(super) async fn recall(request: &Request<'_>, aws: &Aws, identity: &Identity
     Memory::recall(settings.memory.as_ref(), aws, &registries, &accounts, limits.deadline).await
 }
 
-/// Writes what the run learned, dry or live. Returns what could not be written.
+/// Writes the data of the run, dry or live. Returns a warning for each object that could not be written.
 pub(super) async fn remember(stage: Stage<'_>, cleaned: &Cleaned, places: &Places) -> Vec<Warning> {
     let Stage { request, identity, memory, started_at, .. } = stage;
-    // Days by a wrong clock would be wrong for as long as they are remembered.
+    // Memory would keep the wrong days of a wrong clock.
     if identity.clock_skew.is_some() {
         return Vec::new();
     }

@@ -8,13 +8,13 @@ use clap::ArgMatches;
 use ecr_cleanup_core::memory::MemoryLocation;
 use ecr_cleanup_core::settings::{Environment, Settings};
 
-/// The settings with the memory that the command has.
+/// The settings with the memory of the command.
 pub(super) fn applied(settings: Settings, matches: &ArgMatches, environment: &Environment) -> Settings {
     let memory = if matches.get_flag("no-memory") { None } else { settings.memory.or_else(|| default(environment)) };
     Settings { memory, ..settings }
 }
 
-/// The folder of a user whose home is known. A process without one has no memory.
+/// The default folder; `None` if the user's home is unknown.
 fn default(environment: &Environment) -> Option<MemoryLocation> {
     let folder = |variable: &str| environment.get(variable).map(PathBuf::from).filter(|folder| folder.is_absolute());
     let state = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")))?;
@@ -37,7 +37,7 @@ mod tests {
         assert_eq!(
             of(&[("HOME", "/home/ann"), ("XDG_STATE_HOME", "state")]).as_deref(),
             Some("/home/ann/.local/state/ecr-cleanup/memory"),
-            "a relative path is to be ignored"
+            "a relative path is ignored"
         );
         assert_eq!(of(&[("HOME", "")]), None);
         assert_eq!(of(&[]), None);

@@ -164,7 +164,7 @@ def check_the_function():
 
 
 def check_memory():
-    """Two buckets of which there is one, private, and a role that reaches its own prefix alone."""
+    """One of two buckets exists. It is private, and the role can access its own prefix alone."""
     def resources(**parameters):
         return dict(Template("template.yaml", **parameters).resources())
 

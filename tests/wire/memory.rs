@@ -1,4 +1,4 @@
-//! What a run learned, the next one knows: several runs over days, with a memory in a bucket and in a folder.
+//! Several runs over days share a memory, in a bucket and in a folder.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{json_of, merciless, run_on, set, stale_digests, with};
 
 /// The bucket of a memory.
 pub const BUCKET: &str = "our-memory";
-/// The object that tells which images of the default registry were in use.
+/// The object with the images of the default registry that were in use.
 pub const SEEN: &str = "nightly/seen/123456789012/us-west-2.json.gz";
 
 /// An account with a memory.
@@ -52,7 +52,7 @@ impl World {
     }
 }
 
-/// Time goes on.
+/// Lets N days pass.
 pub async fn days_pass(days: u64) {
     tokio::time::sleep(Duration::from_hours(24) * u32::try_from(days).unwrap()).await;
 }
@@ -62,20 +62,20 @@ pub fn live() -> Value {
     json!({ "dryRun": false })
 }
 
-/// How many images stay for this reason first.
+/// The number of images that are kept with this first reason.
 pub fn kept_because(report: &Report, reason: &str) -> u64 {
     let kept = report.plan.decided().flat_map(|decided| decided.kept_because.iter().collect::<Vec<_>>());
     kept.filter(|(because, _)| because.as_str() == reason).map(|(_, images)| images).sum()
 }
 
-/// What a run warns of its memory, and of pulls that memory tells apart.
+/// The warnings about memory, and about pulls that memory distinguishes.
 pub fn warned(report: &Report) -> Vec<WarningCode> {
     use WarningCode::{IndexPullsCounted, IndexPullsUnknown, MemoryNotWritten, MemoryUnavailable};
     let of_memory = [IndexPullsCounted, IndexPullsUnknown, MemoryNotWritten, MemoryUnavailable];
     report.warnings.iter().map(|warning| warning.code).filter(|code| of_memory.contains(code)).collect()
 }
 
-/// An old image that a workload runs by its digest until tonight, and that no tag names any more.
+/// An old, untagged image that a workload used by its digest.
 pub fn push_old(app: &Repository) -> String {
     app.push(Image::built_from("old").days_old(60.0))
 }
@@ -301,7 +301,7 @@ async fn versions_of_functions_are_read_once_in_their_life() {
     let report = world.run(live()).await;
     assert_eq!(world.aws.calls_of("lambda:GetFunction").len(), 1, "only the new one");
     assert_eq!(kept_because(&report, "inUse"), 1);
-    // It is made anew, from another repository.
+    // A new function has the same name, and an image from another repository.
     function.delete();
     let other = world.aws.repository("other");
     other.push(Image::built_from("old").and_tag("moving").days_old(60.0));

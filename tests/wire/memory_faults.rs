@@ -11,7 +11,7 @@ use simulated_aws::{ACCOUNT, Fault, Image, REGION, SimulatedAws, Task};
 use crate::memory::{BUCKET, SEEN, World, days_pass, kept_because, live, push_old, warned};
 use crate::support::{json_of, merciless, repacked, run_on, with};
 
-/// What goes wrong.
+/// The faults, each with a name.
 type Inject = fn(&SimulatedAws);
 
 #[tokio::test(start_paused = true)]
@@ -41,7 +41,7 @@ async fn a_memory_that_can_not_be_read_stops_a_live_run_and_a_dry_run_warns() {
         assert_eq!(dry.outcome, Outcome::Planned, "{what}");
         let warned = dry.warnings.iter().find(|warning| warning.code == WarningCode::MemoryUnavailable);
         assert!(
-            warned.is_some_and(|warning| warning.message.contains("A live run stops")),
+            warned.is_some_and(|warning| warning.message.contains("a live run deletes nothing")),
             "{what}: {:?}",
             dry.warnings
         );
@@ -100,7 +100,7 @@ async fn an_answer_that_is_lost_after_a_write_changes_nothing() {
     let world = World::in_a_bucket();
     let old = push_old(&world.app);
     world.aws.cluster("prod").start(Task::pulled(&world.app.uri("prod"), &old));
-    // The write is asked for again, and its own object stands in its way.
+    // The write is repeated, and the object of the first attempt exists by then.
     world.aws.inject(Fault::lost_answer("s3:PutObject").times(1));
     let report = world.run(live()).await;
     assert_eq!((&report.outcome, warned(&report)), (&Outcome::Completed, vec![]));

@@ -84,7 +84,7 @@ fn operations_in_the_code(folder: &Path) -> BTreeSet<String> {
         r"\.((?:assume|batch|create|delete|describe|get|list|put|register|start|update)(?:_[a-z]+)+)\(\)",
     )
     .unwrap();
-    // Those of S3 are requests of their own.
+    // The calls of S3 have their names as texts.
     let of_s3 = regex::Regex::new(r#""s3:([A-Z]\w+)""#).unwrap();
     let mut operations = BTreeSet::new();
     for entry in std::fs::read_dir(folder).unwrap() {

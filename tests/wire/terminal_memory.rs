@@ -6,7 +6,7 @@ use simulated_aws::{Image, SimulatedAws, Task};
 use crate::support::set;
 use crate::terminal::{Ran, command, finish};
 
-/// A home of this test's own.
+/// A home for one test.
 fn home() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("home-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
@@ -32,7 +32,7 @@ async fn plan_and_delete_a_minute_later_agree_since_a_terminal_remembers() {
     let folder = home.path().join(".local/state/ecr-cleanup/memory");
     assert_eq!(first["memory"], json!({ "location": folder, "since": null }));
     assert!(folder.join("indexes/123456789012/us-west-2.json.gz").exists());
-    // Without it, this program's own reading would be a pull.
+    // Without it, this program's own reading counts as a pull.
     let forgetful = at_home(&aws, &home, &["plan", "--no-memory", "--images-to-keep", "0", "--format", "json"]).await;
     assert_eq!(forgetful.json()["totals"]["imagesStale"], 0);
     let live = at_home(&aws, &home, &["delete", "--yes", "--images-to-keep", "0", "--format", "json"]).await;
@@ -50,7 +50,7 @@ async fn explain_tells_the_last_use() {
     at_home(&aws, &home, &["plan", "--images-to-keep", "0"]).await;
     aws.cluster("prod").forget(&task);
     let explained = at_home(&aws, &home, &["explain", "app:v1", "--images-to-keep", "0"]).await;
-    assert!(explained.stdout.contains("last use    last used today by ECS task arn:aws:ecs:"), "{}", explained.stdout);
+    assert!(explained.stdout.contains("last used          today by ECS task arn:aws:ecs:"), "{}", explained.stdout);
     assert!(explained.stdout.contains("(keepUsedWithinDays)"), "{}", explained.stdout);
     let explained =
         at_home(&aws, &home, &["explain", "app:v1", "--images-to-keep", "0", "--format", "json"]).await.json();

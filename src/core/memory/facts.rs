@@ -1,4 +1,4 @@
-//! The images of what never changes, so that it is read once in its life.
+//! The images of resources that never change, so that each is read once in its life.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::is_dropped;
 use crate::usage::{Fact, FactImage};
 
-/// A fact that is still needed is written again only after this time, so that a night without news writes nothing.
+/// A fact that is still needed is written again only after this time, so that a run without new data writes nothing.
 const WRITTEN_AGAIN_AFTER: TimeDelta = TimeDelta::days(7);
 
-/// What a fact is about. Each kind is an object of its own.
+/// The kind of a fact's resource. Each kind has an object of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FactKind {
     /// Revisions of ECS task definitions.
@@ -63,12 +63,12 @@ impl FactKind {
             return None;
         };
         match service {
-            // A revision's number is never given again.
+            // ECS never assigns the number of a revision again.
             "ecs" if resource.starts_with("task-definition/") => Some(Self::TaskDefinitions),
             // Its name is random.
             "ecs" if resource.starts_with("service-revision/") => Some(Self::ServiceRevisions),
-            // The number of a version may be given again, to a function of the same name, so that only digest and revision
-            // together name one for good.
+            // Lambda can assign the number of a version again, to a new function of the same name. Only digest and revision
+            // together identify a version for good.
             "lambda" if resource.matches('@').count() == 2 => Some(Self::FunctionVersions),
             _ => None,
         }
@@ -81,7 +81,7 @@ impl Facts {
         self.facts.iter().map(|(key, entry)| (&**key, entry.fact()))
     }
 
-    /// How many there are.
+    /// The number of facts.
     #[must_use]
     pub fn len(&self) -> usize {
         self.facts.len()
@@ -93,7 +93,7 @@ impl Facts {
         self.facts.is_empty()
     }
 
-    /// Takes note of a fact that a run needed. Returns whether that is news worth writing.
+    /// Adds a fact that a run needed. Returns whether it has to be written.
     pub fn note(&mut self, key: &str, fact: &Fact, today: NaiveDate) -> bool {
         match self.facts.get_mut(key) {
             Some(known) if today - known.last_needed < WRITTEN_AGAIN_AFTER => false,
@@ -115,8 +115,8 @@ impl Facts {
         self.facts.len() < before
     }
 
-    /// Adds what another run wrote. The later date wins. Two texts of one fact are the same, since it never changes; were
-    /// they not, either run would choose the same of the two.
+    /// Adds the facts of another run. The later date wins. Two texts of one fact are the same, since it never changes. If
+    /// they differ, both runs choose the same one.
     pub fn merge(&mut self, other: Self) {
         for (key, entry) in other.facts {
             match self.facts.entry(key) {

@@ -1,4 +1,4 @@
-//! Objects as they are stored: JSON in gzip, which `zcat OBJECT | jq` shows, with the version of their form.
+//! The stored form of objects: JSON in gzip, with a version. `zcat OBJECT | jq` shows it.
 
 use std::io::{Read, Write};
 
@@ -11,23 +11,23 @@ use serde_json::value::RawValue;
 
 use super::{FORMAT, Kind};
 
-/// More than this no object holds, packed or not: 25 million images are some 170 registries.
+/// The maximum size of an object, packed or not. 25 million images are some 170 registries.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// An object as it was read.
+/// An object that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored<T> {
-    /// What it holds.
+    /// Its content.
     pub content: T,
     /// Whether a newer version of this program wrote it, in a form that this one does not know in full. Such an object is
-    /// not written again, since that would lose what only the newer version understands.
+    /// not written again, since that would lose the data that only the newer version understands.
     pub is_newer: bool,
 }
 
 /// Why an object can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damaged {
-    /// It is not gzip, or breaks off.
+    /// It is not gzip, or incomplete.
     #[error("the object is not complete gzip data ({0})")]
     NotGzip(String),
     /// It is larger than any that this program writes.
@@ -36,8 +36,8 @@ pub enum Damaged {
     /// It is not JSON of this form.
     #[error("the object is not valid JSON ({0})")]
     NotJson(String),
-    /// It holds something else than its key says.
-    #[error("the object holds `{0}`, which does not belong here")]
+    /// Its kind does not match its key.
+    #[error("the object contains `{0}`, which does not match its key")]
     AnotherKind(String),
     /// A newer version wrote it, in a form that this one can't read.
     #[error("format version {0} needs a newer version of ecr-cleanup")]
@@ -68,7 +68,7 @@ struct Whole<'a, T> {
 /// None that its own values could cause.
 pub fn write<T: Serialize>(kind: Kind, content: &T) -> std::io::Result<Vec<u8>> {
     const WRITTEN_BY: &str = concat!("ecr-cleanup ", env!("CARGO_PKG_VERSION"));
-    // The same content has the same bytes: no time stands in them.
+    // The same content has the same bytes, because they contain no time.
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     let whole = Whole { format: FORMAT, kind: kind.as_str(), written_by: WRITTEN_BY, content };
     serde_json::to_writer(&mut gzip, &whole)?;
@@ -76,7 +76,7 @@ pub fn write<T: Serialize>(kind: Kind, content: &T) -> std::io::Result<Vec<u8>> 
     gzip.finish()
 }
 
-/// Reads an object's bytes. A member that this version does not know is passed over.
+/// Reads an object's bytes. It ignores members that this version does not know.
 ///
 /// # Errors
 /// When they are damaged, or of a version that can't be read.

@@ -1,4 +1,4 @@
-//! The child images of each index, and when this program read its manifest, which ECR records as a pull.
+//! The child images of each index, and the time at which this program read its manifest. ECR records that as a pull.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::is_dropped;
 use crate::image::{Image, ImageDigest, RepositoryName};
 
-/// ECR refreshes a recorded pull at least once in this time, so that a pull which is recorded later than that after a
-/// reading is somebody else's.
+/// ECR refreshes a recorded pull at least once in this time. A pull that is recorded longer than this after a reading is
+/// another one.
 /// See <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageDetail.html>.
 const RECORDED_WITHIN: TimeDelta = TimeDelta::days(1);
 
@@ -20,13 +20,13 @@ pub struct Indexes {
     repositories: BTreeMap<RepositoryName, BTreeMap<ImageDigest, KnownIndex>>,
 }
 
-/// An index whose manifest was read, and checked against its digest.
+/// An index whose manifest was read and matched its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KnownIndex {
     /// Its child images.
     pub children: Box<[ImageDigest]>,
-    /// The reading, where ECR may have recorded it as a pull.
+    /// The reading, if ECR may have recorded it as a pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_reading: Option<OwnReading>,
     /// The last day on which its repository had it.
@@ -39,31 +39,31 @@ pub struct KnownIndex {
 pub struct OwnReading {
     /// When it began.
     pub at: DateTime<Utc>,
-    /// The last pull that ECR had recorded before; `None` where there was none.
+    /// The last pull that ECR had recorded before; `None` if there was none.
     pub pulled_before: Option<DateTime<Utc>>,
 }
 
 impl Indexes {
-    /// What is known of an index.
+    /// An index, if it is known.
     #[must_use]
     pub fn get(&self, repository: &RepositoryName, index: ImageDigest) -> Option<&KnownIndex> {
         self.repositories.get(repository)?.get(&index)
     }
 
-    /// Takes note of an index as it was read.
+    /// Adds an index that was read.
     pub fn learn(&mut self, repository: &RepositoryName, index: ImageDigest, known: KnownIndex) {
         self.repositories.entry(repository.clone()).or_default().insert(index, known);
     }
 
-    /// Takes note that a repository has these images, and drops the indexes that it lacks for 90 days. Returns whether
-    /// that is news worth writing.
+    /// Notes which indexes a repository has, and drops those that are gone for 90 days. Returns whether anything has to be
+    /// written.
     pub fn observe(
         &mut self,
         repository: &RepositoryName,
         has: impl Fn(ImageDigest) -> bool,
         today: NaiveDate,
     ) -> bool {
-        /// An index that is still there is written again only after this time.
+        /// An index that still exists is written again only after this time.
         const WRITTEN_AGAIN_AFTER: TimeDelta = TimeDelta::days(7);
         let Some(indexes) = self.repositories.get_mut(repository) else { return false };
         let (before, mut is_news) = (indexes.len(), false);
@@ -81,7 +81,7 @@ impl Indexes {
         is_news
     }
 
-    /// Takes this program's own reading out of what ECR tells of an image.
+    /// Replaces a recorded pull that was this program's own reading with the pull before it.
     pub fn discount_own_reading(&self, repository: &RepositoryName, image: &mut Image) {
         if let Some(reading) = self.get(repository, image.image_digest).and_then(|known| known.own_reading)
             && reading.explains(image.last_recorded_pull_time)
@@ -90,7 +90,7 @@ impl Indexes {
         }
     }
 
-    /// Adds what another run wrote. The later date wins.
+    /// Adds the indexes of another run. The later date wins.
     pub fn merge(&mut self, other: Self) {
         for (name, indexes) in other.repositories {
             let known = self.repositories.entry(name).or_default();
@@ -103,7 +103,7 @@ impl Indexes {
 
 impl KnownIndex {
     fn merge(&mut self, other: Self) {
-        // A digest names its content, so that the two are the same.
+        // The two are the same, because a digest identifies its content.
         self.children = std::mem::take(&mut self.children).max(other.children);
         self.own_reading = self.own_reading.max(other.own_reading);
         self.last_there = self.last_there.max(other.last_there);

@@ -1,23 +1,23 @@
-//! Where memory is: a bucket's prefix, or a folder.
+//! The location of memory: a bucket with a prefix, or a folder.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Where memory is.
+/// The location of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemoryLocation {
     /// Objects of an S3 bucket whose keys begin with a prefix.
     Bucket {
         /// The bucket's name.
         bucket: Box<str>,
-        /// The prefix, without a slash at its ends; empty for the whole bucket.
+        /// The prefix, without a slash at its ends; empty if it is the whole bucket.
         prefix: Box<str>,
     },
     /// Files below a folder.
     Folder(Box<str>),
 }
 
-/// Text that is no location.
+/// The text is not a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotALocation(&'static str);
@@ -33,8 +33,8 @@ impl FromStr for MemoryLocation {
             return match text {
                 "" => Err(NotALocation("the path is empty")),
                 _ if text.contains("://") => Err(NotALocation("the only scheme is s3://")),
-                // `s3:/bucket` is no folder of that name.
-                _ if text.starts_with("s3:") => Err(NotALocation("a bucket is written s3://bucket/prefix")),
+                // `s3:/bucket` is a typo, not a folder.
+                _ if text.starts_with("s3:") => Err(NotALocation("expected s3://bucket/prefix")),
                 _ => Ok(Self::Folder(text.into())),
             };
         };
@@ -47,12 +47,12 @@ impl FromStr for MemoryLocation {
             || !ends_well(bytes.first())
             || !ends_well(bytes.last())
         {
-            return Err(NotALocation("a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens"));
+            return Err(NotALocation("a bucket name has 3 to 63 lower-case letters, digits, dots and hyphens"));
         }
         let prefix = prefix.trim_end_matches('/');
         let part = |part: &str| {
-            let may_stand = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-            !part.is_empty() && !matches!(part, "." | "..") && part.bytes().all(may_stand)
+            let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+            !part.is_empty() && !matches!(part, "." | "..") && part.bytes().all(is_allowed)
         };
         if prefix.len() > 512 || (!prefix.is_empty() && !prefix.split('/').all(part)) {
             return Err(NotALocation(

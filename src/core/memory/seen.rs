@@ -1,4 +1,4 @@
-//! When each image was in use last, and since when it is stale.
+//! The last use of each image, and the day since which it is stale.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::is_dropped;
 use crate::image::{ImageDigest, RepositoryName};
 
-/// What runs saw of the images of one registry.
+/// The images of one registry that runs found in use or stale.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seen {
@@ -18,7 +18,7 @@ pub struct Seen {
     repositories: BTreeMap<RepositoryName, SeenRepository>,
 }
 
-/// What runs saw of the images of one repository.
+/// The images of one repository that runs found in use or stale.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeenRepository {
@@ -43,7 +43,7 @@ struct UsedImage {
 struct StaleImages {
     /// The day of that decision.
     as_of: Option<NaiveDate>,
-    /// The first day on which each of them was stale, without a day in between on which it was not.
+    /// The day since which each of them was stale at every decision.
     since: BTreeMap<ImageDigest, NaiveDate>,
 }
 
@@ -56,31 +56,31 @@ pub struct LastUse {
     pub by: Arc<str>,
 }
 
-/// What a run sees of the images of a repository.
+/// The images of a repository that a run found in use or stale.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The images in use, with a workload each.
     pub used: Vec<(ImageDigest, Arc<str>)>,
     /// The images that were in use before and are still in the repository.
     pub there: Vec<ImageDigest>,
-    /// The stale images, with the day since which memory has them as such.
+    /// The stale images, with the day since which memory lists them as stale.
     pub stale: Vec<(ImageDigest, Option<NaiveDate>)>,
 }
 
 impl Seen {
-    /// The day since which memory knows; `None` where no run has written yet.
+    /// The day of the first run that wrote here; `None` before it.
     #[must_use]
     pub fn since(&self) -> Option<NaiveDate> {
         self.since
     }
 
-    /// What is known of a repository.
+    /// The images of a repository, if it is known.
     #[must_use]
     pub fn of_repository(&self, name: &RepositoryName) -> Option<&SeenRepository> {
         self.repositories.get(name)
     }
 
-    /// Takes note of a repository as a run saw it.
+    /// Adds the images that a run found in a repository.
     pub fn observe(&mut self, name: &RepositoryName, observed: Observed, today: NaiveDate) {
         self.begin(today);
         let repository = self.repositories.entry(name.clone()).or_default();
@@ -101,12 +101,12 @@ impl Seen {
         self.forget_of(name, today);
     }
 
-    /// Takes note that a run wrote on this day.
+    /// Notes that a run wrote on this day.
     pub fn begin(&mut self, today: NaiveDate) {
         self.since = Some(self.since.map_or(today, |since| since.min(today)));
     }
 
-    /// Drops what was gone for 90 days, of the repositories that do not exist any more.
+    /// Drops the images that are gone for 90 days from repositories that no longer exist.
     pub fn forget_repositories(&mut self, exists: impl Fn(&RepositoryName) -> bool, today: NaiveDate) {
         let gone: Vec<RepositoryName> = self.repositories.keys().filter(|name| !exists(name)).cloned().collect();
         for name in gone {
@@ -125,7 +125,7 @@ impl Seen {
         }
     }
 
-    /// Adds what another run wrote. The later date wins.
+    /// Adds the images of another run. The later date wins.
     pub fn merge(&mut self, other: Self) {
         let Self { since, repositories } = other;
         self.since = match (self.since, since) {
@@ -143,7 +143,7 @@ impl Seen {
 }
 
 impl LastUse {
-    /// A reason, with the last use behind it where memory knows one.
+    /// A reason, followed by the last use if there is one.
     #[must_use]
     pub fn after(last_use: Option<&Self>, reason: String) -> String {
         match last_use {
@@ -172,7 +172,7 @@ impl SeenRepository {
         self.used.get(&image).map(|used| LastUse { day: used.last_used, by: Arc::clone(&used.by) })
     }
 
-    /// Whether an image was in use within so many days. A day that is still to come counts: a clock was wrong.
+    /// Whether an image was in use in the last N days. A day in the future counts too, because a clock was wrong.
     #[must_use]
     pub fn was_used_within(&self, image: ImageDigest, days: u32, today: NaiveDate) -> bool {
         self.used.get(&image).is_some_and(|used| (today - used.last_used).num_days() <= i64::from(days))

@@ -1,4 +1,4 @@
-//! Laws of merging, and of what is read back.
+//! Laws of merging and of reading back.
 
 use std::sync::Arc;
 
@@ -155,7 +155,7 @@ fn what_is_gone_for_90_days_is_dropped_and_nothing_before() {
     seen.observe(&app(), there(), day(91));
     assert!(
         last(&seen, 1).is_some() && last(&seen, 2).is_none(),
-        "the one that is there stays, however long ago it ran"
+        "the image that exists is kept in memory, however long ago it was in use"
     );
 
     seen.forget_repositories(|_| true, day(500));
@@ -219,7 +219,7 @@ fn each_kind_and_place_has_a_key_of_its_own() {
     assert_eq!(keys.len(), 5);
 }
 
-/// An object of a form of the future, or of none.
+/// An object of a future form, or of none.
 fn packed(text: &str) -> Vec<u8> {
     use std::io::Write;
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Damaged;
 use crate::call_error::CallError;
 
-/// The codes of what no service says.
+/// The codes of errors that don't come from a service.
 const DAMAGED: &str = "Damaged";
 const TOO_NEW: &str = "NewerFormat";
 const CHANGED: &str = "ChangedMeanwhile";
@@ -34,30 +34,30 @@ impl MemoryTrouble {
         Self { object, error: CallError::new("memory", code, damaged.to_string()) }
     }
 
-    /// A newer version of this program wrote the object, so that this one leaves it as it is.
+    /// A newer version of this program wrote the object, so this one does not overwrite it.
     #[must_use]
     pub fn newer(object: String) -> Self {
         let message = "a newer version of ecr-cleanup wrote this object, so this run did not overwrite it".to_owned();
         Self { object, error: CallError::new("memory", TOO_NEW, message) }
     }
 
-    /// Other runs wrote the object again and again while this one tried to.
+    /// Other runs wrote the object each time this one tried to.
     #[must_use]
     pub fn contended(object: String) -> Self {
         let message = "other runs kept writing this object".to_owned();
         Self { object, error: CallError::new("memory", CHANGED, message) }
     }
 
-    /// What a person can do about it.
+    /// What to do about it, in a sentence.
     #[must_use]
     pub fn remedy(&self) -> String {
         match self.error.code.as_str() {
-            DAMAGED => "Restore an earlier version of the object, or delete it and lose what it remembers".to_owned(),
+            DAMAGED => "Restore an earlier version of the object, or delete it and lose its data".to_owned(),
             TOO_NEW => "Update ecr-cleanup".to_owned(),
             CHANGED => "Run again".to_owned(),
             "NoSuchBucket" => "Create the bucket, or correct --memory".to_owned(),
             "PermissionDenied" | "ReadOnlyFilesystem" | "StorageFull" | "NotADirectory" => {
-                "Correct the folder, or name another one with --memory".to_owned()
+                "Correct the folder, or pass another one with --memory".to_owned()
             }
             _ => {
                 let remedy = self.error.remedy();

@@ -150,13 +150,20 @@ fn relative(place: usize, images: &[Image], decisions: &Decisions) -> Relative {
 }
 
 /// A reason in words, with the setting.
-fn in_words(reason: KeepReason, image: &Image, rules: &Rules, last_use: Option<&LastUse>, now: DateTime<Utc>) -> String {
+fn in_words(
+    reason: KeepReason,
+    image: &Image,
+    rules: &Rules,
+    last_use: Option<&LastUse>,
+    now: DateTime<Utc>,
+) -> String {
     let tag = |is_it: &dyn Fn(&str) -> bool| image.image_tags.iter().find(|tag| is_it(tag)).map_or("", |tag| &**tag);
     match reason {
         KeepReason::InUse => "a workload uses it".to_owned(),
         KeepReason::UsedRecently => {
             let days = rules.keep_used_within_days;
-            let of_child = || format!("one of its child images was in use in the last {days} days (keepUsedWithinDays)");
+            let of_child =
+                || format!("one of its child images was in use in the last {days} days (keepUsedWithinDays)");
             let of_itself =
                 |last: &LastUse| format!("it was last used {} (keepUsedWithinDays)", last.ago(now.date_naive()));
             last_use.map_or_else(of_child, of_itself)

@@ -1,4 +1,4 @@
-//! What memory gives to know.
+//! Warnings about memory.
 
 use super::{About, Warning, WarningCode};
 use crate::memory::MemoryTrouble;
@@ -7,14 +7,14 @@ use crate::memory::MemoryTrouble;
 #[must_use]
 pub fn memory_unavailable(trouble: &MemoryTrouble) -> Warning {
     let message = format!(
-        "can't read the memory, so images that were in use earlier can look stale: {trouble}. A live run stops until then."
+        "can't read the memory, so images that were in use earlier can look stale: {trouble}. Until then, a live run deletes nothing."
     );
     Warning::new(WarningCode::MemoryUnavailable, About::RUN, message).because_of(&trouble.error)
 }
 
-/// What a run learned is not stored.
+/// The data of this run was not stored.
 #[must_use]
 pub fn memory_not_written(trouble: &MemoryTrouble) -> Warning {
-    let message = format!("can't write to the memory, so the next run won't know what this one learned: {trouble}.");
+    let message = format!("can't write to the memory, so the next run won't have this run's data: {trouble}.");
     Warning::new(WarningCode::MemoryNotWritten, About::RUN, message).because_of(&trouble.error)
 }

@@ -40,7 +40,8 @@ pub fn of_settings(settings: &Settings) -> Vec<Warning> {
     let by = settings.given_by.get("keepUsedWithinDays");
     let is_given = by.is_some_and(|by| *by != GivenBy::File) && settings.rules.keep_used_within_days > 0;
     let without_memory = (is_given && settings.memory.is_none()).then(|| {
-        let message = "keepUsedWithinDays has no effect without a memory. To have one, set memory.".to_owned();
+        let message =
+            "keepUsedWithinDays has no effect without a memory. Set memory, or remove keepUsedWithinDays.".to_owned();
         Warning::new(WarningCode::NotUsed, About::RUN, message)
     });
     unseen.into_iter().chain(unused).chain(without_memory).collect()

@@ -27,7 +27,7 @@ pub(super) struct Version {
     pub(super) qualifier: String,
     /// The digest in the listing, if there is one.
     pub(super) image_digest: Option<String>,
-    /// What changes with the version's code and configuration, where the listing tells it.
+    /// An ID that changes with the version's code and configuration, if the listing has it.
     revision: Option<String>,
 }
 
@@ -50,8 +50,8 @@ impl Version {
         format!("{}:{}", self.function, self.qualifier)
     }
 
-    /// What names its code: as long as this is the same, so is the code. Without a revision that holds within a run alone,
-    /// since a function may be made anew under its name, with the same digest from another repository.
+    /// The key of its code. The code is the same as long as this key is. Without a revision this is true within one run only,
+    /// because a new function can have the same name, and the same digest from another repository.
     pub(super) fn code_key(&self) -> String {
         let parts = [&self.image_digest, &self.revision].map(Option::as_deref);
         parts.into_iter().map_while(|part| part).fold(self.arn(), |key, part| format!("{key}@{part}"))

@@ -196,7 +196,7 @@ fn configuration(arn: &str, version: &str, function: &StoredFunction) -> Value {
     if let Some(sum) = function.sums.get(version).map(String::as_str).or(digest) {
         configuration["CodeSha256"] = sum.into();
     }
-    // It is another one whenever the function changes.
+    // It changes with the function.
     let code = function.versions.get(version).map(|code| format!("{arn} {version} {code:?}")).unwrap_or_default();
     configuration["RevisionId"] = format!("{:x}", Sha256::digest(code)).into();
     if function.on_capacity_provider {

@@ -14,7 +14,7 @@ pub(crate) struct Request {
     pub(crate) account: String,
     pub(crate) region: String,
     pub(crate) body: Value,
-    /// The bytes that come with it, where they are not the body.
+    /// The bytes of an S3 object, which come beside the parameters.
     pub(crate) payload: Bytes,
 }
 

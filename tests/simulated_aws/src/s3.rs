@@ -1,7 +1,7 @@
-//! S3, as far as memory needs it: <https://docs.aws.amazon.com/AmazonS3/latest/API/>. Errors and listings are XML.
+//! The operations of S3 that memory uses: <https://docs.aws.amazon.com/AmazonS3/latest/API/>. Errors and listings are XML.
 //!
-//! Buckets are asked by their path. They are strongly consistent, and answer 403 in place of 404 to whoever may not list
-//! them: see [`Place::hide_missing_objects`](crate::Place::hide_missing_objects).
+//! The path of a request begins with the bucket. Buckets are strongly consistent. A role that may not list a bucket gets 403
+//! instead of 404: see [`Place::hide_missing_objects`](crate::Place::hide_missing_objects).
 
 use std::collections::BTreeMap;
 
@@ -11,27 +11,27 @@ use sha2::{Digest, Sha256};
 use crate::request::{Request, ServiceError};
 use crate::world::{Place, World};
 
-/// The most keys of a page, here. S3's are 1,000, of which no test needs as many.
+/// The maximum number of keys per page. In S3 it is 1,000, which is more than any test needs.
 const KEYS_PER_PAGE: usize = 3;
 
-/// A bucket: names are unique over all accounts.
+/// A bucket. Bucket names are unique over all accounts.
 #[derive(Default)]
 pub(crate) struct StoredBucket {
     pub(crate) account: String,
     pub(crate) region: String,
-    /// Whether a missing object is denied, as it is to a role without `s3:ListBucket`.
+    /// Whether a missing object is denied, as for a role without `s3:ListBucket`.
     pub(crate) hides_missing: bool,
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
 }
 
-/// What is answered.
+/// The answer.
 pub(crate) struct Answered {
     pub(crate) content_type: &'static str,
     pub(crate) etag: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
-/// The operation that a request asks for, with its parameters: the first part of the path is the bucket.
+/// The operation of a request, with its parameters. The first part of the path is the bucket.
 pub(crate) fn operation(
     method: &str,
     path: &str,
@@ -55,7 +55,7 @@ pub(crate) fn operation(
     (action.to_owned(), parameters.into())
 }
 
-/// Whether the payload is the one that was signed.
+/// Whether the signature is that of this payload.
 pub(crate) fn is_signed(payload: &[u8], content_sha256: Option<&str>) -> bool {
     content_sha256.is_some_and(|signed| signed == format!("{:x}", Sha256::digest(payload)))
 }
@@ -132,7 +132,7 @@ fn put(bucket: &mut StoredBucket, request: &Request, key: String) -> Result<Answ
     Ok(Answered { content_type: "application/xml", etag, body: Vec::new() })
 }
 
-/// An entity tag, with its quotes. S3's is an MD5 sum, which nobody may rely on.
+/// An entity tag, with its quotes. In S3 it is often an MD5 sum, but clients must not rely on that.
 fn etag_of(body: &[u8]) -> String {
     format!("\"{:x}\"", Sha256::digest(body))
 }
@@ -145,14 +145,14 @@ pub(crate) fn error(error: &ServiceError) -> String {
 }
 
 impl Place {
-    /// A bucket, made if it does not exist.
+    /// Creates a bucket if it does not exist.
     pub fn bucket(&self, name: &str) {
         let mut world = self.world.lock();
         let bucket = world.buckets.entry(name.to_owned()).or_default();
         (bucket.account, bucket.region) = (self.account.clone(), self.region.clone());
     }
 
-    /// Answers as S3 does to whoever may not list a bucket: what is not there is denied.
+    /// Denies missing objects, as S3 does for a role that may not list the bucket.
     pub fn hide_missing_objects(&self, bucket: &str) {
         self.world.lock().buckets.entry(bucket.to_owned()).or_default().hides_missing = true;
     }
@@ -165,7 +165,7 @@ impl Place {
         objects.into_iter().map(|(key, body)| (key, body.into())).collect()
     }
 
-    /// Puts an object whatever was there; without a body it is deleted.
+    /// Puts an object without a condition. Without a body, this deletes the object.
     pub fn set_object(&self, bucket: &str, key: &str, body: Option<&[u8]>) {
         let mut world = self.world.lock();
         let objects = &mut world.buckets.entry(bucket.to_owned()).or_default().objects;

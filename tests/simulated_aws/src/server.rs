@@ -437,7 +437,7 @@ fn s3_response(s3::Answered { content_type, etag, body }: s3::Answered) -> Respo
     answer.body(Body::whole(Bytes::from(body))).unwrap_or_default()
 }
 
-/// An error of S3's, which tells the region that the bucket is in.
+/// An error of S3, with the region of the bucket.
 fn with_region(request: &Request, world: &Shared, mut response: Response<Body>) -> Response<Body> {
     if request.service == "s3" {
         let world = world.lock();

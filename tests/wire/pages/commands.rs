@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use regex::Regex;
-use simulated_aws::{Fault, SimulatedAws};
+use simulated_aws::{ACCOUNT, Fault, REGION, SimulatedAws};
 use tempfile::TempDir;
 
 use super::page::{Page, without_comment};
@@ -25,10 +25,11 @@ const OF_OTHERS: [&str; 7] = [
     "eval \"$(aws configure export-credentials --format env)\"",
 ];
 
-/// The company of the demo, with all of its images.
+/// The company of the demo, with all of its images, and a bucket for a memory.
 pub async fn company() -> SimulatedAws {
     let aws = SimulatedAws::start().await;
     company::found(&aws);
+    aws.place(ACCOUNT, REGION).bucket("my-bucket");
     aws
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::page::{Page, root};
 
 /// Names of others: of AWS, of the shell, of tools, and of this program as it is written.
-const OF_OTHERS: [&str; 27] = [
+const OF_OTHERS: [&str; 28] = [
     "$LATEST",
     "$LATEST.PUBLISHED",
     "*",
@@ -39,11 +39,22 @@ const OF_OTHERS: [&str; 27] = [
     "samconfig.toml",
     "us-east-1",
     "x86_64",
+    "~/.local/state",
 ];
 
 /// Patterns and tags in examples, and what begins with a part of a name.
-const EXAMPLES: [&str; 9] =
-    ["app-v", "base/*", "exact", "sha256-*", "sha256-<hex>", "v*", "ecr", "plan.json", "policies.json"];
+const EXAMPLES: [&str; 10] = [
+    "app-v",
+    "base/*",
+    "exact",
+    "sha256-*",
+    "sha256-<hex>",
+    "v*",
+    "ecr",
+    "plan.json",
+    "policies.json",
+    "s3://bucket/prefix",
+];
 
 /// The text of the code that the program is made of.
 static CODE: LazyLock<String> = LazyLock::new(|| {
@@ -112,7 +123,7 @@ fn is_in_infra(name: &str) -> bool {
     let is_placeholder = name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_');
     templates.iter().any(declares)
         || plain.contains(&format!("\"Sid\": \"{name}\""))
-        || (is_placeholder && plain.contains(&format!(":{name}:")))
+        || (is_placeholder && [format!(":{name}:"), format!(":{name}\"")].iter().any(|placed| plain.contains(placed)))
 }
 
 fn is_file(name: &str, page: &Page) -> bool {

@@ -5,7 +5,7 @@ use ecr_cleanup::discovery::FreshnessLimits;
 use ecr_cleanup_core::clock_skew;
 use ecr_cleanup_core::report::{RESPONSE_BYTES, metrics};
 use ecr_cleanup_core::settings::{
-    DEFAULT_IMAGES_TO_KEEP, DEFAULT_KEEP_BEFORE_IN_USE, DEFAULT_KEEP_PULLED_WITHIN_DAYS,
+    DEFAULT_IMAGES_TO_KEEP, DEFAULT_KEEP_BEFORE_IN_USE, DEFAULT_KEEP_PULLED_WITHIN_DAYS, DEFAULT_KEEP_USED_WITHIN_DAYS,
     DEFAULT_UNTAGGED_OLDER_THAN_DAYS,
 };
 use regex::Regex;
@@ -95,6 +95,13 @@ async fn phrases() -> Vec<String> {
         format!("older than {untagged} days"),
         format!("waits {untagged} days"),
         format!("Default: {DEFAULT_KEEP_BEFORE_IN_USE}."),
+        format!("Default: {DEFAULT_KEEP_USED_WITHIN_DAYS}."),
+        format!("for {DEFAULT_KEEP_USED_WITHIN_DAYS} days after their last use"),
+        format!(
+            "gone for {} days",
+            value("src/core/memory.rs", "DAYS_AFTER_GONE: TimeDelta = TimeDelta::days(").replace(')', "")
+        ),
+        format!("earlier versions for {} days", value(template, "NoncurrentDays: ")),
         format!("every {} seconds", FreshnessLimits::CONTRACT.listing_max_age.as_secs()),
         format!("has `version` {}", schema["properties"]["version"]["const"]),
         format!("{environments} environments"),

@@ -1,4 +1,4 @@
-//! What was in use earlier stays, and memory takes nothing away.
+//! Memory keeps images that were in use earlier, and makes no image stale.
 
 use chrono::{NaiveDate, TimeDelta};
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn day(days_ago: u32) -> NaiveDate {
     super::days_ago(f64::from(days_ago)).date_naive()
 }
 
-/// A memory in which these images were in use so many days ago.
+/// A memory in which each of these images was in use N days ago.
 fn seen(used: &[(u8, u32)]) -> Seen {
     let mut seen = Seen::default();
     for (number, days_ago) in used {
@@ -45,7 +45,7 @@ fn an_image_stays_for_as_many_days_after_its_last_use() {
         let expected = if stays { Fate::Stays } else { Fate::IsDeleted };
         assert_eq!(fates, [expected, Fate::IsDeleted], "used {used_days_ago} days ago, kept {keep} days");
     }
-    // A clock that was ahead wrote a day that is still to come.
+    // A clock that was ahead wrote a day in the future.
     let mut ahead = Seen::default();
     let used = vec![(digest(1), Arc::from("ECS task arn"))];
     ahead.observe(&app(), Observed { used, ..Observed::default() }, day(0) + TimeDelta::days(3));
@@ -58,7 +58,7 @@ fn an_index_stays_with_the_child_that_was_in_use() {
         [image(1, &[], 60.0), image(2, &[], 60.0), Image { manifest: ManifestKind::Index, ..image(9, &["v9"], 60.0) }];
     let manifests = Manifests::naming([(digest(9), vec![digest(1), digest(2)])]);
     let decisions = decided(&images, &manifests, &seen(&[(1, 5)]), 30);
-    assert!(!decisions.any_goes(), "{decisions:?}");
+    assert!(!decisions.any_is_stale(), "{decisions:?}");
     let Decision::Keep { reasons, .. } = &decisions.each()[2] else { panic!("{decisions:?}") };
     assert_eq!(reasons.first(), KeepReason::UsedRecently);
 }
