@@ -84,13 +84,24 @@ pub struct UsageSummary {
 }
 
 /// The memory of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemorySummary {
     /// Its bucket and prefix, or its folder.
     pub location: String,
     /// The first day of which it has the images in use; `None` before the first run that wrote there.
     pub since: Option<NaiveDate>,
+}
+
+impl MemorySummary {
+    /// The memory and its first day, as a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self.since {
+            Some(since) => format!("Memory: {} has the images in use since {since}.", self.location),
+            None => format!("Memory: {} was empty. The next run has the images in use of this one.", self.location),
+        }
+    }
 }
 
 /// Sums over the repositories of one region or of all regions.

@@ -58,6 +58,7 @@ pub fn markdown_of(view: &View) -> String {
     let only_in_use = |it: &'_ RepositoryView| it.only_in_use.clone();
     text.list("Kept only because a workload uses them", "images", held(view, only_in_use));
     text.add(&settings(view));
+    text.add(&view.memory.as_ref().map_or(String::new(), |memory| format!("\n{}\n", plain(memory))));
     for repository in stale {
         images_of(&mut text, view, repository);
     }

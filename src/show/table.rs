@@ -103,8 +103,8 @@ pub fn table_of(view: &View, look: &Look) -> String {
     for line in [view.coverage.checked(), format!("Not checked: {}.", coverage::not_checked())] {
         text.push_str(&look.says(Meaning::Text, &line));
     }
-    if let Some(line) = settings(view) {
-        text.push_str(&look.says(Meaning::Text, &line));
+    for line in settings(view).iter().chain(&view.memory) {
+        text.push_str(&look.says(Meaning::Text, line));
     }
     for warning in &view.warnings {
         text.push_str(&look.says(Meaning::Warning, &format!("warning: {warning}")));

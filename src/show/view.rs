@@ -15,7 +15,7 @@ use ecr_cleanup_core::account::Place;
 use ecr_cleanup_core::memory::LastUse;
 use ecr_cleanup_core::plan::{Decided, ImageResult, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::policy::Action;
-use ecr_cleanup_core::report::{Report, Totals};
+use ecr_cleanup_core::report::{MemorySummary, Report, Totals};
 use ecr_cleanup_core::settings::keys::DRY_RUN;
 use ecr_cleanup_core::settings::{Effective, KEYS, Mode};
 use ecr_cleanup_core::sizes::Freed;
@@ -59,6 +59,8 @@ pub struct View {
     pub truncated_repositories: u64,
     /// Its settings, in the order of the documentation.
     pub settings: Vec<SettingView>,
+    /// Its memory with its first day, as a sentence; `None` without one.
+    pub memory: Option<String>,
     /// Its warnings.
     pub warnings: Vec<String>,
 }
@@ -141,7 +143,7 @@ impl View {
             price_per_gb_month,
             settings,
             usage,
-            memory: _,
+            memory,
             plan,
             warnings,
         } = report;
@@ -161,6 +163,7 @@ impl View {
             truncated_images: 0,
             truncated_repositories: 0,
             settings: settings.iter().map(setting).collect(),
+            memory: memory.as_ref().map(MemorySummary::sentence),
             warnings: warnings.iter().map(ToString::to_string).collect(),
         };
         for RegistryPlan { place: Place { account: _, region }, index_pulls: _, repositories, missing } in

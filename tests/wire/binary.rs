@@ -85,6 +85,13 @@ async fn errors_are_documents_with_the_contracts_types() {
     let many = error(&with(merciless(false), &json!({ "maxDeletions": 1 }))).await;
     assert_eq!(many.error_type, "TooManyDeletions");
 
+    let folder = error(&json!({ "memory": "/tmp/memory" })).await;
+    assert_eq!(folder.error_type, "InvalidSettings");
+    assert!(folder.error_message.contains("s3://bucket/prefix"), "{}", folder.error_message);
+    let forgetful = error(&with(merciless(false), &json!({ "memory": "s3://nobodys-bucket" }))).await;
+    assert_eq!(forgetful.error_type, "MemoryUnavailable");
+    assert!(forgetful.error_message.contains("NoSuchBucket"), "{}", forgetful.error_message);
+
     aws.inject(Fault::denied("ecs:ListTasks"));
     let incomplete = error(&merciless(false)).await;
     assert_eq!(incomplete.error_type, "UsageIncomplete");

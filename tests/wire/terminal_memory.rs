@@ -47,7 +47,10 @@ async fn explain_tells_the_last_use() {
     let old = app.push(Image::tagged("v1").days_old(60.0));
     let task = aws.cluster("prod").start(Task::pulled(&app.uri("v1"), &old));
     let home = home();
-    at_home(&aws, &home, &["plan", "--images-to-keep", "0"]).await;
+    let told = at_home(&aws, &home, &["plan", "--images-to-keep", "0"]).await.stdout;
+    assert!(told.contains("ecr-cleanup/memory was empty."), "{told}");
+    let told = at_home(&aws, &home, &["plan", "--images-to-keep", "0"]).await.stdout;
+    assert!(told.contains("has the images in use since 20"), "{told}");
     aws.cluster("prod").forget(&task);
     let explained = at_home(&aws, &home, &["explain", "app:v1", "--images-to-keep", "0"]).await;
     assert!(explained.stdout.contains("last used          today by ECS task arn:aws:ecs:"), "{}", explained.stdout);

@@ -338,6 +338,7 @@ const { checked, notChecked } = byId('footer').dataset;
 byId('footer').textContent = `Checked for images in use: ${checked}, in ${counted(report.usage.regions.length, 'Region', 'Regions')} of ${counted(report.usage.accounts.length, 'account', 'accounts')}, and the setting inUseImages. `
   + `Not checked: ${notChecked}. `
   + 'Sizes are compressed bytes, as in ECR; GB and GiB are 2^30 bytes. Images of a repository share layers, which ECR stores and bills once. '
-  + 'Sums of sizes are therefore upper bounds ("up to"), unless exactSizes counted each layer once.';
+  + 'Sums of sizes are therefore upper bounds ("up to"), unless exactSizes counted each layer once.'
+  + (report.memory ? ` The memory ${report.memory.location} has the images in use since ${report.memory.since ?? 'this run'}.` : '');
 addEventListener('beforeprint', () => tabs.forEach(({ list, panel }) => { if (!panel.hidden) list.draw(PRINTED_ROWS); }));
 addEventListener('afterprint', () => tabs.forEach(({ list, panel }) => { if (!panel.hidden) list.draw(); }));

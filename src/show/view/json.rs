@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use ecr_cleanup_core::memory::LastUse;
 use ecr_cleanup_core::plan::MissingBecause;
 use ecr_cleanup_core::policy::Action;
-use ecr_cleanup_core::report::Totals;
+use ecr_cleanup_core::report::{MemorySummary, Totals};
 use ecr_cleanup_core::settings::{GivenBy, Mode};
 use ecr_cleanup_core::warning::Warning;
 use serde::Deserialize;
@@ -30,6 +30,7 @@ pub(super) struct Report {
     truncated_images: u64,
     #[serde(default)]
     truncated_repositories: u64,
+    memory: Option<MemorySummary>,
     warnings: Vec<Warning>,
 }
 
@@ -159,6 +160,7 @@ impl From<Report> for View {
                 .into_iter()
                 .map(|(name, Setting { value, from })| SettingView::of(name, &value, from))
                 .collect(),
+            memory: report.memory.as_ref().map(MemorySummary::sentence),
             warnings: report.warnings.iter().map(ToString::to_string).collect(),
         };
         view.sort();
