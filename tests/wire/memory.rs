@@ -1,5 +1,6 @@
 //! Several runs over days share a memory, in a bucket and in a folder.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ecr_cleanup_core::report::{Outcome, Report};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, Image, REGION, Repository, Service, SimulatedAws, Task};
 use tempfile::TempDir;
 
-use crate::support::{json_of, merciless, run_on, set, stale_digests, with};
+use crate::support::{json_of, merciless, push_multi_arch, run_on, set, stale_digests, with};
 
 /// The bucket of a memory.
 pub const BUCKET: &str = "our-memory";
@@ -311,4 +312,36 @@ async fn versions_of_functions_are_read_once_in_their_life() {
     let missing: Vec<_> = report.plan.decided().flat_map(|decided| &decided.missing).collect();
     assert_eq!((missing.len(), kept_because(&report, "inUse")), (0, 2), "the tag that it names now is in use");
     assert!(report.usage.references >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_many_nights_memory_only_keeps() {
+    for seed in 0..12 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let world = World::in_a_bucket();
+        // Where reading is not recorded, memory knows nothing that takes.
+        world.aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
+        let single = (0..5).map(|number| world.app.push(Image::tagged(&format!("v{number}")).days_old(90.0)));
+        let mut images: Vec<String> = single.collect();
+        (0..2).for_each(|number| images.extend(push_multi_arch(&world.app, &format!("multi-{number}"), 90.0)));
+        let (cluster, mut running) = (world.aws.cluster("prod"), Vec::<String>::new());
+        let mut ever_used = BTreeSet::new();
+        for night in 0..5 {
+            for task in running.drain(..) {
+                cluster.forget(&task);
+            }
+            for image in (0..rng.usize(0..3)).map(|_| rng.choice(&images).unwrap().clone()).collect::<Vec<_>>() {
+                running.push(cluster.start(Task::pulled("nginx", &image)));
+                ever_used.insert(image);
+            }
+            let event = with(merciless(true), &json!({ "keepPulledWithinDays": 30 }));
+            let without = stale_digests(&run_on(&world.aws, event.clone()).await);
+            let with_memory = stale_digests(&world.run(event).await);
+            let more: Vec<_> = with_memory.difference(&without).collect();
+            assert!(more.is_empty(), "seed {seed}, night {night}: {more:?}");
+            let lost: Vec<_> = with_memory.intersection(&ever_used).collect();
+            assert!(lost.is_empty(), "seed {seed}, night {night}: in use within 30 days: {lost:?}");
+            days_pass(1).await;
+        }
+    }
 }
