@@ -99,7 +99,7 @@ impl MemorySummary {
     pub fn sentence(&self) -> String {
         match self.since {
             Some(since) => format!("Memory: {} has the images in use since {since}.", self.location),
-            None => format!("Memory: {} was empty. The next run has the images in use of this one.", self.location),
+            None => format!("Memory: {} has no images in use of earlier runs.", self.location),
         }
     }
 }

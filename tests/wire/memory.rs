@@ -319,7 +319,7 @@ async fn over_many_nights_memory_only_keeps() {
     for seed in 0..12 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let world = World::in_a_bucket();
-        // Where reading is not recorded, memory knows nothing that takes.
+        // If ECR does not record readings, memory can only keep images.
         world.aws.place(ACCOUNT, REGION).exclude_pull_times_of("arn:aws:iam::123456789012:role/ecr-cleanup");
         let single = (0..5).map(|number| world.app.push(Image::tagged(&format!("v{number}")).days_old(90.0)));
         let mut images: Vec<String> = single.collect();

@@ -48,7 +48,7 @@ async fn explain_tells_the_last_use() {
     let task = aws.cluster("prod").start(Task::pulled(&app.uri("v1"), &old));
     let home = home();
     let told = at_home(&aws, &home, &["plan", "--images-to-keep", "0"]).await.stdout;
-    assert!(told.contains("ecr-cleanup/memory was empty."), "{told}");
+    assert!(told.contains("ecr-cleanup/memory has no images in use of earlier runs."), "{told}");
     let told = at_home(&aws, &home, &["plan", "--images-to-keep", "0"]).await.stdout;
     assert!(told.contains("has the images in use since 20"), "{told}");
     aws.cluster("prod").forget(&task);
