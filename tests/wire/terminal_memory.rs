@@ -54,7 +54,7 @@ async fn explain_tells_the_last_use() {
     aws.cluster("prod").forget(&task);
     let explained = at_home(&aws, &home, &["explain", "app:v1", "--images-to-keep", "0"]).await;
     assert!(explained.stdout.contains("last used          today by ECS task arn:aws:ecs:"), "{}", explained.stdout);
-    assert!(explained.stdout.contains("(keepUsedWithinDays)"), "{}", explained.stdout);
+    assert!(explained.stdout.contains("(--keep-used-within-days)"), "{}", explained.stdout);
     let explained =
         at_home(&aws, &home, &["explain", "app:v1", "--images-to-keep", "0", "--format", "json"]).await.json();
     assert_eq!(explained["keptBecause"], json!(["usedRecently"]));

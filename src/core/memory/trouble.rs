@@ -55,9 +55,9 @@ impl MemoryTrouble {
             DAMAGED => "Restore an earlier version of the object, or delete it and lose its data".to_owned(),
             TOO_NEW => "Update ecr-cleanup".to_owned(),
             CHANGED => "Run again".to_owned(),
-            "NoSuchBucket" => "Create the bucket, or correct --memory".to_owned(),
+            "NoSuchBucket" => "Create the bucket, or correct the setting memory".to_owned(),
             "PermissionDenied" | "ReadOnlyFilesystem" | "StorageFull" | "NotADirectory" => {
-                "Correct the folder, or pass another one with --memory".to_owned()
+                "Correct the folder, or set memory to another one".to_owned()
             }
             _ => {
                 let remedy = self.error.remedy();

@@ -73,7 +73,7 @@ fn the_last_use_is_told_with_its_day_and_workload() {
     let explanation = explain(&known, &rules.kept(), &decide(&known, &rules.kept()), 0);
     assert_eq!(
         explanation.sentence(),
-        "It is kept: it was last used 12 days ago by ECS task arn (keepUsedWithinDays). Otherwise it would be stale: no tagged image is kept for its age."
+        "It is kept: it was last used 12 days ago by ECS task arn (keepUsedWithinDays). Otherwise it would be stale: tagged, and imagesToKeep is 0."
     );
     assert_eq!(explanation.last_use.map(|last_use| last_use.day), Some(day(12)));
 }
