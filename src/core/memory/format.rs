@@ -1,6 +1,6 @@
 //! The stored form of objects: JSON in gzip, with a version. `zcat OBJECT | jq` shows it.
 
-use std::io::{Read, Write};
+use std::io::{BufWriter, IntoInnerError, Read, Write};
 
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
@@ -69,11 +69,13 @@ struct Whole<'a, T> {
 pub fn write<T: Serialize>(kind: Kind, content: &T) -> std::io::Result<Vec<u8>> {
     const WRITTEN_BY: &str = concat!("ecr-cleanup ", env!("CARGO_PKG_VERSION"));
     // The same content has the same bytes, because they contain no time.
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    let gzip = GzEncoder::new(Vec::new(), Compression::default());
+    // The serializer writes JSON in small pieces.
+    let mut text = BufWriter::with_capacity(1 << 16, gzip);
     let whole = Whole { format: FORMAT, kind: kind.as_str(), written_by: WRITTEN_BY, content };
-    serde_json::to_writer(&mut gzip, &whole)?;
-    gzip.write_all(b"\n")?;
-    gzip.finish()
+    serde_json::to_writer(&mut text, &whole)?;
+    text.write_all(b"\n")?;
+    text.into_inner().map_err(IntoInnerError::into_error)?.finish()
 }
 
 /// Reads an object's bytes. It ignores members that this version does not know.
