@@ -154,9 +154,9 @@ fn attended(attended: Attended, formats: &'static [&'static str]) -> Command {
             Attended::Explain => Some(tags.hide_short_help(true)),
             Attended::Usage => None,
         })
-        .arg(match attended {
-            Attended::Plan | Attended::Delete | Attended::Explain => no_memory().hide_short_help(true),
-            Attended::Usage => no_memory().hide(true),
+        .args(match attended {
+            Attended::Plan | Attended::Delete | Attended::Explain => Some(no_memory().hide_short_help(true)),
+            Attended::Usage => None,
         })
         .args(flags::all(attended))
 }

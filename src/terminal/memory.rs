@@ -10,7 +10,9 @@ use ecr_cleanup_core::settings::{Environment, Settings};
 
 /// The settings with the memory of the command.
 pub(super) fn applied(settings: Settings, matches: &ArgMatches, environment: &Environment) -> Settings {
-    let memory = if matches.get_flag("no-memory") { None } else { settings.memory.or_else(|| default(environment)) };
+    // `usage` has no such flag, because it reads no memory.
+    let is_off = matches.try_get_one::<bool>("no-memory").ok().flatten().copied().unwrap_or_default();
+    let memory = if is_off { None } else { settings.memory.or_else(|| default(environment)) };
     Settings { memory, ..settings }
 }
 
