@@ -4,15 +4,21 @@
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use chrono::{DateTime, Utc};
+use ecr_cleanup_core::run_id::RunId;
 use ecr_cleanup_core::settings::{InvalidSettings, KEYS};
 use ecr_cleanup_core::strict_json::{self, NotRead};
 use serde_json::{Map, Value};
+
+/// The key of a saved plan in an event. It is no setting: a plan has all settings.
+pub const PLAN: &str = "plan";
 
 /// The settings in an event, and the time at which it was sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
     /// Keys and values as sent.
     pub settings: Map<String, Value>,
+    /// The saved plan to carry out.
+    pub plan: Option<RunId>,
     /// The `time` of an EventBridge envelope.
     pub time: Option<DateTime<Utc>>,
 }
@@ -34,7 +40,7 @@ impl Event {
         match payload {
             Value::Null => Ok(Self::default()),
             Value::Object(envelope) if envelope.contains_key("detail-type") => Self::from_envelope(envelope),
-            Value::Object(settings) => Ok(Self { settings, time: None }),
+            Value::Object(settings) => Self::of(settings, None),
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
                 Err(InvalidSettings::new("event", &payload, "an EventBridge event, or a JSON object of settings"))
             }
@@ -43,7 +49,9 @@ impl Event {
 
     fn from_envelope(mut envelope: Map<String, Value>) -> Result<Self, InvalidSettings> {
         // `region` is a key of the envelope too. There it is the region in which the event occurred.
-        let misplaced = envelope.keys().find(|name| *name != "region" && KEYS.iter().any(|key| key.is_spelled(name)));
+        let misplaced = envelope
+            .keys()
+            .find(|name| *name == PLAN || (*name != "region" && KEYS.iter().any(|key| key.is_spelled(name))));
         if let Some(name) = misplaced {
             let accepted = "settings inside `detail`, or a bare object of settings";
             return Err(InvalidSettings::without_value(name, "given beside `detail`", accepted));
@@ -54,7 +62,17 @@ impl Event {
             let accepted = format!("an EventBridge event with `source` and an RFC 3339 `time` ({error})");
             InvalidSettings::without_value("event", "read", &accepted)
         })?;
-        Ok(Self { settings: settings_in_detail(event.detail)?, time: event.time })
+        Self::of(settings_in_detail(event.detail)?, event.time)
+    }
+
+    fn of(mut settings: Map<String, Value>, time: Option<DateTime<Utc>>) -> Result<Self, InvalidSettings> {
+        const ACCEPTED: &str = "the runId of a dry run, such as 2026-01-01T00-00-00Z-1a2b";
+        let plan = settings.remove(PLAN).filter(|plan| !plan.is_null());
+        let id = |plan: Value| {
+            let id = plan.as_str().and_then(|text| text.parse().ok());
+            id.ok_or_else(|| InvalidSettings::new(PLAN, &plan, ACCEPTED))
+        };
+        Ok(Self { settings, plan: plan.map(id).transpose()?, time })
     }
 }
 
@@ -134,6 +152,20 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_is_named_by_the_id_of_its_run() {
+        let id = "2026-01-01T00-00-00Z-1a2b";
+        for payload in [
+            json!({ "plan": id, "dryRun": false }),
+            json!({ "detail-type": "x", "source": "x", "detail": { "plan": id, "dryRun": false } }),
+        ] {
+            let event = Event::parse(payload).unwrap();
+            assert_eq!(event.plan, Some(id.parse().unwrap()));
+            assert_eq!(Value::Object(event.settings), json!({ "dryRun": false }));
+        }
+        assert_eq!(Event::parse(json!({ "plan": null })).unwrap(), Event::default());
+    }
+
+    #[test]
     fn the_envelopes_time_is_the_events() {
         let event = Event::parse(json!({ "detail-type": "x", "source": "x", "time": "2026-01-01T00:00:00Z" })).unwrap();
         assert_eq!(event.time.unwrap().to_rfc3339(), "2026-01-01T00:00:00+00:00");
@@ -172,6 +204,13 @@ mod tests {
             (json!({ "detail-type": "x", "source": "x", "detail": "not JSON" }), "detail"),
             (json!({ "detail-type": "x", "source": "x", "time": "yesterday" }), "event"),
             (json!({ "detail-type": "x" }), "event"),
+            (json!({ "plan": 7 }), "plan"),
+            (json!({ "plan": "plan.json" }), "plan"),
+            (
+                json!({ "detail-type": "x", "source": "x", "detail": { "plan": "../2026-01-01T00-00-00Z-1a2b" } }),
+                "plan",
+            ),
+            (json!({ "detail-type": "x", "source": "x", "plan": "2026-01-01T00-00-00Z-1a2b", "detail": {} }), "plan"),
             (json!({ "detail-type": "x", "source": "x", "dry-run": false, "detail": {} }), "dry-run"),
         ] {
             let error = Event::parse(payload.clone()).unwrap_err();

@@ -5,17 +5,36 @@ use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::time::SystemTime;
 
-use ecr_cleanup_core::memory::MemoryLocation;
+use ecr_cleanup_core::memory::{MemoryLocation, MemoryTrouble, PlanLocation};
 use ecr_cleanup_core::plan::Refusal;
 use ecr_cleanup_core::report::{Outcome, RESPONSE_BYTES, metric_of_unknown_usage, metrics};
-use ecr_cleanup_core::settings::{Environment, InvalidSettings};
+use ecr_cleanup_core::saved_plan::SavedPlan;
+use ecr_cleanup_core::settings::keys::MEMORY;
+use ecr_cleanup_core::settings::{Environment, InvalidSettings, Settings};
 use futures::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::value::RawValue;
 
 use crate::aws::Aws;
 use crate::deadline::Deadline;
+use crate::event::{Event, PLAN};
+use crate::memory::{PlanNotUsable, read_plan};
 use crate::run::{Finished, Limits, Request, RunError, run};
+
+/// Why an invocation has no report.
+#[derive(Debug, thiserror::Error)]
+enum NotRun {
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("can't read the plan, so nothing was deleted: {0}")]
+    PlanUnavailable(MemoryTrouble),
+}
+
+impl From<InvalidSettings> for NotRun {
+    fn from(error: InvalidSettings) -> Self {
+        Self::Run(error.into())
+    }
+}
 
 /// Answers one invocation. The event comes as its original text, because a parsed event no longer shows repeated keys.
 ///
@@ -49,21 +68,26 @@ async fn answer(
     let deadline = Deadline::from_lambda(event.context.deadline, SystemTime::now());
     // Boxed, because the future of a whole run is large and too deeply nested for the compiler.
     let answer = async {
-        let request = Request::read(event.payload.get(), environment, Limits::until(deadline))?;
-        // The function's own file system is lost with its instance.
-        if let Some(folder @ MemoryLocation::Folder(_)) = &request.settings.memory {
-            let accepted = "s3://bucket/prefix, because a folder is lost with the function's instance";
-            return Err(InvalidSettings::new("memory", &folder.to_string().into(), accepted).into());
-        }
-        run(&request, aws).await
+        let event = Event::read(event.payload.get())?;
+        let saved = match plan_of(&event, environment)? {
+            None => None,
+            Some(location) => Some((saved_plan(&location, aws, deadline).await?, location)),
+        };
+        let saved = saved.as_ref().map(|(plan, location)| (location, plan));
+        let request = Request::of(&event, saved, environment, Limits::until(deadline))?;
+        refuse_folder(request.settings.memory.as_ref())?;
+        Ok(run(&request, aws).await?)
     };
     let Finished { report, explained: _ } = Box::pin(answer).await.map_err(|error| {
         tracing::error!("{error}");
         match &error {
-            RunError::AccountUnknown(_) => write_metrics(&[metric_of_unknown_usage(aws.clock().utc())]),
-            RunError::InvalidSettings(_) | RunError::RegionsUnavailable(_) | RunError::OtherAccount { .. } => {}
+            NotRun::Run(RunError::AccountUnknown(_)) => write_metrics(&[metric_of_unknown_usage(aws.clock().utc())]),
+            NotRun::Run(
+                RunError::InvalidSettings(_) | RunError::RegionsUnavailable(_) | RunError::OtherAccount { .. },
+            )
+            | NotRun::PlanUnavailable(_) => {}
         }
-        diagnostic(error_type_of_run(&error), &error)
+        diagnostic(error_type_of(&error), &error)
     })?;
     write_metrics(&metrics(&report));
     if let Outcome::Refused(refusal) = &report.outcome {
@@ -75,12 +99,46 @@ async fn answer(
         .map_err(|error| diagnostic("ReportNotWritten", &error))
 }
 
-fn error_type_of_run(error: &RunError) -> &'static str {
+/// Reads the saved plan that an event names.
+async fn saved_plan(location: &PlanLocation, aws: &Aws, deadline: Deadline) -> Result<SavedPlan, NotRun> {
+    read_plan(location, aws, deadline).await.map_err(|error| match error {
+        PlanNotUsable::Unavailable(trouble) => NotRun::PlanUnavailable(trouble),
+        PlanNotUsable::Unknown(_) | PlanNotUsable::CarriedOut(_) | PlanNotUsable::NotAPlan(_) => {
+            let accepted = format!("a saved plan that was not carried out yet. {error}");
+            InvalidSettings::new(PLAN, &location.id.as_str().into(), &accepted).into()
+        }
+    })
+}
+
+/// The location of the saved plan that an event names.
+fn plan_of(event: &Event, environment: &Environment) -> Result<Option<PlanLocation>, InvalidSettings> {
+    let Some(id) = &event.plan else { return Ok(None) };
+    let of_memory = event.settings.iter().filter(|(name, _)| *name == MEMORY.name);
+    let of_memory = of_memory.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let memory = Settings::resolve(&of_memory, environment, &|file| std::fs::read_to_string(file))?.memory;
+    refuse_folder(memory.as_ref())?;
+    match memory {
+        Some(memory) => Ok(Some(PlanLocation { memory, id: id.clone() })),
+        None => {
+            Err(InvalidSettings::without_value(PLAN, "used without a memory", "the setting memory, where the plan is"))
+        }
+    }
+}
+
+/// The function's own file system is lost with its instance.
+fn refuse_folder(memory: Option<&MemoryLocation>) -> Result<(), InvalidSettings> {
+    let Some(folder @ MemoryLocation::Folder(_)) = memory else { return Ok(()) };
+    let accepted = "s3://bucket/prefix, because a folder is lost with the function's instance";
+    Err(InvalidSettings::new(MEMORY.name, &folder.to_string().into(), accepted))
+}
+
+fn error_type_of(error: &NotRun) -> &'static str {
     match error {
         // A function has no user to choose another account.
-        RunError::InvalidSettings(_) | RunError::OtherAccount { .. } => "InvalidSettings",
-        RunError::RegionsUnavailable(_) => "RegionsUnavailable",
-        RunError::AccountUnknown(_) => "UsageIncomplete",
+        NotRun::Run(RunError::InvalidSettings(_) | RunError::OtherAccount { .. }) => "InvalidSettings",
+        NotRun::Run(RunError::RegionsUnavailable(_)) => "RegionsUnavailable",
+        NotRun::Run(RunError::AccountUnknown(_)) => "UsageIncomplete",
+        NotRun::PlanUnavailable(_) => "MemoryUnavailable",
     }
 }
 
@@ -89,6 +147,7 @@ fn error_type_of_refusal(refusal: &Refusal) -> &'static str {
         Refusal::UsageIncomplete { .. } => "UsageIncomplete",
         Refusal::TooManyDeletions { .. } => "TooManyDeletions",
         Refusal::MemoryUnavailable(_) => "MemoryUnavailable",
+        Refusal::PlanCarriedOut(_) => "InvalidSettings",
         Refusal::ClockSkew(_) => "ClockSkew",
     }
 }

@@ -7,6 +7,7 @@
 
 mod bucket;
 mod folder;
+mod plans;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,12 +15,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
 use ecr_cleanup_core::account::{AccountId, Place};
-use ecr_cleanup_core::memory::{self, FactKind, Facts, Indexes, Kind, MemoryLocation, MemoryTrouble, Seen, Stored};
+use ecr_cleanup_core::memory::{
+    self, FactKind, Facts, Indexes, Kind, MemoryLocation, MemoryTrouble, PlanLocation, Seen, Stored,
+};
+use ecr_cleanup_core::run_id::RunId;
 use ecr_cleanup_core::usage::Fact;
 use futures::stream::{self, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use plans::{Claim, PlanNotUsable, claim_plan, read_plan};
 pub use store::{Object, Put, Store, Version};
 
 use crate::aws::Aws;
@@ -97,14 +102,9 @@ impl Memory {
         deadline: Deadline,
     ) -> Self {
         let Some(location) = location else { return Self::none() };
-        let store: Box<dyn Store> = match location {
-            MemoryLocation::Bucket { bucket, prefix } => {
-                Box::new(InBucket::new(aws.bucket(bucket, deadline.to_finish()), prefix))
-            }
-            MemoryLocation::Folder(folder) => Box::new(InFolder::new(folder)),
-        };
+        let store = open(location, aws, deadline);
         let mut memory = Self { location: Some(location.clone()), ..Self::none() };
-        let keys = match store.list().await {
+        let keys = match store.list(memory::STATE).await {
             Ok(keys) => keys,
             Err(error) => {
                 memory.trouble.push(MemoryTrouble::of_call(location.to_string(), error));
@@ -268,6 +268,12 @@ impl Memory {
         trouble
     }
 
+    /// Saves the plan of a dry run by its id, for a later run to carry it out.
+    pub async fn write_plan(&self, id: &RunId, text: &str) -> Result<(), MemoryTrouble> {
+        let (Some(store), Some(location)) = (&self.store, &self.location) else { return Ok(()) };
+        plans::save_plan(&**store, &PlanLocation { memory: location.clone(), id: id.clone() }, text).await
+    }
+
     /// Writes an object. Where another run has written it since it was read, both are merged.
     async fn write<T: Serialize + DeserializeOwned>(
         &self,
@@ -312,6 +318,16 @@ impl Memory {
 
     fn location_text(&self) -> String {
         self.location.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// The store at a location.
+fn open(location: &MemoryLocation, aws: &Aws, deadline: Deadline) -> Box<dyn Store> {
+    match location {
+        MemoryLocation::Bucket { bucket, prefix } => {
+            Box::new(InBucket::new(aws.bucket(bucket, deadline.to_finish()), prefix))
+        }
+        MemoryLocation::Folder(folder) => Box::new(InFolder::new(folder)),
     }
 }
 

@@ -14,8 +14,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ecr_cleanup_core::account::{AccountId, Place};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::image::RepositoryName;
+use ecr_cleanup_core::memory::CarriedOut;
 use ecr_cleanup_core::plan::{ApprovedPlan, Plan, Refusal};
 use ecr_cleanup_core::report::{MemorySummary, Report, Run};
+use ecr_cleanup_core::run_id::RunId;
 use ecr_cleanup_core::settings::{InvalidSettings, Mode};
 use ecr_cleanup_core::usage::Usage;
 use ecr_cleanup_core::wanted::ExplainedImage;
@@ -28,7 +30,7 @@ pub use request::{Limits, Request};
 use crate::apply::{Outdated, apply};
 use crate::aws::Aws;
 use crate::discovery::{FreshUsage, Identity, NotIdentified, Places, Reading, identify};
-use crate::memory::Memory;
+use crate::memory::{Claim, Memory, claim_plan};
 use crate::progress::News;
 use crate::registry::Registry;
 use crate::telemetry;
@@ -78,6 +80,8 @@ pub struct Stage<'a> {
     pub identity: &'a Identity,
     /// The data of earlier runs.
     pub memory: &'a Memory,
+    /// The id of the run.
+    pub run_id: &'a RunId,
     /// When the run began.
     pub started_at: DateTime<Utc>,
 }
@@ -122,9 +126,10 @@ pub struct Cleaned {
 /// When the run can't start.
 pub async fn run(request: &Request<'_>, aws: &Aws) -> Result<Finished, RunError> {
     let started_at = aws.clock().utc();
+    let run_id = &new_id(started_at);
     let identity = &identity(request, aws).await?;
     let memory = &remember::recall(request, aws, identity).await;
-    let stage = Stage { request, aws, identity, memory, started_at };
+    let stage = Stage { request, aws, identity, memory, run_id, started_at };
     let ((places, reading), registries) = join(discover(stage), list(stage)).await;
     let mut cleaned = clean(stage, registries, &places, reading).await;
     cleaned.warnings.extend(remember::remember(stage, &cleaned, &places).await);
@@ -165,7 +170,7 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
     let age_limit = freshness.age_limit_of_first(&reading);
     let (plan, refusal, (usage, usage_age_limit)) = match request.settings.mode {
         Mode::DryRun => (plan, None, (reading.usage, age_limit)),
-        Mode::Live => match approve(stage, plan, &reading.usage) {
+        Mode::Live => match claim(stage, approve(stage, plan, &reading.usage)).await {
             Ok(approved) => {
                 let usage = FreshUsage::new(places, reading, freshness, request.limits.deadline);
                 let settings = planner::settings_again(&request.settings);
@@ -196,10 +201,28 @@ fn approve(stage: Stage<'_>, plan: Plan, usage: &Usage) -> Result<ApprovedPlan, 
     }
 }
 
+/// Claims an approved plan that is saved in a memory, so that no other run carries it out.
+async fn claim(
+    stage: Stage<'_>,
+    approved: Result<ApprovedPlan, (Plan, Refusal)>,
+) -> Result<ApprovedPlan, (Plan, Refusal)> {
+    let Stage { request, aws, run_id, .. } = stage;
+    let approved = approved?;
+    let Some(saved_at) = request.saved_at else { return Ok(approved) };
+    let by = CarriedOut { run_id: run_id.clone(), at: aws.clock().utc() };
+    let refusal = match claim_plan(saved_at, &by, aws, request.limits.deadline).await {
+        Ok(Claim::Own) => return Ok(approved),
+        Ok(Claim::Others(by)) => Refusal::PlanCarriedOut(by),
+        Err(trouble) => Refusal::MemoryUnavailable(Box::new(trouble)),
+    };
+    Err((approved.into_plan(), refusal))
+}
+
 /// Makes the report on the registries.
 #[must_use]
 pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
-    let Stage { request: Request { settings, sent_at, reviewed, .. }, aws, identity, memory, started_at } = stage;
+    let Stage { request: Request { settings, sent_at, reviewed, .. }, aws, identity, memory, run_id, started_at } =
+        stage;
     let Cleaned { plan, usage, usage_age_limit, refusal, warnings: of_repositories, explained: _ } = cleaned;
     let mut warnings = warning::of_usage(&usage, &plan);
     warnings.extend(reviewed.iter().flat_map(|reviewed| reviewed.warnings(&plan)));
@@ -212,6 +235,7 @@ pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
     warnings.extend(sent_at.filter(|time| started_at - *time > OLD_EVENT).map(warning::old_event));
     warnings.extend(memory.trouble().filter(|_| is_dry).map(warning::memory_unavailable));
     let report = Report::new(Run {
+        run_id: run_id.clone(),
         settings,
         started_at,
         finished_at: aws.clock().utc(),
@@ -234,8 +258,9 @@ pub fn sum_up(stage: Stage<'_>, cleaned: Cleaned) -> Report {
 /// When it can't start.
 pub async fn usage_alone(request: &Request<'_>, aws: &Aws) -> Result<(AccountId, Usage), RunError> {
     let identity = identity(request, aws).await?;
-    let memory = &Memory::none();
-    let stage = Stage { request, aws, identity: &identity, memory, started_at: aws.clock().utc() };
+    let (memory, started_at) = (&Memory::none(), aws.clock().utc());
+    let run_id = &new_id(started_at);
+    let stage = Stage { request, aws, identity: &identity, memory, run_id, started_at };
     let (_, reading) = discover(stage).await;
     Ok((identity.account, std::sync::Arc::unwrap_or_clone(reading.usage)))
 }
@@ -249,10 +274,16 @@ pub async fn repositories_alone(
     aws: &Aws,
 ) -> Result<Result<BTreeSet<RepositoryName>, CallError>, RunError> {
     let identity = &identity(request, aws).await?;
-    let memory = &Memory::none();
-    let listed = list(Stage { request, aws, identity, memory, started_at: aws.clock().utc() }).await;
+    let (memory, started_at) = (&Memory::none(), aws.clock().utc());
+    let run_id = &new_id(started_at);
+    let listed = list(Stage { request, aws, identity, memory, run_id, started_at }).await;
     let names = listed.into_iter().map(|registry| registry.repositories).collect::<Result<Vec<_>, _>>();
     Ok(names.map(|names| names.into_iter().flatten().collect()))
+}
+
+/// The id of a run that starts now.
+fn new_id(started_at: DateTime<Utc>) -> RunId {
+    RunId::new(started_at, fastrand::u16(..))
 }
 
 /// Determines the account, which must be the expected one.

@@ -31,6 +31,7 @@ pub mod report;
 pub mod repository;
 pub mod retention;
 pub mod review;
+pub mod run_id;
 pub mod saved_plan;
 pub mod settings;
 pub mod sharing;

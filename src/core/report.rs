@@ -18,6 +18,7 @@ use crate::account::{AccountId, Region};
 use crate::call_error::CallError;
 use crate::plan::{ImageResult, Plan, Refusal, RegistryPlan, Unattempted};
 use crate::policy::Action;
+use crate::run_id::RunId;
 use crate::settings::{Effective, Mode, Settings};
 use crate::usage::Usage;
 use crate::warning::Warning;
@@ -28,6 +29,8 @@ const GB: f64 = 1_073_741_824.0;
 /// The report of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// The id of the run.
+    pub run_id: RunId,
     /// The outcome of the run.
     pub outcome: Outcome,
     /// Whether the plan was carried out.
@@ -168,6 +171,8 @@ pub struct Totals {
 /// The data for a report.
 #[derive(Debug)]
 pub struct Run<'a> {
+    /// The id of the run.
+    pub run_id: RunId,
     /// The settings of the run.
     pub settings: &'a Settings,
     /// When the run started.
@@ -192,10 +197,12 @@ impl Report {
     /// Makes the report of a run.
     #[must_use]
     pub fn new(run: Run<'_>) -> Self {
-        let Run { settings, started_at, finished_at, usage, usage_age_limit, memory, plan, refusal, warnings } = run;
+        let Run { run_id, settings, started_at, finished_at, usage, usage_age_limit, memory, plan, refusal, warnings } =
+            run;
         let Settings { mode, price_per_gb_month, .. } = *settings;
         let totals = Totals::of(&plan.registries, mode, price_per_gb_month);
         Self {
+            run_id,
             outcome: outcome(&plan, refusal, mode),
             mode,
             started_at,

@@ -27,6 +27,8 @@
 //!   still stale by the settings, with exactly these tags and this push time.
 //! - `action`: `expire` (delete) or `archive`. `imageSizeInBytes` and `reason` are only for the reader.
 
+mod settings;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
@@ -38,6 +40,8 @@ use crate::plan::{Plan, RegistryPlan, RepositoryPlan, StaleImage};
 use crate::policy::Action;
 use crate::review::{ReviewedImage, ReviewedImages, ReviewedPlan};
 use crate::strict_json::{self, NotRead};
+
+pub use settings::{BESIDE_A_PLAN, may_stand_beside_a_plan};
 
 /// The version of the schema that this program writes, and the only one that it reads.
 pub const SCHEMA_VERSION: u64 = 1;

@@ -25,9 +25,9 @@ impl InBucket {
 }
 
 impl Store for InBucket {
-    fn list(&self) -> LocalBoxFuture<'_, Result<BTreeSet<String>, CallError>> {
-        async {
-            let keys = self.bucket.list(&self.prefix).await?;
+    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<BTreeSet<String>, CallError>> {
+        async move {
+            let keys = self.bucket.list(&format!("{}{prefix}", self.prefix)).await?;
             Ok(keys.iter().filter_map(|key| key.strip_prefix(&self.prefix)).map(str::to_owned).collect())
         }
         .boxed_local()

@@ -38,9 +38,9 @@ impl InFolder {
         Self { folder: folder.into() }
     }
 
-    fn list(&self) -> io::Result<BTreeSet<String>> {
+    fn list(&self, prefix: &str) -> io::Result<BTreeSet<String>> {
         let mut keys = BTreeSet::new();
-        let mut left = vec![(self.folder.clone(), String::new())];
+        let mut left = vec![(self.folder.join(prefix), prefix.to_owned())];
         while let Some((folder, prefix)) = left.pop() {
             let entries = match std::fs::read_dir(&folder) {
                 // The first run that writes creates the folder.
@@ -158,8 +158,8 @@ fn failed(error: &io::Error) -> CallError {
 }
 
 impl Store for InFolder {
-    fn list(&self) -> LocalBoxFuture<'_, Result<BTreeSet<String>, CallError>> {
-        ready(Self::list(self).map_err(|error| failed(&error))).boxed_local()
+    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<BTreeSet<String>, CallError>> {
+        ready(Self::list(self, prefix).map_err(|error| failed(&error))).boxed_local()
     }
 
     fn get<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<Option<Object>, CallError>> {
@@ -180,7 +180,7 @@ impl Store for InFolder {
 mod tests {
     use super::*;
 
-    const KEY: &str = "seen/123456789012/us-west-2.json.gz";
+    const KEY: &str = "state/seen/123456789012/us-west-2.json.gz";
 
     fn store() -> (tempfile::TempDir, InFolder) {
         let folder = tempfile::tempdir().unwrap();
@@ -195,15 +195,15 @@ mod tests {
     #[test]
     fn a_file_is_written_once_for_each_version_that_was_read() {
         let (_folder, store) = store();
-        assert_eq!((store.list().unwrap().len(), store.get(KEY).unwrap()), (0, None), "there is no folder yet");
+        assert_eq!((store.list("").unwrap().len(), store.get(KEY).unwrap()), (0, None), "there is no folder yet");
         assert_eq!(store.put(KEY, b"one", &Version::Absent).unwrap(), Put::Written);
         assert_eq!(store.put(KEY, b"two", &Version::Absent).unwrap(), Put::Changed);
         let first = version(&store);
         assert_eq!(store.put(KEY, b"two", &first).unwrap(), Put::Written);
         assert_eq!(store.put(KEY, b"three", &first).unwrap(), Put::Changed);
         assert_eq!(store.get(KEY).unwrap().unwrap().bytes, b"two");
-        assert_eq!(store.list().unwrap(), [KEY.to_owned()].into());
-        let left: Vec<_> = std::fs::read_dir(store.folder.join("seen/123456789012")).unwrap().collect();
+        assert_eq!(store.list("").unwrap(), [KEY.to_owned()].into());
+        let left: Vec<_> = std::fs::read_dir(store.folder.join("state/seen/123456789012")).unwrap().collect();
         assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
     }
 
@@ -238,11 +238,11 @@ mod tests {
         let (_folder, store) = store();
         store.put(KEY, b"one", &Version::Absent).unwrap();
         let first = version(&store);
-        let folder = store.folder.join("seen/123456789012");
+        let folder = store.folder.join("state/seen/123456789012");
         std::fs::write(folder.join(".unfinished-1-0-us-west-2.json.gz"), b"on").unwrap();
         let claim = folder.join(format!("{CLAIM}{}-us-west-2.json.gz", short(&first)));
         std::fs::write(&claim, b"").unwrap();
-        assert_eq!(store.list().unwrap().len(), 1);
+        assert_eq!(store.list("").unwrap().len(), 1);
         assert_eq!(store.put(KEY, b"two", &first).unwrap(), Put::Changed, "somebody may be at it");
         let long_ago = std::time::SystemTime::now() - CLAIM_LASTS * 2;
         File::options().write(true).open(&claim).unwrap().set_modified(long_ago).unwrap();
@@ -265,7 +265,7 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, b"").unwrap();
         let store = InFolder { folder: file };
-        assert!(store.list().is_err() && store.get(KEY).is_err());
+        assert!(store.list("").is_err() && store.get(KEY).is_err());
         assert!(store.put(KEY, b"one", &Version::Absent).is_err());
     }
 }

@@ -8,12 +8,12 @@ use futures::future::LocalBoxFuture;
 
 /// A store of objects. Keys are relative, with slashes between their parts.
 pub trait Store: fmt::Debug {
-    /// The keys of all objects.
+    /// The keys of all objects that begin with this prefix, which ends with a slash.
     ///
     /// # Errors
     /// When they can't be listed in full. Without a list, an object that can't be read looks like an object that does not
     /// exist, because S3 returns the same error for both.
-    fn list(&self) -> LocalBoxFuture<'_, Result<BTreeSet<String>, CallError>>;
+    fn list<'a>(&'a self, prefix: &'a str) -> LocalBoxFuture<'a, Result<BTreeSet<String>, CallError>>;
 
     /// An object; `None` if it does not exist.
     ///

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use ecr_cleanup_core::account::{AccountId, Place};
-use ecr_cleanup_core::memory::Seen;
+use ecr_cleanup_core::call_error::CallError;
+use ecr_cleanup_core::memory::{MemoryTrouble, Seen};
 use ecr_cleanup_core::remember::observe;
+use ecr_cleanup_core::saved_plan::to_json;
+use ecr_cleanup_core::settings::Mode;
 use ecr_cleanup_core::warning::{self, Warning};
 
 use super::{Cleaned, Request, Stage};
@@ -20,6 +23,22 @@ pub(super) async fn recall(request: &Request<'_>, aws: &Aws, identity: &Identity
     let others = settings.usage.role_arns.iter().map(|role| role.account.clone());
     let accounts: BTreeSet<AccountId> = others.chain([identity.account.clone()]).collect();
     Memory::recall(settings.memory.as_ref(), aws, &registries, &accounts, limits.deadline).await
+}
+
+/// Saves the plan of a dry run, in the form of a plan file.
+async fn save_plan(stage: Stage<'_>, cleaned: &Cleaned) -> Result<(), MemoryTrouble> {
+    let Stage { request, identity, memory, run_id, started_at, .. } = stage;
+    let Some(location) = memory.location() else { return Ok(()) };
+    // A plan that was made without the memory could have images that the memory keeps.
+    if memory.trouble().is_some() {
+        return Ok(());
+    }
+    let settings = &request.settings;
+    let tags = settings.rules.only_tags.as_ref().map(ToString::to_string);
+    let text = to_json(&cleaned.plan, &identity.account, settings.to_event(), tags.as_deref(), started_at);
+    let text =
+        text.map_err(|error| MemoryTrouble::of_call(location.to_string(), CallError::unexpected("memory", &error)))?;
+    memory.write_plan(run_id, &text).await
 }
 
 /// Writes the data of the run, dry or live. Returns a warning for each object that could not be written.
@@ -40,5 +59,9 @@ pub(super) async fn remember(stage: Stage<'_>, cleaned: &Cleaned, places: &Place
     let needed = places.readers().map(|reader| (&reader.place, reader.needed()));
     trouble.extend(memory.write_facts(needed, today).await);
     trouble.extend(memory.write_indexes().await);
+    let is_own_plan = request.reviewed.is_none() && request.wanted.is_none();
+    if request.settings.mode == Mode::DryRun && is_own_plan {
+        trouble.extend(save_plan(stage, cleaned).await.err());
+    }
     trouble.iter().map(warning::memory_not_written).collect()
 }

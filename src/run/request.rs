@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use ecr_cleanup_core::account::AccountId;
+use ecr_cleanup_core::memory::PlanLocation;
 use ecr_cleanup_core::review::ReviewedPlan;
+use ecr_cleanup_core::saved_plan::SavedPlan;
 use ecr_cleanup_core::settings::{Environment, InvalidSettings, Settings};
 use ecr_cleanup_core::wanted::WantedImage;
-use serde_json::Value;
 
 use crate::deadline::Deadline;
 use crate::discovery::FreshnessLimits;
@@ -34,6 +35,8 @@ pub struct Request<'a> {
     pub progress: &'a dyn Progress,
     /// A reviewed plan, to which deletes are limited. All other images are kept.
     pub reviewed: Option<&'a ReviewedPlan>,
+    /// The location of that plan in a memory. It is carried out only once.
+    pub saved_at: Option<&'a PlanLocation>,
     /// The image to explain.
     pub wanted: Option<&'a WantedImage>,
 }
@@ -46,33 +49,31 @@ impl Limits {
     }
 }
 
-impl Request<'static> {
-    /// Reads the text of an event, with the settings in the environment.
-    ///
-    /// # Errors
-    /// When a key appears twice, or a setting is invalid.
-    pub fn read(event: &str, environment: &Environment, limits: Limits) -> Result<Self, InvalidSettings> {
-        Self::of(Event::read(event)?, environment, limits)
-    }
-
-    /// Reads a parsed event, with the settings in the environment.
+impl<'a> Request<'a> {
+    /// The request of an event, with the settings in the environment. An event that names a plan needs that plan.
     ///
     /// # Errors
     /// When a setting is invalid.
-    pub fn parse(payload: Value, environment: &Environment, limits: Limits) -> Result<Self, InvalidSettings> {
-        Self::of(Event::parse(payload)?, environment, limits)
-    }
-
-    fn of(event: Event, environment: &Environment, limits: Limits) -> Result<Self, InvalidSettings> {
-        let Event { settings, time } = event;
-        let settings = Settings::resolve(&settings, environment, &|file| std::fs::read_to_string(file))?;
-        Ok(Self { sent_at: time, ..Self::new(settings, limits) })
+    pub fn of(
+        event: &Event,
+        saved: Option<(&'a PlanLocation, &'a SavedPlan)>,
+        environment: &Environment,
+        limits: Limits,
+    ) -> Result<Self, InvalidSettings> {
+        let Event { settings, plan: _, time } = event;
+        let read_file = &|file: &str| std::fs::read_to_string(file);
+        let settings = match saved {
+            None => Settings::resolve(settings, environment, read_file)?,
+            Some((_, plan)) => plan.settings_for(settings, environment, read_file)?,
+        };
+        let (saved_at, reviewed) = saved.map(|(location, plan)| (location, &plan.reviewed)).unzip();
+        Ok(Self { sent_at: *time, saved_at, reviewed, ..Self::new(settings, limits) })
     }
 
     /// A request with these settings, for nothing but the report.
     #[must_use]
     pub fn new(settings: Settings, limits: Limits) -> Self {
-        Self { settings, sent_at: None, limits, progress: &Silent, reviewed: None, wanted: None }
+        Self { settings, sent_at: None, limits, progress: &Silent, reviewed: None, saved_at: None, wanted: None }
     }
 }
 

@@ -135,6 +135,7 @@ impl View {
     #[must_use]
     pub fn of(report: &Report, images: Images) -> Self {
         let Report {
+            run_id: _,
             outcome,
             mode,
             started_at: _,

@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 use clap::ArgMatches;
 use ecr_cleanup_core::account::AccountId;
 use ecr_cleanup_core::image::ImageDigest;
+use ecr_cleanup_core::memory::{MemoryLocation, PlanLocation};
 use ecr_cleanup_core::pattern::Pattern;
 use ecr_cleanup_core::plan::{ImageResult, NoLongerStale, NotStaleBecause, RegistryPlan, SkipReason};
 use ecr_cleanup_core::policy::Action;
@@ -18,7 +19,12 @@ use ecr_cleanup_core::warning::WarningCode;
 
 use super::given::{Given, Planned};
 use super::session::{Session, Warnings, tell_listed, too_many, usage_unknown};
-use super::{Done, Stream, Undone, WrongUsage, account_of, arguments, done, flags, reviewed, tell, trouble};
+use super::{
+    Done, Stream, Undone, WrongUsage, account_of, arguments, done, flags, interruption, no_region, reviewed, tell,
+    trouble,
+};
+use crate::aws::Aws;
+use crate::memory::{PlanNotUsable, read_plan as read_plan_of};
 use crate::show::figures::{bytes, counted};
 use crate::show::quoted::quoted;
 use crate::show::table;
@@ -29,7 +35,12 @@ const CHANGES_SHOWN: usize = 20;
 /// Deletes the stale images after a confirmation, or those of a reviewed plan.
 pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     if let Some(file) = matches.get_one::<String>("plan") {
-        let SavedPlan { created_at, settings, tags, reviewed } = read_plan(file)?;
+        let saved_at = saved_in_memory(file);
+        let saved = match &saved_at {
+            Some(location) => read_from_memory(location, matches).await?,
+            None => read_plan(file)?,
+        };
+        let SavedPlan { created_at, settings, tags, reviewed } = saved;
         let given = Given::beside_plan(matches, Planned { settings, tags, file }, environment)?;
         // In a script the plan was reviewed before.
         if has_somebody_to_ask(matches) && !matches.get_flag("yes") {
@@ -39,7 +50,7 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
             }
         }
         let session = Session::begin(matches, &given).await?.about(file);
-        let report = session.run(&given.settings, Some(&reviewed)).await?.report;
+        let report = session.run_saved(&given.settings, Some(&reviewed), saved_at.as_ref()).await?.report;
         let title = format!("Changes since the plan was created ({}):", created_at.format("%Y-%m-%d %H:%M UTC"));
         tell_carried_out(&session, &reviewed, &report, &title)?;
         tell_listed(&report, &given);
@@ -99,6 +110,31 @@ pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> R
 
 fn not_confirmed() -> Undone {
     Undone::Failed("not confirmed. Nothing was deleted.".to_owned())
+}
+
+/// The location of a plan that a dry run saved in a memory; `None` for a plan file.
+fn saved_in_memory(plan: &str) -> Option<PlanLocation> {
+    let location: PlanLocation = plan.parse().ok()?;
+    let is_plan_file = !plan.ends_with(".json.gz") && std::path::Path::new(plan).is_file();
+    (!is_plan_file).then_some(location)
+}
+
+/// Reads a plan that a dry run saved in a memory.
+async fn read_from_memory(location: &PlanLocation, matches: &ArgMatches) -> Result<SavedPlan, Undone> {
+    let profile = matches.get_one::<String>("profile").map(String::as_str);
+    let aws = Aws::from_profile(profile).await.with_somebody_waiting();
+    if aws.region().is_none() && matches!(location.memory, MemoryLocation::Bucket { .. }) {
+        return Err(no_region());
+    }
+    read_plan_of(location, &aws, interruption::deadline()).await.map_err(|error| match error {
+        PlanNotUsable::Unavailable(trouble) => {
+            Undone::Failed(format!("can't read the plan, so nothing was deleted: {trouble}"))
+        }
+        PlanNotUsable::NotAPlan(error) => WrongUsage(format!("{location}: {error}. Nothing was deleted.")).into(),
+        PlanNotUsable::Unknown(_) | PlanNotUsable::CarriedOut(_) => {
+            WrongUsage(format!("{error}. Nothing was deleted.")).into()
+        }
+    })
 }
 
 /// Reads a plan file.

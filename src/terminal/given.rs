@@ -6,16 +6,14 @@ use std::io::Read;
 
 use clap::ArgMatches;
 use ecr_cleanup_core::in_use_list;
-use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, POLICIES, USAGE_EXTERNAL_ID};
+use ecr_cleanup_core::saved_plan::may_stand_beside_a_plan;
+use ecr_cleanup_core::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, MEMORY, POLICIES, USAGE_EXTERNAL_ID};
 use ecr_cleanup_core::settings::{Environment, GivenBy, InvalidSettings, KEYS, Key, Layer, Mode, Settings, TAGS};
 use serde_json::{Map, Value};
 
 use super::invalid::{self, Names};
 use super::{WrongUsage, flags, memory, trouble, variables};
 use crate::event::Event;
-
-/// The settings that may be given with a reviewed plan. They can only keep more images, or are needed to read usage at all.
-const BESIDE_A_PLAN: [&Key; 4] = [&IN_USE_IMAGES, &MAX_DELETIONS, &USAGE_EXTERNAL_ID, &DRY_RUN];
 
 /// The settings of a command.
 #[derive(Debug)]
@@ -76,8 +74,8 @@ impl Given {
     ) -> Result<Self, WrongUsage> {
         let mut flags = flags::given(matches)?;
         let whole = ["settings", "tags"].into_iter().find(|flag| matches.contains_id(flag));
-        let may_be_given = |name: &str| BESIDE_A_PLAN.iter().any(|key| key.name == name);
-        let other = flags.keys().find(|name| !may_be_given(name)).and_then(|name| Key::named(name)).map(Key::flag);
+        let given = flags.keys().filter_map(|name| Key::named(name));
+        let other = given.filter(|key| !may_stand_beside_a_plan(key)).map(Key::flag).next();
         if let Some(flag) = whole.map(str::to_owned).or(other) {
             return Err(WrongUsage(format!(
                 "--{flag} can't be combined with a plan file: {file} has its own settings. To change them, create a new plan."
@@ -97,7 +95,7 @@ impl Given {
         let of_flag = flags.remove(IN_USE_IMAGES.name);
         let given_by_flag: BTreeSet<String> = flags.keys().cloned().collect();
         // Settings that can only keep more images count in the environment too, and no others.
-        let mut asked = vec![&USAGE_EXTERNAL_ID];
+        let mut asked = vec![&USAGE_EXTERNAL_ID, &MEMORY];
         let limit = flags::in_environment(&MAX_DELETIONS, environment)?;
         if is_lower(limit.as_ref(), flags.get(MAX_DELETIONS.name).or(settings.get(MAX_DELETIONS.name))) {
             flags.remove(MAX_DELETIONS.name);
@@ -196,8 +194,13 @@ fn of_flag<'a>(matches: &'a ArgMatches, id: &str) -> Option<&'a String> {
 
 fn settings_of(file: &str) -> Result<Map<String, Value>, WrongUsage> {
     // When it was sent is not a setting: here it is always now.
-    let event = Event::parse(flags::read_json(file)?);
-    event.map(|event| event.settings).map_err(|error| WrongUsage(format!("{file}: {error}")))
+    match Event::parse(flags::read_json(file)?) {
+        Ok(Event { plan: Some(id), .. }) => Err(WrongUsage(format!(
+            "{file}: `plan` names a saved plan, and is no setting. To carry it out: ecr-cleanup delete s3://BUCKET/PREFIX/plans/{id}"
+        ))),
+        Ok(event) => Ok(event.settings),
+        Err(error) => Err(WrongUsage(format!("{file}: {error}"))),
+    }
 }
 
 /// Reads the policies of a file that the environment gives, as the flag does, with its errors. Returns the file where it
@@ -221,7 +224,7 @@ fn refuse_contradictions(
     planned: &Map<String, Value>,
     file: &str,
 ) -> Result<(), WrongUsage> {
-    for key in KEYS.iter().filter(|key| !BESIDE_A_PLAN.iter().any(|it| it.name == key.name)) {
+    for key in KEYS.iter().filter(|key| !may_stand_beside_a_plan(key)) {
         if let Some((variable, text)) = key.in_environment(environment)
             && let Some(value) = flags::in_environment(key, environment)?
             && !is_same(&value, planned.get(key.name).unwrap_or(&Value::Null))

@@ -6,6 +6,7 @@ use clap::ArgMatches;
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::image::RepositoryName;
 use ecr_cleanup_core::in_use_list;
+use ecr_cleanup_core::memory::PlanLocation;
 use ecr_cleanup_core::plan::{ImageResult, Refusal, RegistryPlan, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::report::{Outcome, Report};
 use ecr_cleanup_core::review::ReviewedPlan;
@@ -90,7 +91,17 @@ impl Session {
     }
 
     pub(super) async fn run(&self, settings: &Settings, reviewed: Option<&ReviewedPlan>) -> Result<Finished, Undone> {
-        let finished = run::run(&Request { reviewed, ..self.request(settings) }, &self.aws).await;
+        self.run_saved(settings, reviewed, None).await
+    }
+
+    /// The same for a plan that is saved in a memory.
+    pub(super) async fn run_saved(
+        &self,
+        settings: &Settings,
+        reviewed: Option<&ReviewedPlan>,
+        saved_at: Option<&PlanLocation>,
+    ) -> Result<Finished, Undone> {
+        let finished = run::run(&Request { reviewed, saved_at, ..self.request(settings) }, &self.aws).await;
         self.shown.end();
         finished.map_err(|error| self.undone(&error))
     }
@@ -179,7 +190,9 @@ impl Session {
             Outcome::Refused(Refusal::TooManyDeletions { stale, max_deletions }) => {
                 tell(&format!("error: {}", too_many(*stale, *max_deletions)));
             }
-            Outcome::Refused(refusal @ (Refusal::MemoryUnavailable(_) | Refusal::ClockSkew(_))) => {
+            Outcome::Refused(
+                refusal @ (Refusal::MemoryUnavailable(_) | Refusal::PlanCarriedOut(_) | Refusal::ClockSkew(_)),
+            ) => {
                 tell(&format!("error: {refusal}"));
             }
             Outcome::Planned | Outcome::Completed | Outcome::Partial | Outcome::DeadlineReached => {}

@@ -10,6 +10,7 @@ use aws_config::BehaviorVersion;
 use aws_credential_types::Credentials;
 use ecr_cleanup::aws::Aws;
 use ecr_cleanup::deadline::Deadline;
+use ecr_cleanup::event::Event;
 use ecr_cleanup::run::{Limits, Request, run};
 use ecr_cleanup::show::html::html;
 use ecr_cleanup_core::settings::Environment;
@@ -67,7 +68,8 @@ async fn page(aws: &SimulatedAws, event: Value, path: &Path) -> Result<(), Failu
     let failed = |error: &dyn std::fmt::Display| {
         Failure::Failed(format!("can't make the page {}: {error}. Please report this as a bug.", path.display()))
     };
-    let request = Request::parse(event, &Environment::new(), limits).map_err(|error| failed(&error))?;
+    let event = Event::parse(event).map_err(|error| failed(&error))?;
+    let request = Request::of(&event, None, &Environment::new(), limits).map_err(|error| failed(&error))?;
     let report = Box::pin(run(&request, &Aws::new(config))).await.map_err(|error| failed(&error))?.report;
     let json = report.to_json().map_err(|error| failed(&error))?;
     let write = |ending: &str, text: &str| {

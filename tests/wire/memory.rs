@@ -14,7 +14,7 @@ use crate::support::{json_of, merciless, push_multi_arch, run_on, set, stale_dig
 /// The bucket of a memory.
 pub const BUCKET: &str = "our-memory";
 /// The object with the images of the default registry that were in use.
-pub const SEEN: &str = "nightly/seen/123456789012/us-west-2.json.gz";
+pub const SEEN: &str = "nightly/state/seen/123456789012/us-west-2.json.gz";
 
 /// An account with a memory.
 pub struct World {
@@ -48,8 +48,10 @@ impl World {
         run_on(&self.aws, with(event, &json!({ "memory": self.location }))).await
     }
 
+    /// The objects with what runs learned.
     pub fn objects(&self) -> Vec<String> {
-        self.aws.place(ACCOUNT, REGION).objects(BUCKET).into_keys().collect()
+        let keys = self.aws.place(ACCOUNT, REGION).objects(BUCKET).into_keys();
+        keys.filter(|key| key.contains("state/")).collect()
     }
 }
 

@@ -175,5 +175,8 @@ async fn a_bucket_in_another_region_is_found() {
     _ = world.aws.region("eu-central-1");
     let report = world.run(live()).await;
     assert_eq!((report.outcome, report.totals.images_deleted), (Outcome::Completed, 1));
-    assert_eq!(world.objects(), ["seen/123456789012/eu-central-1.json.gz", "seen/123456789012/us-west-2.json.gz"]);
+    assert_eq!(
+        world.objects(),
+        ["state/seen/123456789012/eu-central-1.json.gz", "state/seen/123456789012/us-west-2.json.gz"]
+    );
 }

@@ -75,7 +75,10 @@ async fn run_under(aws: SimulatedAws, fault: Fault, patience: Patience) -> End {
     let told = report.map_err(|error: RunError| error.to_string().replace(&region, REGION)).map(|report| {
         let mut told: Value = serde_json::from_str(&json_of(&report).to_string().replace(&region, REGION)).unwrap();
         // The codes stand for the messages.
-        forget(&mut told, &["startedAt", "finishedAt", "imagePushedAt", "message", "failureReason", "warnings"]);
+        forget(
+            &mut told,
+            &["runId", "startedAt", "finishedAt", "imagePushedAt", "message", "failureReason", "warnings"],
+        );
         told
     });
     End { left: app.tags(), told }

@@ -1,9 +1,11 @@
 //! The three parts of a run exchange serializable values, in one process or in several that pass files on.
 
 use ecr_cleanup::discovery::{Reading, identify};
+use ecr_cleanup::event::Event;
 use ecr_cleanup::memory::Memory;
 use ecr_cleanup::run::{Cleaned, Limits, ListedRegistry, Request, Stage, clean, discover, list, sum_up};
 use ecr_cleanup_core::report::{Outcome, Report};
+use ecr_cleanup_core::run_id::RunId;
 use ecr_cleanup_core::settings::Environment;
 use ecr_cleanup_core::usage::Usage;
 use serde::Serialize;
@@ -24,10 +26,13 @@ fn passed_on<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(valu
 /// A run whose parts exchange only serialized values.
 async fn run_in_parts(aws: &SimulatedAws, event: Value) -> Report {
     let clients = clients(aws).await;
-    let request = Request::parse(event, &Environment::new(), Limits::until(Deadline::unknown())).unwrap();
+    let request =
+        Request::of(&Event::parse(event).unwrap(), None, &Environment::new(), Limits::until(Deadline::unknown()))
+            .unwrap();
     let identity = identify(&request.settings, &clients, request.limits.deadline).await.unwrap();
     let (memory, started_at) = (&Memory::none(), clients.clock().utc());
-    let stage = Stage { request: &request, aws: &clients, identity: &identity, memory, started_at };
+    let run_id = &RunId::new(started_at, 0);
+    let stage = Stage { request: &request, aws: &clients, identity: &identity, memory, run_id, started_at };
     let (places, reading) = discover(stage).await;
     let usage: Usage = passed_on(&*reading.usage);
     let registries: Vec<ListedRegistry> = passed_on(&list(stage).await);
@@ -72,7 +77,7 @@ async fn a_run_reports_the_same_whether_its_parts_share_a_process_or_pass_files_
     let event = with(merciless(true), &json!({ "inUseImages": ["nginx:1"] }));
     let without_times = |report: &Report| {
         let mut told = json_of(report);
-        for key in ["startedAt", "finishedAt"] {
+        for key in ["runId", "startedAt", "finishedAt"] {
             told.as_object_mut().unwrap().remove(key);
         }
         told

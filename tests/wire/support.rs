@@ -18,6 +18,7 @@ use simulated_aws::{ACCOUNT, Image, REGION, Repository, SimulatedAws, access_key
 
 use crate::decisions::decisions;
 use crate::schema::checked;
+use ecr_cleanup::event::Event;
 use ecr_cleanup::run::{Finished, Request, run};
 pub use ecr_cleanup::run::{Limits, RunError};
 
@@ -49,7 +50,7 @@ pub fn region_of_its_own(name: &str) -> String {
 
 /// One run with these clients, on this event, within these limits.
 pub async fn run_with(clients: &Aws, event: Value, limits: Limits) -> Result<Report, RunError> {
-    let request = Request::parse(event, &Environment::new(), limits)?;
+    let request = Request::of(&Event::parse(event)?, None, &Environment::new(), limits)?;
     let Finished { report, explained: _ } = Box::pin(run(&request, clients)).await?;
     Ok(report)
 }

@@ -119,7 +119,7 @@ async fn json_is_the_report_of_the_engine() {
     let mut ran = ecr_cleanup(&aws, &["plan", "--images-to-keep", "7", "--format", "json", "--quiet"]).await;
     let mut printed = ran.json();
     let mut report = json_of(&run_on(&aws, json!({ "imagesToKeep": 7 })).await);
-    for time in ["startedAt", "finishedAt"] {
+    for time in ["runId", "startedAt", "finishedAt"] {
         assert_ne!(printed[time].take(), Value::Null, "{time}");
         report[time].take();
     }

@@ -31,7 +31,7 @@ async fn plan_and_delete_a_minute_later_agree_since_a_terminal_remembers() {
     assert_eq!(first["totals"]["imagesStale"], 2);
     let folder = home.path().join(".local/state/ecr-cleanup/memory");
     assert_eq!(first["memory"], json!({ "location": folder, "since": null }));
-    assert!(folder.join("indexes/123456789012/us-west-2.json.gz").exists());
+    assert!(folder.join("state/indexes/123456789012/us-west-2.json.gz").exists());
     // Without it, this program's own reading counts as a pull.
     let forgetful = at_home(&aws, &home, &["plan", "--no-memory", "--images-to-keep", "0", "--format", "json"]).await;
     assert_eq!(forgetful.json()["totals"]["imagesStale"], 0);
@@ -67,12 +67,12 @@ async fn a_damaged_memory_stops_a_delete_with_what_to_do() {
     let app = aws.repository("app").daily_builds(3);
     aws.cluster("prod").runs(&app.uri("v3"));
     let home = home();
-    let folder = home.path().join(".local/state/ecr-cleanup/memory/seen/123456789012");
+    let folder = home.path().join(".local/state/ecr-cleanup/memory/state/seen/123456789012");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("us-west-2.json.gz"), b"half of it").unwrap();
     let ran = at_home(&aws, &home, &["delete", "--yes", "--images-to-keep", "0"]).await;
     assert_eq!((ran.code, app.tags().len()), (1, 3));
-    for told in ["can't read the memory", "seen/123456789012/us-west-2.json.gz", "delete it", "--no-memory"] {
+    for told in ["can't read the memory", "state/seen/123456789012/us-west-2.json.gz", "delete it", "--no-memory"] {
         assert!(ran.stderr.contains(told), "{told}: {}", ran.stderr);
     }
     let ran = at_home(&aws, &home, &["delete", "--yes", "--images-to-keep", "0", "--no-memory"]).await;
@@ -84,4 +84,51 @@ async fn memory_and_no_memory_contradict_each_other() {
     let aws = SimulatedAws::start().await;
     let ran = at_home(&aws, &home(), &["plan", "--no-memory", "--memory", "/tmp/x"]).await;
     assert_eq!((ran.code, aws.calls().len()), (2, 0), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_plan_in_a_bucket_is_carried_out_once() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    aws.place(simulated_aws::ACCOUNT, simulated_aws::REGION).bucket("our-memory");
+    let (home, memory) = (home(), "s3://our-memory/shared");
+    let strict = ["--images-to-keep", "0", "--keep-before-in-use", "0"];
+    let plan = [&["plan", "--memory", memory, "--format", "json"], &strict[..]].concat();
+    let report = at_home(&aws, &home, &plan).await.json();
+    assert_eq!(report["totals"]["imagesStale"], 2);
+    let plan = format!("{memory}/plans/{}", report["runId"].as_str().unwrap());
+    let unknown = format!("{memory}/plans/2026-01-01T00-00-00Z-1a2b");
+    let ran = at_home(&aws, &home, &["delete", &unknown, "--yes"]).await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("there is no plan {unknown}")), "{}", ran.stderr);
+    // Some settings can't be given with a plan, wherever it is.
+    let ran = at_home(&aws, &home, &["delete", &plan, "--yes", "--images-to-keep", "7"]).await;
+    assert_eq!((ran.code, app.tags().len()), (2, 3), "{}", ran.stderr);
+    let ran = at_home(&aws, &home, &["delete", &plan, "--yes"]).await;
+    assert_eq!((ran.code, app.tags()), (0, set(["v3"])), "{}", ran.stderr);
+    assert!(ran.stdout.contains("2 of the plan's 2 images deleted"), "{}", ran.stdout);
+    let ran = at_home(&aws, &home, &["delete", &plan, "--yes"]).await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("only once") && ran.stderr.contains("Nothing was deleted"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_plan_in_the_folder_of_a_terminal_is_carried_out_by_its_path() {
+    let aws = SimulatedAws::start().await;
+    let app = aws.repository("app").daily_builds(3);
+    aws.cluster("prod").runs(&app.uri("v3"));
+    let home = home();
+    let report =
+        at_home(&aws, &home, &["plan", "--images-to-keep", "0", "--keep-before-in-use", "0", "--format", "json"])
+            .await
+            .json();
+    let folder = home.path().join(".local/state/ecr-cleanup/memory/plans");
+    let plan = folder.join(format!("{}.json.gz", report["runId"].as_str().unwrap()));
+    assert!(plan.exists());
+    let plan = plan.to_str().unwrap();
+    let ran = at_home(&aws, &home, &["delete", plan, "--yes"]).await;
+    assert_eq!((ran.code, app.tags()), (0, set(["v3"])), "{}", ran.stderr);
+    let ran = at_home(&aws, &home, &["delete", plan, "--yes"]).await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
 }

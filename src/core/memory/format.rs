@@ -78,11 +78,21 @@ pub fn write<T: Serialize>(kind: Kind, content: &T) -> std::io::Result<Vec<u8>> 
     text.into_inner().map_err(IntoInnerError::into_error)?.finish()
 }
 
-/// Reads an object's bytes. It ignores members that this version does not know.
+/// A text in gzip.
 ///
 /// # Errors
-/// When they are damaged, or of a version that can't be read.
-pub fn read<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<Stored<T>, Damaged> {
+/// None in practice: it writes to memory.
+pub fn pack(text: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(text)?;
+    gzip.finish()
+}
+
+/// The text of an object.
+///
+/// # Errors
+/// When it is not complete gzip, or too large.
+pub fn unpack(bytes: &[u8]) -> Result<Vec<u8>, Damaged> {
     let mut text = Vec::new();
     MultiGzDecoder::new(bytes)
         .take(MOST_BYTES + 1)
@@ -91,6 +101,15 @@ pub fn read<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<Stored<T>, 
     if text.len() as u64 > MOST_BYTES {
         return Err(Damaged::TooLarge);
     }
+    Ok(text)
+}
+
+/// Reads an object's bytes. It ignores members that this version does not know.
+///
+/// # Errors
+/// When they are damaged, or of a version that can't be read.
+pub fn read<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<Stored<T>, Damaged> {
+    let text = unpack(bytes)?;
     let not_json = |error: serde_json::Error| Damaged::NotJson(error.to_string());
     let Envelope { format, kind: named, content } = serde_json::from_slice(&text).map_err(not_json)?;
     if named != kind.as_str() {

@@ -213,7 +213,7 @@ fn a_fact_is_kept_where_its_key_can_not_name_another() {
 #[test]
 fn each_kind_and_place_has_a_key_of_its_own() {
     let place = Place::new("123456789012".parse().unwrap(), "us-west-2".parse().unwrap());
-    assert_eq!(Kind::Seen.key(&place), "seen/123456789012/us-west-2.json.gz");
+    assert_eq!(Kind::Seen.key(&place), "state/seen/123456789012/us-west-2.json.gz");
     let kinds = FactKind::ALL.map(Kind::Facts).into_iter().chain([Kind::Seen, Kind::Indexes]);
     let keys: std::collections::BTreeSet<String> = kinds.map(|kind| kind.key(&place)).collect();
     assert_eq!(keys.len(), 5);

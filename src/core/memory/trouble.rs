@@ -14,7 +14,7 @@ const CHANGED: &str = "ChangedMeanwhile";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{object}: {error}. {remedy}", remedy = self.remedy())]
 pub struct MemoryTrouble {
-    /// The object: `s3://bucket/prefix/seen/123456789012/us-west-2.json.gz`, or all of memory.
+    /// The object: `s3://bucket/prefix/state/seen/123456789012/us-west-2.json.gz`, or all of memory.
     pub object: String,
     /// The cause.
     pub error: CallError,

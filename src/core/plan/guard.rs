@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ImageResult, Plan, StaleImage};
 use crate::clock_skew::ClockSkew;
-use crate::memory::MemoryTrouble;
+use crate::memory::{CarriedOut, MemoryTrouble};
 use crate::usage::{Usage, UsageIncomplete};
 
 /// A plan that may be carried out.
@@ -38,6 +38,9 @@ pub enum Refusal {
         "can't read the memory, so nothing was deleted: {0}. To run without it, leave memory out (in a terminal: --no-memory)"
     )]
     MemoryUnavailable(Box<MemoryTrouble>),
+    /// Another run has carried out the saved plan in the meantime.
+    #[error("{0}. Nothing was deleted")]
+    PlanCarriedOut(CarriedOut),
     /// The run's clock is wrong, and so are all ages.
     #[error("{0}. Image ages would be wrong, so nothing was deleted. Correct the clock")]
     ClockSkew(ClockSkew),

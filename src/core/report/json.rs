@@ -93,6 +93,7 @@ struct ReportJson<'a> {
 impl Serialize for ReportJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Report {
+            run_id,
             outcome,
             mode,
             started_at,
@@ -109,6 +110,7 @@ impl Serialize for ReportJson<'_> {
         report.serialize_entry("version", &VERSION)?;
         report.serialize_entry("outcome", outcome.as_str())?;
         report.serialize_entry("dryRun", &(*mode == Mode::DryRun))?;
+        report.serialize_entry("runId", run_id)?;
         report.serialize_entry("startedAt", &rfc3339(started_at))?;
         report.serialize_entry("finishedAt", &rfc3339(finished_at))?;
         report.serialize_entry("totals", totals)?;

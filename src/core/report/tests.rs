@@ -12,6 +12,7 @@ use crate::manifest::Manifests;
 use crate::plan::{Decided, RegistryPlan, RepositoryPlan};
 use crate::pull_time::IndexPulls;
 use crate::retention::{Known, Rules, Takes, decide, kept_by_use_alone};
+use crate::run_id::RunId;
 use crate::settings::Environment;
 use crate::usage::{Holder, HolderKind, Usage, UsageIncomplete, UsageSnapshot};
 
@@ -79,6 +80,7 @@ fn plan(repositories: Vec<RepositoryPlan>) -> Plan {
 fn report(mode: Mode, plan: Plan) -> Report {
     let settings = Settings::resolve(&serde_json::Map::new(), &Environment::new(), &|_| unreachable!()).unwrap();
     Report::new(Run {
+        run_id: RunId::new(started_at(), 0x1a2b),
         settings: &Settings { mode, ..settings },
         started_at: started_at(),
         finished_at: started_at() + TimeDelta::seconds(2),

@@ -337,7 +337,7 @@ pub(super) const LAMBDA_VERSIONS_TO_KEEP: Key = Key {
     ..Key::PLAIN
 };
 /// The bucket or folder for the data that runs share.
-pub(super) const MEMORY: Key = Key {
+pub const MEMORY: Key = Key {
     name: "memory",
     environment: Some("MEMORY"),
     value: "LOCATION",

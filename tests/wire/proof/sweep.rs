@@ -47,7 +47,7 @@ pub async fn end_of(world: &World) -> End {
         let text = world.neutral(&json_of(report).to_string());
         let mut told: Value = serde_json::from_str(&text).unwrap();
         // Worlds are created one after the other, and the ages of their images are counted from then.
-        forget(&mut told, &["startedAt", "finishedAt", "imagePushedAt"]);
+        forget(&mut told, &["runId", "startedAt", "finishedAt", "imagePushedAt"]);
         told
     });
     End { left: world.images(), report, told }
