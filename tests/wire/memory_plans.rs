@@ -140,7 +140,8 @@ async fn a_refused_run_leaves_the_plan_for_the_next() {
     let world = world();
     let id = planned(&world).await;
     let event = json!({ "plan": id, "dryRun": false });
-    world.aws.inject(Fault::denied("ecs:ListTasks").times(1));
+    // The tasks that run and those that stopped, each asked for twice.
+    world.aws.inject(Fault::denied("ecs:ListTasks").times(4));
     let error = invoked(&world.aws, event.clone()).await.unwrap_err();
     assert_eq!(error.error_type, "UsageIncomplete", "{}", error.error_message);
     let lower = json!({ "plan": id, "dryRun": false, "maxDeletions": 6 });
