@@ -35,9 +35,9 @@ use crate::deadline::Deadline;
 use first_date::FirstDate;
 use role::AssumedRole;
 
-/// Throttled calls are retried with backoff; ten attempts take about two minutes. The mode is `standard`, because
-/// `adaptive` slows all calls of a client down to the pace of its most throttled one.
-const ATTEMPTS: u32 = 10;
+/// Throttled calls are retried with backoff. Of many calls that compete for a small quota, one can fail ten times in a row.
+/// The mode is `standard`, because `adaptive` slows all calls of a client down to the pace of its most throttled one.
+const ATTEMPTS: u32 = 16;
 /// A user in a terminal soon sees that the endpoint is wrong or the network is missing, already at the first call.
 #[cfg(feature = "cli")]
 const ATTEMPTS_WITH_SOMEBODY_WAITING: u32 = 3;
@@ -46,7 +46,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 /// A full page takes about two seconds to answer; the SDK has no read timeout of its own.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for several attempts without an answer, and for the pauses between them.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(150);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(240);
 /// The most regions of a page of `ListRegions`.
 const REGIONS_PER_PAGE: i32 = 50;
 
