@@ -46,7 +46,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 /// A full page takes about two seconds to answer; the SDK has no read timeout of its own.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for several attempts without an answer, and for the pauses between them.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(240);
+const OPERATION_TIMEOUT: Duration = Duration::from_mins(4);
 /// The most regions of a page of `ListRegions`.
 const REGIONS_PER_PAGE: i32 = 50;
 

@@ -269,6 +269,9 @@ impl Memory {
     }
 
     /// Saves the plan of a dry run by its id, for a later run to carry it out.
+    ///
+    /// # Errors
+    /// When it can't be written.
     pub async fn write_plan(&self, id: &RunId, text: &str) -> Result<(), MemoryTrouble> {
         let (Some(store), Some(location)) = (&self.store, &self.location) else { return Ok(()) };
         plans::save_plan(&**store, &PlanLocation { memory: location.clone(), id: id.clone() }, text).await

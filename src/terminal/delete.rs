@@ -35,7 +35,7 @@ const CHANGES_SHOWN: usize = 20;
 /// Deletes the stale images after a confirmation, or those of a reviewed plan.
 pub(super) async fn delete(matches: &ArgMatches, environment: &Environment) -> Result<Done, Undone> {
     if let Some(file) = matches.get_one::<String>("plan") {
-        let saved_at = saved_in_memory(file);
+        let saved_at = saved_in_memory(file)?;
         let saved = match &saved_at {
             Some(location) => read_from_memory(location, matches).await?,
             None => read_plan(file)?,
@@ -113,10 +113,17 @@ fn not_confirmed() -> Undone {
 }
 
 /// The location of a plan that a dry run saved in a memory; `None` for a plan file.
-fn saved_in_memory(plan: &str) -> Option<PlanLocation> {
-    let location: PlanLocation = plan.parse().ok()?;
-    let is_plan_file = !plan.ends_with(".json.gz") && std::path::Path::new(plan).is_file();
-    (!is_plan_file).then_some(location)
+fn saved_in_memory(plan: &str) -> Result<Option<PlanLocation>, WrongUsage> {
+    match plan.parse::<PlanLocation>() {
+        Ok(location) => {
+            let is_plan_file = !plan.ends_with(".json.gz") && std::path::Path::new(plan).is_file();
+            Ok((!is_plan_file).then_some(location))
+        }
+        Err(error) if plan.starts_with("s3:") => Err(WrongUsage(format!(
+            "{plan} is not the location of a plan: {error}, such as s3://my-bucket/ecr-cleanup/plans/2026-01-01T00-00-00Z-1a2b."
+        ))),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Reads a plan that a dry run saved in a memory.

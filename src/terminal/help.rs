@@ -75,7 +75,7 @@ In a terminal, `delete` prompts for confirmation unless you pass --yes. In scrip
 
 An image of a plan file is deleted only if it is still stale and its tags haven't changed. The settings in the file \
 decide what is stale, together with the images in use now. With a plan file you can also pass --max-deletions (the lower \
-limit applies), --in-use-images, --in-use-file, --usage-external-id and --no-memory. Other settings are rejected.";
+limit applies), --in-use-images, --in-use-file, --usage-external-id, --memory and --no-memory. Other settings are rejected.";
 
 const EXPLAIN: &str = "\
 Examples:

@@ -1,4 +1,4 @@
-//! Plans that dry runs save in a memory, and that a later run carries out: once, and as far as they still hold.
+//! Plans that dry runs save in a memory, and that a later run carries out once.
 
 use ecr_cleanup::lambda::invoke;
 use ecr_cleanup_core::settings::Environment;

@@ -108,8 +108,13 @@ pub fn stale_tags(report: &Report) -> BTreeSet<String> {
 pub fn repacked(object: &[u8], change: impl FnOnce(&str) -> String) -> Vec<u8> {
     let mut text = String::new();
     flate2::read::GzDecoder::new(object).read_to_string(&mut text).unwrap();
+    packed(&change(&text))
+}
+
+/// A text as an object of a memory has it.
+pub fn packed(text: &str) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    gzip.write_all(change(&text).as_bytes()).unwrap();
+    gzip.write_all(text.as_bytes()).unwrap();
     gzip.finish().unwrap()
 }
 

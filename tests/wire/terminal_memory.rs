@@ -102,6 +102,8 @@ async fn a_plan_in_a_bucket_is_carried_out_once() {
     let ran = at_home(&aws, &home, &["delete", &unknown, "--yes"]).await;
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert!(ran.stderr.contains(&format!("there is no plan {unknown}")), "{}", ran.stderr);
+    let ran = at_home(&aws, &home, &["delete", memory, "--yes"]).await;
+    assert!(ran.code == 2 && ran.stderr.contains("is not the location of a plan"), "{}", ran.stderr);
     // Some settings can't be given with a plan, wherever it is.
     let ran = at_home(&aws, &home, &["delete", &plan, "--yes", "--images-to-keep", "7"]).await;
     assert_eq!((ran.code, app.tags().len()), (2, 3), "{}", ran.stderr);

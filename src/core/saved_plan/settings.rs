@@ -37,7 +37,7 @@ impl SavedPlan {
         }
         let layers = [Layer { by: GivenBy::File, settings: &self.settings }];
         let mut settings = Settings::resolve_layers(&layers, &Environment::new(), read_file)?;
-        self.refuse_contradictions(&settings, environment, read_file)?;
+        refuse_contradictions(&settings, environment, read_file)?;
         if let Some(tags) = &self.tags {
             let pattern = Pattern::for_tags(tags);
             settings.rules.only_tags = Some(pattern.map_err(|error| {
@@ -57,7 +57,6 @@ impl SavedPlan {
         let environment = environment.iter().filter(|(name, _)| may_count(name));
         let environment = environment.map(|(name, text)| (name.clone(), text.clone())).collect();
         let beside = Settings::resolve(event, &environment, read_file)?;
-        let given: Vec<&'static str> = beside.given_by.keys().copied().collect();
         let is_lower = beside.max_deletions.is_some_and(|limit| settings.max_deletions.is_none_or(|own| limit < own));
         if is_lower {
             settings.max_deletions = beside.max_deletions;
@@ -68,32 +67,29 @@ impl SavedPlan {
         settings.usage.external_id = beside.usage.external_id;
         settings.memory = beside.memory.or(settings.memory);
         settings.mode = beside.mode;
-        for name in given.into_iter().filter(|name| *name != MAX_DELETIONS.name || is_lower) {
-            settings.given_by.insert(name, beside.given_by[name]);
-        }
+        let given_by = beside.given_by.into_iter().filter(|(name, _)| *name != MAX_DELETIONS.name || is_lower);
+        settings.given_by.extend(given_by);
         Ok(settings)
     }
+}
 
-    /// Refuses a variable that contradicts the plan: whoever set it expects it to count, and it could exclude a repository.
-    fn refuse_contradictions(
-        &self,
-        planned: &Settings,
-        environment: &Environment,
-        read_file: ReadFile<'_>,
-    ) -> Result<(), InvalidSettings> {
-        let given = KEYS.iter().filter(|key| !may_stand_beside_a_plan(key));
-        for (key, (variable, text)) in given.filter_map(|key| Some((key, key.in_environment(environment)?))) {
-            let alone = [(variable.to_owned(), text.to_owned())].into();
-            let value = |settings: &Settings| {
-                let effective = settings.effective().into_iter().find(|Effective { name, .. }| *name == key.name);
-                effective.map(|setting| setting.value)
-            };
-            if value(&Settings::resolve(&Map::new(), &alone, read_file)?) != value(planned) {
-                let accepted =
-                    format!("the value with which the plan was made. Correct the variable, or make a new plan");
-                return Err(InvalidSettings::without_value(variable, &format!("\"{text}\" here"), &accepted));
-            }
+/// Refuses a variable that contradicts the plan. Its user expects it to have an effect, and it could exclude a repository.
+fn refuse_contradictions(
+    planned: &Settings,
+    environment: &Environment,
+    read_file: ReadFile<'_>,
+) -> Result<(), InvalidSettings> {
+    let given = KEYS.iter().filter(|key| !may_stand_beside_a_plan(key));
+    for (key, (variable, text)) in given.filter_map(|key| Some((key, key.in_environment(environment)?))) {
+        let alone = [(variable.to_owned(), text.to_owned())].into();
+        let value = |settings: &Settings| {
+            let effective = settings.effective().into_iter().find(|Effective { name, .. }| *name == key.name);
+            effective.map(|setting| setting.value)
+        };
+        if value(&Settings::resolve(&Map::new(), &alone, read_file)?) != value(planned) {
+            let accepted = "the value with which the plan was made. Correct the variable, or make a new plan";
+            return Err(InvalidSettings::without_value(variable, &format!("\"{text}\" here"), accepted));
         }
-        Ok(())
     }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use simulated_aws::{ACCOUNT, Fault, REGION, SimulatedAws};
 use tempfile::TempDir;
 
 use super::page::{Page, without_comment};
+use crate::support::packed;
 use crate::terminal::{Ran, command, ecr_cleanup, finish};
 
 #[path = "../../demo/company.rs"]
@@ -25,11 +26,19 @@ const OF_OTHERS: [&str; 7] = [
     "eval \"$(aws configure export-credentials --format env)\"",
 ];
 
+/// The saved plan of the pages.
+const PLAN: &str = "ecr-cleanup/plans/2026-01-01T00-00-00Z-1a2b.json.gz";
+
 /// The company of the demo, with all of its images, and a bucket for a memory.
 pub async fn company() -> SimulatedAws {
     let aws = SimulatedAws::start().await;
     company::found(&aws);
-    aws.place(ACCOUNT, REGION).bucket("my-bucket");
+    let place = aws.place(ACCOUNT, REGION);
+    place.bucket("my-bucket");
+    let plan = format!(
+        r#"{{"schemaVersion":1,"createdAt":"2026-01-01T00:00:00Z","createdBy":"","account":"{ACCOUNT}","settings":{{"keepBeforeInUse":0}},"regions":[]}}"#
+    );
+    place.set_object("my-bucket", PLAN, Some(&packed(&plan)));
     aws
 }
 
