@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, clippy::cast_precision_loss, reason = "a failing benchmark may panic")]
 
+mod nights;
 mod process;
 mod sdk;
 mod worlds;
@@ -27,9 +28,11 @@ async fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         // This same program, as a client that only lists images.
         ["--list", url, repositories] => sdk::list(url, repositories.parse().expect("a number")).await,
+        // This same program, reading and writing the objects of a memory.
+        ["--remember", folder] => nights::read_and_write(folder),
         ["--only", name] => measure(&|part| part == name).await,
         [] => measure(&|_| true).await,
-        _ => println!("usage: account [--only calls|serial|growth|quotas|start|manifests|size]"),
+        _ => println!("usage: account [--only calls|serial|growth|quotas|start|manifests|nights|size]"),
     }
 }
 
@@ -52,6 +55,9 @@ async fn measure(is_asked_for: &dyn Fn(&str) -> bool) {
     }
     if is_asked_for("manifests") {
         large_manifests().await;
+    }
+    if is_asked_for("nights") {
+        two_nights().await;
     }
     if is_asked_for("size") {
         size();
@@ -185,6 +191,28 @@ async fn large_manifests() {
     let calls = aws.calls_of("ecr:BatchGetImage").len();
     println!("100 indexes of 4 MiB, read by {calls} calls in {}", seconds(took));
     show("  peak memory", &mebibytes(used.peak_memory), "381 MiB");
+}
+
+/// An estate of 10,000 task definition families and 5,000 functions, on two nights with a memory.
+async fn two_nights() {
+    let nights = std::thread::spawn(nights::two).join().expect("two nights");
+    let [first, second] = &nights.nights;
+    show("10,000 families and 5,000 functions: the first night", &seconds(first.took), "");
+    show("  the second night, with a memory", &seconds(second.took), "90 s");
+    let ratio = second.calls as f64 / second.listings as f64;
+    show(&format!("  its calls, against its listings ({})", second.listings), &format!("{ratio:.3} x"), "1.05 x");
+    let stored: u64 = nights.objects.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    show("  stored memory", &mebibytes(stored), "19.1 MiB");
+    let folder = tempfile::tempdir().expect("a folder");
+    for (key, bytes) in &nights.objects {
+        let kind = key.split('/').nth(1).expect("a kind");
+        std::fs::write(folder.path().join(kind), bytes).expect("an object is written");
+    }
+    let folder = folder.path().to_str().expect("a path");
+    let begun = Instant::now();
+    let used = process::wait_for(&["--remember", folder]).await;
+    show("  to read and write it: time", &seconds(begun.elapsed()), "3 s");
+    show("  to read and write it: peak memory of a process", &mebibytes(used.peak_memory), "61.0 MiB");
 }
 
 /// The function's zip, if it was built.

@@ -33,8 +33,13 @@ pub fn used(process_id: u32) -> Used {
 
 /// The resources that the SDK alone uses to list all images of these repositories, in a separate process.
 pub async fn list_in_a_process(url: &str, repositories: u32) -> Used {
+    wait_for(&["--list", url, &repositories.to_string()]).await
+}
+
+/// The resources that this program uses with these arguments, in a separate process.
+pub async fn wait_for(arguments: &[&str]) -> Used {
     let mut process = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--list", url, &repositories.to_string()])
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
