@@ -1,4 +1,5 @@
-//! The data that runs share, in a bucket or in a folder. A run reads it first and writes it last.
+//! The data that runs share, in a bucket or in a folder. A run reads it first and writes it last. A live run also writes
+//! the images in use before its first delete, because it may be killed after that.
 //!
 //! A run reads all objects that it may need at once. An object that can't be read is a [`MemoryTrouble`]: a live run is
 //! refused, and a dry run warns. An object that can't be written is a warning. A run writes only objects that it has read
@@ -48,6 +49,8 @@ pub struct Memory {
     seen: BTreeMap<Place, Part<Seen>>,
     facts: BTreeMap<(FactKind, Place), Part<Facts>>,
     indexes: BTreeMap<Place, IndexMemory>,
+    /// What this run has written since it has read `seen`. Its decisions rest on `seen` alone.
+    seen_written: Mutex<BTreeMap<Place, Part<Seen>>>,
     trouble: Vec<MemoryTrouble>,
 }
 
@@ -209,14 +212,22 @@ impl Memory {
         of_place.into_iter().flatten().flat_map(|part| part.content.iter())
     }
 
-    /// Writes the memory of the registries' images after a run. Returns the objects that can't be written.
+    /// Writes the memory of the registries' images, where it changed since it was read or written. Returns the objects
+    /// that can't be written.
     pub async fn write_seen(&self, observe: impl Fn(&Place, &mut Seen)) -> Vec<MemoryTrouble> {
         let mut trouble = Vec::new();
-        for (place, part) in &self.seen {
+        for (place, read) in &self.seen {
+            let written = lock(&self.seen_written).get(place).cloned();
+            let part = written.as_ref().unwrap_or(read);
             let mut seen = part.content.clone();
             observe(place, &mut seen);
-            if seen != part.content {
-                trouble.extend(self.write(Kind::Seen, place, part, seen, Seen::merge).await.err());
+            if seen == part.content {
+                continue;
+            }
+            match self.write(Kind::Seen, place, part, seen, Seen::merge).await {
+                Ok(None) => {}
+                Ok(Some(part)) => _ = lock(&self.seen_written).insert(place.clone(), part),
+                Err(error) => trouble.push(error),
             }
         }
         trouble
@@ -277,7 +288,8 @@ impl Memory {
         plans::save_plan(&**store, &PlanLocation { memory: location.clone(), id: id.clone() }, text).await
     }
 
-    /// Writes an object. Where another run has written it since it was read, both are merged.
+    /// Writes an object, and returns what is there then; `None` if this run must not write. Where another run has written
+    /// the object since it was read, both are merged.
     async fn write<T: Serialize + DeserializeOwned>(
         &self,
         kind: Kind,
@@ -285,23 +297,23 @@ impl Memory {
         read: &Part<T>,
         mut content: T,
         merge: fn(&mut T, T),
-    ) -> Result<(), MemoryTrouble> {
-        let Some(store) = &self.store else { return Ok(()) };
+    ) -> Result<Option<Part<T>>, MemoryTrouble> {
+        let Some(store) = &self.store else { return Ok(None) };
         let key = kind.key(place);
         let object = format!("{}/{key}", self.location_text());
         match read.fate {
             PartFate::MayBeWritten => {}
             PartFate::IsNewer => return Err(MemoryTrouble::newer(object)),
             // The run has reported that already.
-            PartFate::IsUnread => return Ok(()),
+            PartFate::IsUnread => return Ok(None),
         }
         let mut version = read.version.clone();
         for _ in 0..ATTEMPTS {
             let failed = |error| MemoryTrouble::of_call(object.clone(), error);
             let bytes = memory::write(kind, &content)
                 .map_err(|error| failed(ecr_cleanup_core::call_error::CallError::unexpected("memory", &error)))?;
-            if store.put(&key, bytes, &version).await.map_err(failed)? == Put::Written {
-                return Ok(());
+            if let Put::Written(version) = store.put(&key, bytes, &version).await.map_err(failed)? {
+                return Ok(Some(Part { content, version, fate: PartFate::MayBeWritten }));
             }
             version = match store.get(&key).await.map_err(failed)? {
                 None => Version::Absent,

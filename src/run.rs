@@ -172,6 +172,7 @@ pub async fn clean(stage: Stage<'_>, registries: Vec<ListedRegistry>, places: &P
         Mode::DryRun => (plan, None, (reading.usage, age_limit)),
         Mode::Live => match claim(stage, approve(stage, plan, &reading.usage)).await {
             Ok(approved) => {
+                remember::remember_use(stage, approved.plan(), &reading.usage).await;
                 let usage = FreshUsage::new(places, reading, freshness, request.limits.deadline);
                 let settings = planner::settings_again(&request.settings);
                 let plan_again = async |outdated: Outdated<'_>, usage: &Usage| {

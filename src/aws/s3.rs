@@ -156,11 +156,12 @@ impl Bucket {
         }
     }
 
-    /// Puts an object if its entity tag is still this one, or if it still does not exist. Returns whether it was put.
+    /// Puts an object if its entity tag is still this one, or if it still does not exist. Returns its new entity tag;
+    /// `None` if it was not put.
     ///
     /// # Errors
     /// When the call fails otherwise.
-    pub async fn put(&self, key: &str, bytes: Vec<u8>, etag: Option<&str>) -> Result<bool, CallError> {
+    pub async fn put(&self, key: &str, bytes: Vec<u8>, etag: Option<&str>) -> Result<Option<String>, CallError> {
         let condition = match etag {
             Some(etag) => ("if-match", etag.to_owned()),
             None => ("if-none-match", "*".to_owned()),
@@ -168,10 +169,11 @@ impl Bucket {
         let ask = Ask { method: "PUT", path: format!("/{key}"), condition: Some(condition), body: bytes };
         let mut status = None;
         match self.invoke(PUT_OBJECT, &ask, |error| status = Some(error.status)).await {
-            Ok(_) => Ok(true),
+            Ok(Answer { etag: Some(etag), .. }) => Ok(Some(etag)),
+            Ok(Answer { etag: None, .. }) => Err(CallError::unexpected(PUT_OBJECT, &"the answer has no ETag")),
             Err(error) => match status {
-                Some(status) if CONDITION_FAILED.contains(&status) => Ok(false),
-                Some(NOT_FOUND) if etag.is_some() && error.code == "NoSuchKey" => Ok(false),
+                Some(status) if CONDITION_FAILED.contains(&status) => Ok(None),
+                Some(NOT_FOUND) if etag.is_some() && error.code == "NoSuchKey" => Ok(None),
                 _ => Err(error),
             },
         }

@@ -52,8 +52,8 @@ impl Store for InBucket {
                 Version::Absent => None,
                 Version::Is(etag) => Some(etag.as_str()),
             };
-            let is_put = self.bucket.put(&format!("{}{key}", self.prefix), bytes, etag).await?;
-            Ok(if is_put { Put::Written } else { Put::Changed })
+            let written = self.bucket.put(&format!("{}{key}", self.prefix), bytes, etag).await?;
+            Ok(written.map_or(Put::Changed, |etag| Put::Written(Version::Is(etag))))
         }
         .boxed_local()
     }

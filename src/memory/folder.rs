@@ -89,9 +89,9 @@ impl InFolder {
             }
             // The claimed version no longer exists, or another run had replaced it before.
             std::fs::remove_file(&claim).or_else(unless_gone)?;
-            Ok(if is_unchanged { Put::Written } else { Put::Changed })
+            Ok(if is_unchanged { Put::Written(version_of(bytes)) } else { Put::Changed })
         })();
-        if !matches!(put, Ok(Put::Written)) {
+        if !matches!(put, Ok(Put::Written(_))) {
             std::fs::remove_file(&unfinished).or_else(unless_gone)?;
         }
         put
@@ -192,14 +192,19 @@ mod tests {
         store.get(KEY).unwrap().map_or(Version::Absent, |object| object.version)
     }
 
+    fn written(put: io::Result<Put>) -> Version {
+        let Ok(Put::Written(version)) = put else { panic!("{put:?}") };
+        version
+    }
+
     #[test]
     fn a_file_is_written_once_for_each_version_that_was_read() {
         let (_folder, store) = store();
         assert_eq!((store.list("").unwrap().len(), store.get(KEY).unwrap()), (0, None), "there is no folder yet");
-        assert_eq!(store.put(KEY, b"one", &Version::Absent).unwrap(), Put::Written);
+        let first = written(store.put(KEY, b"one", &Version::Absent));
         assert_eq!(store.put(KEY, b"two", &Version::Absent).unwrap(), Put::Changed);
-        let first = version(&store);
-        assert_eq!(store.put(KEY, b"two", &first).unwrap(), Put::Written);
+        assert_eq!(first, version(&store));
+        written(store.put(KEY, b"two", &first));
         assert_eq!(store.put(KEY, b"three", &first).unwrap(), Put::Changed);
         assert_eq!(store.get(KEY).unwrap().unwrap().bytes, b"two");
         assert_eq!(store.list("").unwrap(), [KEY.to_owned()].into());
@@ -220,7 +225,7 @@ mod tests {
                         let version = object.as_ref().map_or(Version::Absent, |object| object.version.clone());
                         let mut bytes = object.map_or_else(Vec::new, |object| object.bytes);
                         writeln!(bytes, "{number}").unwrap();
-                        if store.put(KEY, &bytes, &version).unwrap() == Put::Written {
+                        if store.put(KEY, &bytes, &version).unwrap() != Put::Changed {
                             break;
                         }
                     }
@@ -246,7 +251,7 @@ mod tests {
         assert_eq!(store.put(KEY, b"two", &first).unwrap(), Put::Changed, "somebody may be at it");
         let long_ago = std::time::SystemTime::now() - CLAIM_LASTS * 2;
         File::options().write(true).open(&claim).unwrap().set_modified(long_ago).unwrap();
-        assert_eq!(store.put(KEY, b"two", &first).unwrap(), Put::Written);
+        written(store.put(KEY, b"two", &first));
     }
 
     #[cfg(unix)]

@@ -66,7 +66,7 @@ pub async fn claim_plan(
     let key = plan.key_of_carried_out();
     let unavailable = |error| MemoryTrouble::of_call(object(plan, &key), error);
     let bytes = by.write().map_err(|error| unavailable(CallError::unexpected("memory", &error)))?;
-    if store.put(&key, bytes, &Version::Absent).await.map_err(unavailable)? == Put::Written {
+    if store.put(&key, bytes, &Version::Absent).await.map_err(unavailable)? != Put::Changed {
         return Ok(Claim::Own);
     }
     match carried_out(&*store, plan).await? {
@@ -86,7 +86,7 @@ pub(super) async fn save_plan(store: &dyn Store, plan: &PlanLocation, text: &str
     let failed = |error| MemoryTrouble::of_call(object(plan, &key), error);
     let bytes = memory::pack(text.as_bytes()).map_err(|error| failed(CallError::unexpected("memory", &error)))?;
     match store.put(&key, bytes.clone(), &Version::Absent).await.map_err(failed)? {
-        Put::Written => Ok(()),
+        Put::Written(_) => Ok(()),
         Put::Changed => match store.get(&key).await.map_err(failed)? {
             // An earlier attempt of the same put succeeded, and its response was lost.
             Some(there) if there.bytes == bytes => Ok(()),

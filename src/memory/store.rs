@@ -52,10 +52,10 @@ pub enum Version {
 }
 
 /// The result of a put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Put {
-    /// The object is written.
-    Written,
+    /// The object is written, and this is its version.
+    Written(Version),
     /// Another run has written the object in between, so nothing was written.
     Changed,
 }

@@ -1,13 +1,15 @@
-//! Reads memory before a run, and writes it at the end of the run.
+//! Reads memory before a run, and writes it before the first delete and at the end of the run.
 
 use std::collections::BTreeSet;
 
 use ecr_cleanup_core::account::{AccountId, Place};
 use ecr_cleanup_core::call_error::CallError;
 use ecr_cleanup_core::memory::{MemoryTrouble, Seen};
+use ecr_cleanup_core::plan::Plan;
 use ecr_cleanup_core::remember::observe;
 use ecr_cleanup_core::saved_plan::to_json;
 use ecr_cleanup_core::settings::Mode;
+use ecr_cleanup_core::usage::Usage;
 use ecr_cleanup_core::warning::{self, Warning};
 
 use super::{Cleaned, Request, Stage};
@@ -41,6 +43,25 @@ async fn save_plan(stage: Stage<'_>, cleaned: &Cleaned) -> Result<(), MemoryTrou
     memory.write_plan(run_id, &text).await
 }
 
+/// Writes the images in use before the first delete. Otherwise the data of a run that is killed while it deletes is lost,
+/// and the next run deletes an image that was in use until then.
+///
+/// [`remember`] repeats a write that fails, and warns if it fails again.
+pub(super) async fn remember_use(stage: Stage<'_>, plan: &Plan, usage: &Usage) {
+    _ = stage.memory.write_seen(observer(stage, plan, usage)).await;
+}
+
+/// Adds the images that a plan has as in use or stale to the memory of a registry.
+fn observer(stage: Stage<'_>, plan: &Plan, usage: &Usage) -> impl Fn(&Place, &mut Seen) {
+    let selection = &stage.request.settings.repositories;
+    let today = stage.started_at.date_naive();
+    move |place, seen| {
+        for registry in plan.registries.iter().filter(|registry| registry.place == *place) {
+            observe(seen, registry, usage, selection, today);
+        }
+    }
+}
+
 /// Writes the data of the run, dry or live. Returns a warning for each object that could not be written.
 pub(super) async fn remember(stage: Stage<'_>, cleaned: &Cleaned, places: &Places) -> Vec<Warning> {
     let Stage { request, identity, memory, started_at, .. } = stage;
@@ -49,13 +70,7 @@ pub(super) async fn remember(stage: Stage<'_>, cleaned: &Cleaned, places: &Place
         return Vec::new();
     }
     let today = started_at.date_naive();
-    let observe = |place: &Place, seen: &mut Seen| {
-        let of_place = cleaned.plan.registries.iter().filter(|registry| registry.place == *place);
-        for registry in of_place {
-            observe(seen, registry, &cleaned.usage, &request.settings.repositories, today);
-        }
-    };
-    let mut trouble = memory.write_seen(observe).await;
+    let mut trouble = memory.write_seen(observer(stage, &cleaned.plan, &cleaned.usage)).await;
     let needed = places.readers().map(|reader| (&reader.place, reader.needed()));
     trouble.extend(memory.write_facts(needed, today).await);
     trouble.extend(memory.write_indexes().await);

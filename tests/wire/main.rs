@@ -25,6 +25,7 @@ mod large_manifests;
 mod main_job;
 mod memory;
 mod memory_faults;
+mod memory_killed;
 mod memory_plans;
 mod missing;
 mod on_the_wire;

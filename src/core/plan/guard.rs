@@ -78,6 +78,12 @@ impl Plan {
 impl ApprovedPlan {
     /// The approved plan.
     #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.0
+    }
+
+    /// The approved plan, to be carried out.
+    #[must_use]
     pub fn into_plan(self) -> Plan {
         self.0
     }
