@@ -10,6 +10,7 @@ mod environments;
 mod extremes;
 mod members;
 mod moving;
+mod nights;
 mod quotas;
 mod sweep;
 mod vanishing;
