@@ -18,8 +18,9 @@ use serde_json::value::RawValue;
 use crate::aws::Aws;
 use crate::deadline::Deadline;
 use crate::event::{Event, PLAN};
-use crate::memory::{PlanNotUsable, read_plan};
+use crate::memory::{PlanNotUsable, read_plan, write_report};
 use crate::run::{Finished, Limits, Request, RunError, run};
+use crate::show::html::PAGES;
 
 /// Why an invocation has no report.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +77,12 @@ async fn answer(
         let saved = saved.as_ref().map(|(plan, location)| (location, plan));
         let request = Request::of(&event, saved, environment, Limits::until(deadline))?;
         refuse_folder(request.settings.memory.as_ref())?;
-        Ok(run(&request, aws).await?)
+        let Finished { mut report, explained: _ } = run(&request, aws).await?;
+        let Request { settings, limits, .. } = &request;
+        report.warnings.extend(write_report(settings.memory.as_ref(), aws, limits.deadline, &report, PAGES).await);
+        Ok(report)
     };
-    let Finished { report, explained: _ } = Box::pin(answer).await.map_err(|error| {
+    let report = Box::pin(answer).await.map_err(|error| {
         tracing::error!("{error}");
         match &error {
             NotRun::Run(RunError::AccountUnknown(_)) => write_metrics(&[metric_of_unknown_usage(aws.clock().utc())]),

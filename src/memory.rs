@@ -9,6 +9,7 @@
 mod bucket;
 mod folder;
 mod plans;
+mod reports;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use plans::{Claim, PlanNotUsable, claim_plan, read_plan};
+pub use reports::write_report;
 pub use store::{Object, Put, Store, Version};
 
 use crate::aws::Aws;

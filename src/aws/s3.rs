@@ -263,6 +263,10 @@ fn operation(config: &SdkConfig, bucket: &str) -> S3 {
             let mut request = HttpRequest::new(SdkBody::from(ask.body));
             request.set_method(ask.method)?;
             request.set_uri(format!("{path}{}", ask.path))?;
+            // A browser shows an object as a page only if it has this type.
+            if ask.method == "PUT" && ask.path.ends_with(".html") {
+                request.headers_mut().try_insert("content-type", "text/html; charset=utf-8")?;
+            }
             if let Some((name, value)) = ask.condition {
                 request.headers_mut().try_insert(name, value)?;
             }

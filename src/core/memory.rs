@@ -22,7 +22,7 @@ mod trouble;
 use chrono::{NaiveDate, TimeDelta};
 
 pub use facts::{FactKind, Facts};
-pub use format::{Damaged, Stored, pack, read, unpack, write};
+pub use format::{Damaged, Stored, pack, pack_lines, read, unpack, write};
 pub use indexes::{Indexes, KnownIndex, OwnReading};
 pub use location::{MemoryLocation, NotALocation};
 pub use plans::{CarriedOut, NotAPlanLocation, PlanLocation};

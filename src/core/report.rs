@@ -4,6 +4,9 @@
 
 mod json;
 mod metrics;
+mod rows;
+mod stored;
+mod trend;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,10 +16,13 @@ use serde::{Deserialize, Serialize};
 
 pub use json::{RESPONSE_BYTES, StaleJson};
 pub use metrics::{metric_of_unknown_usage, metrics};
+pub use rows::{DeletedRow, RepositoryRow};
+pub use stored::{INDEX, Pages, Table, key_of_json, key_of_page, key_of_rows};
+pub use trend::{RunSummary, TREND, TREND_FOLDER, Trend};
 
 use crate::account::{AccountId, Region};
 use crate::call_error::CallError;
-use crate::plan::{ImageResult, Plan, Refusal, RegistryPlan, Unattempted};
+use crate::plan::{Decided, ImageResult, Plan, Refusal, RegistryPlan, Unattempted};
 use crate::policy::Action;
 use crate::run_id::RunId;
 use crate::settings::{Effective, Mode, Settings};
@@ -279,39 +285,13 @@ impl Totals {
         let decided = repositories.filter_map(|repository| repository.decided.as_ref().ok());
         let mut exact = Some((0_u64, Some(0_u64)));
         for repository in decided {
-            totals.repositories += 1;
-            totals.images += repository.images;
-            totals.bytes += repository.bytes;
-            totals.bytes_in_use += repository.bytes_in_use;
-            totals.bytes_kept += repository.bytes_kept;
-            totals.images_in_use += repository.images_in_use;
-            totals.images_at_risk += repository.at_risk.len() as u64;
-            totals.images_missing += repository.missing.len() as u64;
-            totals.images_kept += repository.kept_because.total();
-            totals.images_stale += repository.stale.len() as u64;
+            totals.add(repository);
             if repository.is_deleted_from() {
                 exact = exact.zip(repository.exact).map(|((stale, deleted), sizes)| {
                     let of_repository = repository.exact_bytes_deleted();
                     let deleted = deleted.zip(of_repository).map(|(sum, more)| sum.saturating_add(more));
                     (stale.saturating_add(sizes.bytes_stale), deleted)
                 });
-            }
-            for image in &repository.stale {
-                totals.bytes_stale += image.freed_bytes();
-                totals.images_to_archive += u64::from(image.action == Action::Archive);
-                totals.bytes_to_archive += image.archived_bytes();
-                match image.result {
-                    ImageResult::Planned | ImageResult::Gone | ImageResult::Kept => {}
-                    ImageResult::Deleted => {
-                        totals.images_deleted += 1;
-                        totals.bytes_deleted += image.freed_bytes();
-                    }
-                    ImageResult::Archived => totals.images_archived += 1,
-                    ImageResult::Failed(_) => totals.images_failed += 1,
-                    ImageResult::NotAllowed(_) => totals.images_not_allowed += 1,
-                    ImageResult::Skipped(_) => totals.images_skipped += 1,
-                    ImageResult::NotAttempted(_) => totals.images_not_attempted += 1,
-                }
             }
         }
         let saved = match mode {
@@ -331,6 +311,37 @@ impl Totals {
         }
         totals
     }
+
+    /// Adds the counts and sizes of a repository.
+    fn add(&mut self, repository: &Decided) {
+        self.repositories += 1;
+        self.images += repository.images;
+        self.bytes += repository.bytes;
+        self.bytes_in_use += repository.bytes_in_use;
+        self.bytes_kept += repository.bytes_kept;
+        self.images_in_use += repository.images_in_use;
+        self.images_at_risk += repository.at_risk.len() as u64;
+        self.images_missing += repository.missing.len() as u64;
+        self.images_kept += repository.kept_because.total();
+        self.images_stale += repository.stale.len() as u64;
+        for image in &repository.stale {
+            self.bytes_stale += image.freed_bytes();
+            self.images_to_archive += u64::from(image.action == Action::Archive);
+            self.bytes_to_archive += image.archived_bytes();
+            match image.result {
+                ImageResult::Planned | ImageResult::Gone | ImageResult::Kept => {}
+                ImageResult::Deleted => {
+                    self.images_deleted += 1;
+                    self.bytes_deleted += image.freed_bytes();
+                }
+                ImageResult::Archived => self.images_archived += 1,
+                ImageResult::Failed(_) => self.images_failed += 1,
+                ImageResult::NotAllowed(_) => self.images_not_allowed += 1,
+                ImageResult::Skipped(_) => self.images_skipped += 1,
+                ImageResult::NotAttempted(_) => self.images_not_attempted += 1,
+            }
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
@@ -345,5 +356,7 @@ pub fn usd(bytes: u64, price_per_gb_month: f64) -> f64 {
     (bytes as f64 / GB * price_per_gb_month * 100.0).round() / 100.0
 }
 
+#[cfg(test)]
+mod stored_tests;
 #[cfg(test)]
 mod tests;

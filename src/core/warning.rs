@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use cause::Cause;
-pub use of_memory::{memory_not_written, memory_unavailable};
+pub use of_memory::{memory_not_written, memory_unavailable, report_not_written};
 pub use of_plan::of_plan;
 pub use of_registry::{Notes, of_registry};
 pub use of_repository::{

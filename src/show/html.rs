@@ -3,7 +3,10 @@
 //! The page contains the report's JSON and draws only the rows that it shows, so that a hundred thousand images are no
 //! slower than a few. What a report quotes is text on the page and never markup.
 
-use ecr_cleanup_core::report::Report;
+mod chart;
+mod index;
+
+use ecr_cleanup_core::report::{Pages, Report, RunSummary};
 
 use super::coverage;
 
@@ -12,48 +15,59 @@ const STYLE: &str = include_str!("html/page.css");
 const LIST: &str = include_str!("html/list.js");
 const SCRIPT: &str = include_str!("html/page.js");
 
+/// The pages of stored reports.
+pub const PAGES: Pages = Pages { report: page, index: index::index };
+
 /// A run's report as a page.
 #[must_use]
 pub fn html(report: &Report) -> String {
     // Numbers, texts and lists can always be written. Otherwise the page says that it has no report.
-    page(&report.to_json().unwrap_or_else(|_| "null".to_owned()))
+    page(&report.to_json().unwrap_or_else(|_| "null".to_owned()), &[])
 }
 
-/// The page of a report's JSON.
-fn page(json: &str) -> String {
-    let mut page = String::with_capacity(PAGE.len() + STYLE.len() + LIST.len() + SCRIPT.len() + json.len());
-    let mut rest = PAGE;
+/// The page of a report's JSON, with the trend of these runs.
+fn page(json: &str, runs: &[&RunSummary]) -> String {
+    fill(PAGE, |name| match name {
+        "style" => STYLE.trim_end().to_owned(),
+        "list" => LIST.trim_end().to_owned(),
+        "script" => SCRIPT.trim_end().to_owned(),
+        "checked" => coverage::CHECKED.to_owned(),
+        "not-checked" => coverage::not_checked(),
+        "trend" => chart::trend(runs),
+        _ => in_script(json),
+    })
+}
+
+/// The template with its places filled, each by its name.
+fn fill(template: &str, part: impl Fn(&str) -> String) -> String {
+    let mut page = String::new();
+    let mut rest = template;
     while let Some((before, (name, after))) =
         rest.split_once("{{").and_then(|(before, from)| Some((before, from.split_once("}}")?)))
     {
         page.push_str(before);
-        match name {
-            "style" => page.push_str(STYLE.trim_end()),
-            "list" => page.push_str(LIST.trim_end()),
-            "script" => page.push_str(SCRIPT.trim_end()),
-            "checked" => page.push_str(coverage::CHECKED),
-            "not-checked" => page.push_str(&coverage::not_checked()),
-            _ => push_in_script(&mut page, json),
-        }
+        page.push_str(&part(name));
         rest = after;
     }
     page.push_str(rest);
     page
 }
 
-/// Adds JSON to a page's script. Characters that would end the script or begin a comment occur only inside of texts, where
+/// JSON for a page's script. Characters that would end the script or begin a comment occur only inside of texts, where
 /// an escape means the same. The two line ends that JSON accepts and old JavaScript doesn't are escaped as well.
-fn push_in_script(page: &mut String, json: &str) {
+fn in_script(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
     for character in json.chars() {
         match character {
-            '<' => page.push_str("\\u003c"),
-            '>' => page.push_str("\\u003e"),
-            '&' => page.push_str("\\u0026"),
-            '\u{2028}' => page.push_str("\\u2028"),
-            '\u{2029}' => page.push_str("\\u2029"),
-            character => page.push(character),
+            '<' => text.push_str("\\u003c"),
+            '>' => text.push_str("\\u003e"),
+            '&' => text.push_str("\\u0026"),
+            '\u{2028}' => text.push_str("\\u2028"),
+            '\u{2029}' => text.push_str("\\u2029"),
+            character => text.push(character),
         }
     }
+    text
 }
 
 #[cfg(test)]
@@ -93,7 +107,7 @@ mod tests {
         #[test]
         fn the_page_has_the_report_whatever_it_quotes(text in text()) {
             let json = serde_json::json!({ "warnings": [{ "message": text }] });
-            let page = page(&json.to_string());
+            let page = page(&json.to_string(), &[]);
             let on_page = report_on(&page);
             prop_assert_eq!(serde_json::from_str::<serde_json::Value>(on_page).unwrap(), json);
             let is_escaped = !on_page.contains(['<', '>', '&', '\u{2028}', '\u{2029}']);
@@ -103,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_page_is_whole_and_fetches_nothing() {
-        let page = page("{}");
+        let page = page("{}", &[]);
         assert!(!page.contains("{{") && !page.contains("}}"), "every place is filled");
         assert_eq!(page.matches("</script>").count(), 2, "neither the style nor the script ends one early");
         for address in ["http://", "https://", "src=", "@import", "url(", "fetch(", "innerHTML"] {

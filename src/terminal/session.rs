@@ -18,6 +18,7 @@ use super::progress::{Loudness, Shown};
 use super::trouble::{Access, Verbosity, idle_patterns};
 use super::{Stream, Undone, account_of, flags, interruption, is_coloured, no_region, tell, trouble, unwritten, width};
 use crate::aws::Aws;
+use crate::memory::write_report;
 use crate::run::{self, Finished, Limits, Request, RunError};
 use crate::show::figures;
 use crate::show::quoted::quoted;
@@ -101,7 +102,12 @@ impl Session {
         reviewed: Option<&ReviewedPlan>,
         saved_at: Option<&PlanLocation>,
     ) -> Result<Finished, Undone> {
-        let finished = run::run(&Request { reviewed, saved_at, ..self.request(settings) }, &self.aws).await;
+        let request = Request { reviewed, saved_at, ..self.request(settings) };
+        let mut finished = run::run(&request, &self.aws).await;
+        if let Ok(Finished { report, .. }) = &mut finished {
+            let (memory, deadline) = (settings.memory.as_ref(), request.limits.deadline);
+            report.warnings.extend(write_report(memory, &self.aws, deadline, report, html::PAGES).await);
+        }
         self.shown.end();
         finished.map_err(|error| self.undone(&error))
     }

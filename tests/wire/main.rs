@@ -27,6 +27,7 @@ mod memory;
 mod memory_faults;
 mod memory_killed;
 mod memory_plans;
+mod memory_reports;
 mod missing;
 mod on_the_wire;
 mod outdated;

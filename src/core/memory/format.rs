@@ -88,6 +88,20 @@ pub fn pack(text: &[u8]) -> std::io::Result<Vec<u8>> {
     gzip.finish()
 }
 
+/// Values as JSON lines in gzip.
+///
+/// # Errors
+/// None that its own values could cause.
+pub fn pack_lines(rows: impl Iterator<Item = impl Serialize>) -> std::io::Result<Vec<u8>> {
+    let gzip = GzEncoder::new(Vec::new(), Compression::default());
+    let mut text = BufWriter::with_capacity(1 << 16, gzip);
+    for row in rows {
+        serde_json::to_writer(&mut text, &row)?;
+        text.write_all(b"\n")?;
+    }
+    text.into_inner().map_err(IntoInnerError::into_error)?.finish()
+}
+
 /// The text of an object.
 ///
 /// # Errors

@@ -212,6 +212,6 @@ fn stale_images_of(repository: &RepositoryPlan) -> usize {
     repository.decided.as_ref().map_or(0, |decided| decided.stale.len())
 }
 
-fn rfc3339(time: &chrono::DateTime<chrono::Utc>) -> String {
+pub(super) fn rfc3339(time: &chrono::DateTime<chrono::Utc>) -> String {
     time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }

@@ -46,7 +46,7 @@ fn usage(incomplete: Option<UsageIncomplete>) -> Usage {
     Usage::new(BTreeSet::from([ACCOUNT.parse().unwrap()]), regions, known, incomplete)
 }
 
-fn decided(images: Vec<Image>) -> Decided {
+pub(super) fn decided(images: Vec<Image>) -> Decided {
     let rules = Rules {
         images_to_keep: 2,
         ignore_tags_regex: None,
@@ -67,17 +67,17 @@ fn decided(images: Vec<Image>) -> Decided {
     Decided::gather(images, 0, &decisions, &usage, None, &kept_by_use_alone)
 }
 
-fn repository(name: &str, decided: Result<Decided, CallError>) -> RepositoryPlan {
+pub(super) fn repository(name: &str, decided: Result<Decided, CallError>) -> RepositoryPlan {
     RepositoryPlan { repository_name: RepositoryName::from_ecr(name), decided }
 }
 
-fn plan(repositories: Vec<RepositoryPlan>) -> Plan {
+pub(super) fn plan(repositories: Vec<RepositoryPlan>) -> Plan {
     let place = Place::new(ACCOUNT.parse().unwrap(), "us-west-2".parse().unwrap());
     let (index_pulls, missing) = (IndexPulls::OfOthers, [].into());
     Plan { registries: vec![RegistryPlan { place, index_pulls, repositories: Ok(repositories), missing }] }
 }
 
-fn report(mode: Mode, plan: Plan) -> Report {
+pub(super) fn report(mode: Mode, plan: Plan) -> Report {
     let settings = Settings::resolve(&serde_json::Map::new(), &Environment::new(), &|_| unreachable!()).unwrap();
     Report::new(Run {
         run_id: RunId::new(started_at(), 0x1a2b),
@@ -93,7 +93,7 @@ fn report(mode: Mode, plan: Plan) -> Report {
     })
 }
 
-fn set_results(plan: &mut Plan, results: &[ImageResult]) {
+pub(super) fn set_results(plan: &mut Plan, results: &[ImageResult]) {
     let repositories = plan.registries.iter_mut().flat_map(|registry| registry.repositories.iter_mut().flatten());
     let stale =
         repositories.flat_map(|repository| repository.decided.iter_mut()).flat_map(|decided| &mut decided.stale);
@@ -102,12 +102,12 @@ fn set_results(plan: &mut Plan, results: &[ImageResult]) {
     }
 }
 
-fn error(code: &str) -> CallError {
+pub(super) fn error(code: &str) -> CallError {
     CallError::new("ecr:DescribeImages", code, "no".to_owned())
 }
 
 /// 1.0.1 is in use and among the newest, 1.0.2 is among the newest, 4 is untagged and young. The other four are stale.
-fn images() -> Vec<Image> {
+pub(super) fn images() -> Vec<Image> {
     let tagged = [1, 2, 3, 5, 6].map(|number| image(number, Some(&format!("1.0.{number}"))));
     tagged.into_iter().chain([image(4, None), image(20, None)]).collect()
 }

@@ -18,3 +18,10 @@ pub fn memory_not_written(trouble: &MemoryTrouble) -> Warning {
     let message = format!("can't write to the memory, so the next run won't have this run's data: {trouble}.");
     Warning::new(WarningCode::MemoryNotWritten, About::RUN, message).because_of(&trouble.error)
 }
+
+/// The report of this run, or a part of it, was not stored.
+#[must_use]
+pub fn report_not_written(trouble: &MemoryTrouble) -> Warning {
+    let message = format!("can't write the whole report of this run to the memory: {trouble}.");
+    Warning::new(WarningCode::MemoryNotWritten, About::RUN, message).because_of(&trouble.error)
+}
