@@ -34,6 +34,7 @@ test: .venv/tools ## Run all tests with a sample of the proof's cases (PROOF_SEE
 	cargo test --workspace --features second-opinions
 	.venv/bin/cfn-lint infra/*.yaml
 	.venv/bin/python tests/infra/check.py
+	.venv/bin/python tests/infra/athena.py target/tmp/athena
 	.venv/bin/python tests/models/derive.py --check
 
 prove: ## Run all tests with every case of the proof: every fault, missing permission, lost answer and interruption.

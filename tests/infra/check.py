@@ -177,7 +177,11 @@ def check_memory():
         properties = bucket["Properties"]
         assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
         assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
-        assert properties["BucketEncryption"] and properties["LifecycleConfiguration"]["Rules"]
+        assert properties["BucketEncryption"]
+        rules = properties["LifecycleConfiguration"]["Rules"]
+        assert all(rule["Status"] == "Enabled" for rule in rules)
+        expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+        assert expiring == {"ecr-cleanup/reports/": 400, "ecr-cleanup/plans/": 90}, "what runs share does not expire"
         denied, = there["MemoryBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
         assert denied["Effect"] == "Deny" and denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         assert denied["Resource"] == [f"<{name}.Arn>", f"<{name}.Arn>/*"]
