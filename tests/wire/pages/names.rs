@@ -115,13 +115,17 @@ fn is_setting(name: &str) -> bool {
     }) || name == PREFIX
 }
 
-/// A parameter, a resource or an output of a template, or a placeholder or statement of the plain policies.
+/// A parameter, a resource or an output of a template, a placeholder or statement of the plain policies, or a table, a
+/// partition or a folder of the queries.
 fn is_in_infra(name: &str) -> bool {
     let templates = ["template.yaml", "usage-role.yaml", "pull-time-exclusion.yaml"];
     let declares = |template: &&str| read(&format!("infra/{template}")).contains(&format!("\n  {name}:"));
     let plain = read("infra/plain/policy-dry-run.json") + &read("infra/plain/schedule.json");
     let is_placeholder = name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_');
+    let queries = read("infra/athena.sql");
+    let in_queries = |between: &str| queries.contains(&between.replace("NAME", name));
     templates.iter().any(declares)
+        || ["TABLE NAME (", "(NAME string", "/NAME/'"].iter().any(|between| in_queries(between))
         || plain.contains(&format!("\"Sid\": \"{name}\""))
         || (is_placeholder && [format!(":{name}:"), format!(":{name}\"")].iter().any(|placed| plain.contains(placed)))
 }
@@ -173,7 +177,7 @@ fn is_known(name: &str, page: &Page) -> bool {
         || is_of_make(name)
         || is_file(name, page)
         || is_json(name)
-        || CODE.contains(&format!("\"{name}\""))
+        || CODE.contains(&format!("\"{}\"", name.replace("RUN_ID", "{run_id}")))
         || is_value(name)
 }
 

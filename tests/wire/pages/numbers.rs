@@ -102,6 +102,13 @@ async fn phrases() -> Vec<String> {
             value("src/core/memory.rs", "DAYS_AFTER_GONE: TimeDelta = TimeDelta::days(").replace(')', "")
         ),
         format!("earlier versions for {} days", value(template, "NoncurrentDays: ")),
+        format!("last {} runs", value("src/core/report/trend.rs", "const RUNS: usize = ")),
+        format!(
+            "more than {} stale images, or",
+            value("src/memory/reports.rs", "const WHOLE_IMAGES: u64 = ").replace('_', ",")
+        ),
+        format!("after {} days, and saved", value(template, "ecr-cleanup/reports/\n            ExpirationInDays: ")),
+        format!("plans after {} days", value(template, "ecr-cleanup/plans/\n            ExpirationInDays: ")),
         format!("every {} seconds", FreshnessLimits::CONTRACT.listing_max_age.as_secs()),
         format!("has `version` {}", schema["properties"]["version"]["const"]),
         format!("{environments} environments"),
