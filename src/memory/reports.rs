@@ -63,8 +63,10 @@ impl Reports<'_> {
         let mut trouble = Vec::new();
         // After an object that can't be written, the others mostly fail in the same way.
         let written = async {
+            // S3 redirects a list to the bucket's Region, and a list distinguishes an absent object from a denied one.
+            let keys = self.store.list(TREND_FOLDER).await.map_err(|error| self.failed(TREND_FOLDER, error))?;
             self.write_rows().await?;
-            let (trend, index) = match self.write_trend().await {
+            let (trend, index) = match self.write_trend(keys.contains(TREND)).await {
                 Ok((trend, index)) => (trend, Some(index)),
                 Err(unread) => {
                     trouble.push(unread);
@@ -121,13 +123,10 @@ impl Reports<'_> {
     }
 
     /// Adds the run to the trend. Returns the trend, and the version of the index from before.
-    async fn write_trend(&self) -> Result<(Trend, Version), MemoryTrouble> {
+    async fn write_trend(&self, mut is_there: bool) -> Result<(Trend, Version), MemoryTrouble> {
         let failed = |error| self.failed(TREND, error);
-        // S3 redirects a list to the bucket's Region, and a list distinguishes what is absent from what is denied.
-        let keys = self.store.list(TREND_FOLDER).await.map_err(failed)?;
         let mut trend = Trend::starting_with(RunSummary::of(self.report));
         let mut version = Version::Absent;
-        let mut is_there = keys.contains(TREND);
         for _ in 0..ATTEMPTS {
             if is_there {
                 let (theirs, its_version) = self.read_trend().await?;

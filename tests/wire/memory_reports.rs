@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
+use ecr_cleanup::deadline::Deadline;
 use ecr_cleanup::event::Event;
 use ecr_cleanup::memory::write_report;
 use ecr_cleanup::run::{Finished, Limits, Request, run};
 use ecr_cleanup::show::html::PAGES;
 use ecr_cleanup_core::clock_skew::ClockSkew;
-use ecr_cleanup_core::report::{Outcome, Report};
+use ecr_cleanup_core::report::{Outcome, RESPONSE_BYTES, Report};
 use ecr_cleanup_core::settings::Environment;
 use ecr_cleanup_core::warning::{self, WarningCode};
 use serde_json::{Value, json};
 use simulated_aws::{ACCOUNT, Fault, Image, REGION};
 
 use crate::memory::{BUCKET, World, days_pass, warned};
-use crate::support::{clients, json_of, repacked, with};
+use crate::support::{clients, deadline_in, json_of, repacked, with};
 
 const TREND: &str = "nightly/reports/trend/runs.json.gz";
 const INDEX: &str = "nightly/reports/index.html";
@@ -35,19 +37,19 @@ fn strict(dry_run: bool) -> Value {
 
 /// A run that writes its report, as both edges do.
 async fn reported(world: &World, event: Value) -> Report {
-    reported_after(world, event, |_| ()).await
+    reported_after(world, event, Deadline::unknown(), |_| ()).await
 }
 
-/// The same, of a report with a change.
-async fn reported_after(world: &World, event: Value, change: impl FnOnce(&mut Report)) -> Report {
+/// The same, of a report with a change, and with this time to write it.
+async fn reported_after(world: &World, event: Value, deadline: Deadline, change: impl FnOnce(&mut Report)) -> Report {
     let clients = clients(&world.aws).await;
     let event = Event::parse(with(event, &json!({ "memory": world.location }))).unwrap();
-    let limits = Limits::until(ecr_cleanup::deadline::Deadline::unknown());
+    let limits = Limits::until(Deadline::unknown());
     let request = Request::of(&event, None, &Environment::new(), limits).unwrap();
     let Finished { mut report, explained: _ } = Box::pin(run(&request, &clients)).await.unwrap();
     let memory = request.settings.memory.as_ref();
     change(&mut report);
-    report.warnings.extend(write_report(memory, &clients, limits.deadline, &report, PAGES).await);
+    report.warnings.extend(write_report(memory, &clients, deadline, &report, PAGES).await);
     report
 }
 
@@ -223,7 +225,8 @@ async fn what_the_trend_quotes_is_text_in_the_index() {
 async fn a_wrong_clock_leaves_no_report() {
     let world = world(World::in_a_bucket());
     let skew = ClockSkew::between(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::hours(1)).unwrap();
-    reported_after(&world, strict(true), |report| report.warnings.push(warning::clock_skew(&skew))).await;
+    let change = |report: &mut Report| report.warnings.push(warning::clock_skew(&skew));
+    reported_after(&world, strict(true), Deadline::unknown(), change).await;
     assert!(objects(&world).is_empty());
 }
 
@@ -240,6 +243,49 @@ async fn a_folder_has_the_same_objects() {
     let second = reported(&world, strict(true)).await;
     assert_eq!(warned(&second), []);
     assert!(std::fs::read_to_string(reports.join("index.html")).unwrap().contains("2 runs"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_answer_is_lost_is_written_once() {
+    for calls in 0..8 {
+        let world = world(World::in_a_bucket());
+        world.aws.inject(Fault::lost_answer("s3:PutObject").after(calls).times(1));
+        let report = reported(&world, strict(true)).await;
+        assert_eq!(warned(&report), [], "after {calls} calls");
+        let objects = objects(&world);
+        assert_eq!((objects.len(), runs(&objects)), (5, vec![report.run_id.to_string()]), "after {calls} calls");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_without_time_to_write_it_is_a_warning() {
+    let world = world(World::in_a_bucket());
+    let deadline = deadline_in(&world.aws, Duration::from_secs(2));
+    let report = reported_after(&world, strict(true), deadline, |_| ()).await;
+    assert_eq!(warned(&report), [WarningCode::MemoryNotWritten]);
+    assert!(objects(&world).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_little_time_the_report_is_truncated_and_written() {
+    let world = world(World::in_a_bucket());
+    let deadline = deadline_in(&world.aws, Duration::from_secs(8));
+    let report = reported_after(&world, strict(true), deadline, |_| ()).await;
+    assert_eq!(warned(&report), []);
+    let stored = &objects(&world)[&format!("nightly/reports/json/{}.json.gz", report.run_id)];
+    assert_eq!(unpacked(stored), report.to_json_within(RESPONSE_BYTES).unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_in_another_region_gets_the_report() {
+    let aws = simulated_aws::SimulatedAws::in_memory();
+    aws.place(ACCOUNT, "eu-central-1").bucket(BUCKET);
+    let world = world(World::of(aws, format!("s3://{BUCKET}"), None));
+    _ = world.aws.region("eu-central-1");
+    let report = reported(&world, strict(true)).await;
+    assert_eq!(warned(&report), []);
+    let objects = world.aws.place(ACCOUNT, "eu-central-1").objects(BUCKET);
+    assert!(objects.contains_key("reports/index.html"));
 }
 
 /// Writes the reports that `tests/infra/athena.py` queries.

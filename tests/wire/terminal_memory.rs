@@ -134,3 +134,23 @@ async fn a_plan_in_the_folder_of_a_terminal_is_carried_out_by_its_path() {
     let ran = at_home(&aws, &home, &["delete", plan, "--yes"]).await;
     assert_eq!(ran.code, 2, "{}", ran.stderr);
 }
+
+#[tokio::test]
+async fn plan_and_delete_store_their_reports_and_explain_and_usage_store_none() {
+    let aws = SimulatedAws::start().await;
+    aws.repository("app").push(Image::tagged("v1").days_old(90.0));
+    aws.cluster("prod").runs("nginx");
+    let home = home();
+    let reports = home.path().join(".local/state/ecr-cleanup/memory/reports");
+    at_home(&aws, &home, &["explain", "app:v1"]).await;
+    at_home(&aws, &home, &["usage"]).await;
+    at_home(&aws, &home, &["plan", "--no-memory"]).await;
+    assert!(!reports.exists());
+    let planned = at_home(&aws, &home, &["plan", "--images-to-keep", "0", "--format", "json"]).await.json();
+    let deleted = at_home(&aws, &home, &["delete", "--yes", "--images-to-keep", "0", "--format", "json"]).await.json();
+    let index = std::fs::read_to_string(reports.join("index.html")).unwrap();
+    for report in [planned, deleted] {
+        let page = format!("html/{}.html", report["runId"].as_str().unwrap());
+        assert!(index.contains(&format!("href=\"{page}\"")) && reports.join(&page).exists(), "{page}");
+    }
+}

@@ -8,6 +8,8 @@ use crate::show::figures::{bytes, count, counted};
 
 /// The height of a chart, in units of its own.
 const HEIGHT: u64 = 1_000;
+/// A chart has room for at least this number of runs, so that few runs are no wide blocks.
+const FEWEST: usize = 30;
 
 /// The section with the trend of these runs, the oldest first. It is empty for fewer than two.
 #[must_use]
@@ -51,7 +53,7 @@ fn time(run: &RunSummary) -> String {
 
 fn chart(title: &str, columns: &[Column], shown: fn(u64) -> String) -> String {
     let most = columns.iter().map(|column| column.whole).max().unwrap_or_default();
-    let width = columns.len() * 10;
+    let width = columns.len().max(FEWEST) * 10;
     let now = columns.last().map(|column| shown(column.whole)).unwrap_or_default();
     let label = format!("{title}: {now} in the last run, at most {}", shown(most));
     let mut chart = format!(
