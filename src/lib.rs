@@ -26,7 +26,6 @@
 
 pub mod event;
 pub mod lambda;
-#[cfg(feature = "cli")]
 pub mod show;
 #[cfg(feature = "cli")]
 pub mod terminal;

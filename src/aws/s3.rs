@@ -264,7 +264,7 @@ fn operation(config: &SdkConfig, bucket: &str) -> S3 {
             request.set_method(ask.method)?;
             request.set_uri(format!("{path}{}", ask.path))?;
             // A browser shows an object as a page only if it has this type.
-            if ask.method == "PUT" && ask.path.ends_with(".html") {
+            if ask.method == "PUT" && ask.path.strip_suffix(".html").is_some() {
                 request.headers_mut().try_insert("content-type", "text/html; charset=utf-8")?;
             }
             if let Some((name, value)) = ask.condition {

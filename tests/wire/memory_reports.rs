@@ -299,7 +299,7 @@ async fn sample_reports_are_there_for_queries() {
     days_pass(1).await;
     world.app.push(Image::built_from("untagged").days_old(60.0));
     // A repository that can't be read is a row as well.
-    world.aws.repository("web");
+    _ = world.aws.repository("web");
     world.aws.inject(Fault::denied("ecr:DescribeImages").for_repository("web"));
     let report = reported(&world, strict(false)).await;
     assert_eq!((&report.outcome, report.totals.images_deleted), (&Outcome::Partial, 8));

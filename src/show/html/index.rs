@@ -1,5 +1,7 @@
 //! The page that lists the runs of a memory, each with a link to its own page.
 
+use std::fmt::Write;
+
 use ecr_cleanup_core::report::{RunSummary, Trend, key_of_page};
 
 use super::{STYLE, chart, fill};
@@ -33,8 +35,8 @@ fn row(run: &RunSummary) -> String {
         started_at.format("%Y-%m-%d %H:%M"),
     );
     let badge = if is_good { "badge" } else { "badge bad" };
-    row.push_str(&format!("<td><span class=\"{badge}\">{}</span></td>", escaped(outcome)));
-    row.push_str(&format!("<td class=\"why\">{}</td>", escaped(scope)));
+    _ = write!(row, "<td><span class=\"{badge}\">{}</span></td>", escaped(outcome));
+    _ = write!(row, "<td class=\"why\">{}</td>", escaped(scope));
     let numbers = [
         count(totals.images),
         count(totals.images_stale),
@@ -43,7 +45,7 @@ fn row(run: &RunSummary) -> String {
         usd(totals.monthly_cost_usd),
     ];
     for number in numbers {
-        row.push_str(&format!("<td class=\"number\">{number}</td>"));
+        _ = write!(row, "<td class=\"number\">{number}</td>");
     }
     row.push_str("</tr>");
     row
