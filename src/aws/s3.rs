@@ -110,7 +110,7 @@ impl Aws {
 }
 
 impl Bucket {
-    /// The keys of all objects below a prefix. S3 redirects the first call to the bucket's own region, if that is another.
+    /// The keys of all objects below a prefix.
     ///
     /// # Errors
     /// When they can't be listed in full.
@@ -121,13 +121,7 @@ impl Bucket {
             let next = token.as_ref().map_or(String::new(), |token| format!("&continuation-token={}", encoded(token)));
             let path = format!("/?list-type=2{next}&prefix={}", encoded(prefix));
             let ask = Ask { method: "GET", path, condition: None, body: Vec::new() };
-            let mut elsewhere = None;
-            let mut answer = self.invoke(LIST_BUCKET, &ask, |error| elsewhere.clone_from(&error.region)).await;
-            if let (Err(_), Some(region)) = (&answer, &elsewhere) {
-                self.move_to(region);
-                answer = self.invoke(LIST_BUCKET, &ask, |_| ()).await;
-            }
-            let answer = answer?;
+            let answer = self.invoke(LIST_BUCKET, &ask, |_| ()).await?;
             let text = String::from_utf8_lossy(&answer.body).into_owned();
             let is_whole = text.contains("<ListBucketResult") && text.trim_end().ends_with("</ListBucketResult>");
             if !is_whole {
@@ -179,8 +173,29 @@ impl Bucket {
         }
     }
 
-    /// The answer of a call. `look_at` gets an error of S3 before it becomes a [`CallError`].
+    /// The answer of a call. S3 redirects the first call to the bucket's own region, if that is another. `look_at` gets an
+    /// error of S3 before it becomes a [`CallError`].
     async fn invoke(
+        &self,
+        api: &'static str,
+        ask: &Ask,
+        mut look_at: impl FnMut(&S3Error),
+    ) -> Result<Answer, CallError> {
+        let mut elsewhere = None;
+        let first = self.invoke_once(api, ask, |error| {
+            elsewhere.clone_from(&error.region);
+            look_at(error);
+        });
+        match (first.await, elsewhere) {
+            (Err(_), Some(region)) => {
+                self.move_to(&region);
+                self.invoke_once(api, ask, look_at).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    async fn invoke_once(
         &self,
         api: &'static str,
         ask: &Ask,

@@ -63,7 +63,7 @@ impl Reports<'_> {
         let mut trouble = Vec::new();
         // After an object that can't be written, the others mostly fail in the same way.
         let written = async {
-            // S3 redirects a list to the bucket's Region, and a list distinguishes an absent object from a denied one.
+            // A list distinguishes an absent object from a denied one.
             let keys = self.store.list(TREND_FOLDER).await.map_err(|error| self.failed(TREND_FOLDER, error))?;
             self.write_rows().await?;
             let (trend, index) = match self.write_trend(keys.contains(TREND)).await {
@@ -135,7 +135,7 @@ impl Reports<'_> {
             }
             let index = self.version_of_index().await?;
             let bytes = trend.write().map_err(|error| failed(CallError::unexpected("memory", &error)))?;
-            if self.store.put(TREND, bytes, &version).await.map_err(failed)? == Put::Written {
+            if let Put::Written(_) = self.store.put(TREND, bytes, &version).await.map_err(failed)? {
                 return Ok((trend, index));
             }
             is_there = true;
@@ -149,7 +149,7 @@ impl Reports<'_> {
         for _ in 0..ATTEMPTS {
             let page = (self.pages.index)(&trend).into_bytes();
             let put = self.store.put(INDEX, page, &version).await;
-            if put.map_err(|error| self.failed(INDEX, error))? == Put::Written {
+            if let Put::Written(_) = put.map_err(|error| self.failed(INDEX, error))? {
                 return Ok(());
             }
             version = self.version_of_index().await?;
@@ -180,7 +180,7 @@ impl Reports<'_> {
         let bytes = bytes().map_err(|error| failed(CallError::unexpected("memory", &error)))?;
         let digest = Sha256::digest(&bytes);
         match self.store.put(key, bytes, &Version::Absent).await.map_err(failed)? {
-            Put::Written => Ok(()),
+            Put::Written(_) => Ok(()),
             Put::Changed => match self.store.get(key).await.map_err(failed)? {
                 // An earlier attempt of the same put succeeded, and its response was lost.
                 Some(there) if Sha256::digest(&there.bytes) == digest => Ok(()),

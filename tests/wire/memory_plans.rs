@@ -202,3 +202,15 @@ async fn what_was_used_since_the_plan_stays() {
     assert_eq!(report["totals"]["imagesDeleted"], 6);
     assert!(world.app.tags().contains("v3"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_may_be_in_a_bucket_of_another_region() {
+    let aws = SimulatedAws::in_memory();
+    aws.place(ACCOUNT, "eu-central-1").bucket(BUCKET);
+    let world = World::of(aws, format!("s3://{BUCKET}/nightly"), None);
+    world.app.push_all((1..=10).map(|build| Image::tagged(&format!("v{build}")).days_old(100.0 - f64::from(build))));
+    world.aws.cluster("prod").runs(&world.app.uri("v2"));
+    let id = planned(&world).await;
+    let report = invoked(&world.aws, json!({ "plan": id, "dryRun": false })).await.unwrap();
+    assert_eq!(report["totals"]["imagesDeleted"], 7);
+}
