@@ -13,6 +13,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageDigest([u8; 32]);
 
+/// The lower-case hexadecimal digits.
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
+/// The value of a byte that is none of them.
+const NO_DIGIT: u8 = u8::MAX;
+/// The value of each byte as a digit. A table needs no branches, and the digits of a digest are too random to predict.
+const DIGIT_VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value: u8 = 0;
+    while value < 16 {
+        values[DIGITS[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
 /// Text that is not `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is not a digest of the form sha256:<64 lower-case hexadecimal digits>")]
@@ -101,22 +116,14 @@ impl ImageDigest {
 
     /// Reads 64 lower-case hexadecimal digits.
     fn from_hex(hex: &str) -> Option<Self> {
-        fn nibble(digit: u8) -> Option<u8> {
-            match digit {
-                b'0'..=b'9' => Some(digit - b'0'),
-                b'a'..=b'f' => Some(digit - b'a' + 10),
-                _ => None,
-            }
+        let hex = <&[u8; 64]>::try_from(hex.as_bytes()).ok()?;
+        let (mut bytes, mut all_digits) = ([0; 32], 0);
+        for (byte, [high, low]) in bytes.iter_mut().zip(hex.as_chunks().0) {
+            let (high, low) = (DIGIT_VALUES[usize::from(*high)], DIGIT_VALUES[usize::from(*low)]);
+            all_digits |= high | low;
+            *byte = high << 4 | low;
         }
-        let hex = hex.as_bytes();
-        if hex.len() != 64 {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-        }
-        Some(Self(bytes))
+        (all_digits != NO_DIGIT).then_some(Self(bytes))
     }
 }
 
@@ -130,11 +137,10 @@ impl FromStr for ImageDigest {
 
 impl fmt::Display for ImageDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = *b"sha256:0000000000000000000000000000000000000000000000000000000000000000";
         for (pair, byte) in text[7..].chunks_exact_mut(2).zip(self.0) {
-            pair[0] = HEX[usize::from(byte >> 4)];
-            pair[1] = HEX[usize::from(byte & 15)];
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
         }
         f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
@@ -286,6 +292,17 @@ mod tests {
             format!("sha256:é{}", &HEX[2..]),
         ] {
             assert!(text.parse::<ImageDigest>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_lower_case_hexadecimal_digits_are_digits() {
+        for byte in 0..=127_u8 {
+            let is_digit = matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            let digit = char::from(byte);
+            for text in [format!("sha256:{digit}{}", &HEX[1..]), format!("sha256:{}{digit}", &HEX[1..])] {
+                assert_eq!(text.parse::<ImageDigest>().is_ok(), is_digit, "{text:?}");
+            }
         }
     }
 
