@@ -40,9 +40,14 @@ impl Study<'_> {
                 }
             }
         }
+        let none_is_held = held.is_empty();
         self.replicated = Some(held);
         self.copies = read;
-        let mut decisions = retention::decide(&self.known(), &settings.rules);
+        let mut decisions = match self.decisions.take() {
+            // No replica keeps an image here, so the decisions stay the same.
+            Some(decisions) if none_is_held => decisions,
+            _ => retention::decide(&self.known(), &settings.rules),
+        };
         if !unread.is_empty() {
             decisions.keep_whole(KeepReason::Replicated);
             self.warnings.push(warning::replicas_unread(place, self.repository_name, &unread));
