@@ -244,7 +244,7 @@ mod tests {
             let tags = (0..tags).map(|tag| format!("v{tag}")).collect();
             let detail =
                 ImageDetail::builder().image_digest(format!("sha256:{number:064x}")).set_image_tags(Some(tags));
-            image(detail.build()).unwrap()
+            image(&detail.build()).unwrap()
         };
         let sizes = |tags: &[usize]| -> Vec<usize> {
             let images: Vec<Image> = tags.iter().enumerate().map(|(number, tags)| tagged(number, *tags)).collect();
