@@ -7,7 +7,7 @@ use super::{Decided, HeldImage, ImageAtRisk, ImageResult, StaleImage, bytes};
 use crate::image::{Image, ImageDigest};
 use crate::memory::SeenRepository;
 use crate::policy::Action;
-use crate::retention::{Decision, Decisions, Doomed, Edges, KeepReason, StaleReason};
+use crate::retention::{Decision, Decisions, Doomed, Edges, Fate, KeepReason, StaleReason};
 use crate::usage::RepositoryUsage;
 
 impl Decided {
@@ -21,7 +21,9 @@ impl Decided {
         seen: Option<&SeenRepository>,
         kept_by_use_alone: &HashSet<ImageDigest>,
     ) -> Self {
-        let mut decided = Self { images: images.len() as u64 + unnamed, ..Self::default() };
+        let stale = decisions.each().iter().filter(|decision| decision.fate() != Fate::Stays).count();
+        let stale = Vec::with_capacity(stale);
+        let mut decided = Self { images: images.len() as u64 + unnamed, stale, ..Self::default() };
         decided.kept_because.add(KeepReason::Unknown, unnamed);
         // The images for the platforms of an index have the same parents and subjects, so they share one value.
         let mut siblings: HashMap<Box<[ImageDigest]>, Arc<Edges>> = HashMap::new();
@@ -80,8 +82,8 @@ impl Decided {
             held.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
             held.shrink_to_fit();
         }
-        decided.stale.sort_unstable_by_key(|image| (image.image_pushed_at, image.image_digest));
-        decided.stale.shrink_to_fit();
+        // By cached keys, because stale images are large to move.
+        decided.stale.sort_by_cached_key(|image| (image.image_pushed_at, image.image_digest));
         if decided.stale.iter().any(|image| !image.children().is_empty()) {
             decided.kept_indexes = decisions.kept_indexes(&images).collect();
         }
