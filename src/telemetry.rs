@@ -2,15 +2,17 @@
 
 mod json_lines;
 
+use std::fmt::Display;
+
 use ecr_cleanup_core::account::{Place, Region};
 use ecr_cleanup_core::image::{Image, ImageDigest, RepositoryName};
 use ecr_cleanup_core::plan::{Decided, ImageResult, RepositoryPlan, StaleImage};
 use ecr_cleanup_core::policy::Action;
 use ecr_cleanup_core::report::{Outcome, Report, StaleJson};
-use ecr_cleanup_core::retention::{Decision, Decisions, KeepReason};
+use ecr_cleanup_core::retention::{Decision, Decisions, KeepReason, StaleReason};
 use ecr_cleanup_core::usage::Usage;
 use ecr_cleanup_core::warning::{About, Warning};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub use json_lines::JsonLines;
 
@@ -182,14 +184,15 @@ struct StaleLine<'a> {
     image_tags: &'a [Box<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
     action: Option<&'static str>,
-    reason: String,
+    #[serde(serialize_with = "as_text")]
+    reason: &'a StaleReason,
 }
 
 impl<'a> StaleLine<'a> {
     fn new(image: &'a StaleImage) -> Self {
         let StaleImage { image_digest, image_tags, action, reason, .. } = image;
         let action = (*action == Action::Archive).then(|| action.as_str());
-        Self { image_digest: *image_digest, image_tags, action, reason: reason.to_string() }
+        Self { image_digest: *image_digest, image_tags, action, reason }
     }
 }
 
@@ -203,6 +206,11 @@ struct KeptLine<'a> {
     /// The rule that matches the image but does not select it.
     #[serde(skip_serializing_if = "Option::is_none")]
     shielded_by: Option<String>,
+}
+
+/// A value that a log line has as text.
+fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// A structure as text, because a field of a log line has no other type.

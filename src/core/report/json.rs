@@ -75,8 +75,11 @@ impl Report {
 /// The number of items that fit into these bytes, each with a comma.
 fn how_many_fit(items: impl Iterator<Item = impl Serialize>, mut bytes: usize) -> serde_json::Result<usize> {
     let mut fit = 0;
+    let mut text = Vec::new();
     for item in items {
-        match bytes.checked_sub(serde_json::to_string(&item)?.len() + 1) {
+        text.clear();
+        serde_json::to_writer(&mut text, &item)?;
+        match bytes.checked_sub(text.len() + 1) {
             Some(left) => bytes = left,
             None => break,
         }
