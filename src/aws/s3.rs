@@ -336,7 +336,9 @@ fn read(response: &HttpResponse) -> Result<Answer, OrchestratorError<S3Error>> {
     let code = texts_of(&text, "Code").next().unwrap_or_else(|| of_status.to_owned());
     let message = texts_of(&text, "Message").next().unwrap_or_else(|| format!("S3 answers {}", status.as_u16()));
     let meta = ErrorMetadata::builder().code(code).message(message).build();
-    let region = header("x-amz-bucket-region").and_then(|region| region.parse().ok());
+    // S3 names the bucket's region with other errors too. A call to another region is redirected, or its signature is wrong.
+    let is_elsewhere = matches!(status.as_u16(), 301 | 307 | 400);
+    let region = header("x-amz-bucket-region").filter(|_| is_elsewhere).and_then(|region| region.parse().ok());
     Err(OrchestratorError::operation(S3Error { status: status.as_u16(), meta, region }))
 }
 

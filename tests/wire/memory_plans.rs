@@ -207,6 +207,7 @@ async fn what_was_used_since_the_plan_stays() {
 async fn a_plan_may_be_in_a_bucket_of_another_region() {
     let aws = SimulatedAws::in_memory();
     aws.place(ACCOUNT, "eu-central-1").bucket(BUCKET);
+    _ = aws.region("eu-central-1");
     let world = World::of(aws, format!("s3://{BUCKET}/nightly"), None);
     world.app.push_all((1..=10).map(|build| Image::tagged(&format!("v{build}")).days_old(100.0 - f64::from(build))));
     world.aws.cluster("prod").runs(&world.app.uri("v2"));
