@@ -15,5 +15,6 @@ pub mod view;
 #[cfg(feature = "cli")]
 pub mod wrapped;
 
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod tests;
