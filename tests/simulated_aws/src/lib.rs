@@ -46,6 +46,7 @@ mod quota;
 mod replication;
 mod repository;
 mod request;
+mod respond;
 mod s3;
 mod server;
 mod services;

@@ -15,7 +15,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::ErrorKind;
 
 use crate::body::Dropped;
-use crate::server::respond;
+use crate::respond::respond;
 use crate::world::Shared;
 
 /// The HTTP client that the SDK uses instead of the network.
