@@ -29,11 +29,18 @@ async fn bytes_of(bucket: &Bucket, key: &str) -> Vec<u8> {
     bucket.get(key).await.unwrap().unwrap().bytes
 }
 
+/// One server for all of them, because it takes seconds to start.
 #[tokio::test]
-async fn an_object_is_put_once_for_each_version_that_was_read() {
-    let moto = Moto::start();
-    let bucket = aws_of(&moto).await.bucket(BUCKET, Deadline::unknown());
-    let key = "nightly/state/one";
+async fn the_memory_is_kept_in_another_s3() {
+    let moto = Moto::start_with(&[("MOTO_S3_DEFAULT_MAX_KEYS", "3")]);
+    an_object_is_put_once_for_each_version_that_was_read(&moto).await;
+    a_listing_of_several_pages_has_every_key_below_the_prefix(&moto).await;
+    what_two_runs_write_at_once_is_merged(&moto).await;
+}
+
+async fn an_object_is_put_once_for_each_version_that_was_read(moto: &Moto) {
+    let bucket = aws_of(moto).await.bucket(BUCKET, Deadline::unknown());
+    let key = "puts/one";
     assert_eq!(bucket.get(key).await.unwrap(), None);
     assert_eq!(bucket.put(key, b"early".into(), Some("\"00\"")).await.unwrap(), None, "it was deleted");
 
@@ -49,25 +56,21 @@ async fn an_object_is_put_once_for_each_version_that_was_read() {
     assert_eq!(bytes_of(&bucket, key).await, b"third");
 }
 
-#[tokio::test]
-async fn a_listing_of_several_pages_has_every_key_below_the_prefix() {
-    let moto = Moto::start_with(&[("MOTO_S3_DEFAULT_MAX_KEYS", "3")]);
-    let bucket = aws_of(&moto).await.bucket(BUCKET, Deadline::unknown());
-    let keys: BTreeSet<String> = (0..10).map(|number| format!("nightly/state/seen/{number:012}/eu.json.gz")).collect();
-    for key in keys.iter().map(String::as_str).chain(["nightly/plans/one", "other/state/one", "nightly-state"]) {
+async fn a_listing_of_several_pages_has_every_key_below_the_prefix(moto: &Moto) {
+    let bucket = aws_of(moto).await.bucket(BUCKET, Deadline::unknown());
+    let keys: BTreeSet<String> = (0..10).map(|number| format!("listed/state/seen/{number:012}/eu.json.gz")).collect();
+    for key in keys.iter().map(String::as_str).chain(["listed/plans/one", "other/state/one", "listed-state"]) {
         assert!(bucket.put(key, key.into(), None).await.unwrap().is_some());
     }
-    let listed = bucket.list("nightly/state/").await.unwrap();
+    let listed = bucket.list("listed/state/").await.unwrap();
     assert_eq!((listed.len(), listed.into_iter().collect()), (keys.len(), keys));
     assert_eq!(bucket.list("nobody/").await.unwrap(), [""; 0]);
-    let error = aws_of(&moto).await.bucket("no-such-bucket", Deadline::unknown()).list("").await.unwrap_err();
+    let error = aws_of(moto).await.bucket("no-such-bucket", Deadline::unknown()).list("").await.unwrap_err();
     assert_eq!(error.code, "NoSuchBucket");
 }
 
-#[tokio::test]
-async fn what_two_runs_write_at_once_is_merged() {
-    let moto = Moto::start();
-    let aws = aws_of(&moto).await;
+async fn what_two_runs_write_at_once_is_merged(moto: &Moto) {
+    let aws = aws_of(moto).await;
     let location = format!("s3://{BUCKET}/nightly").parse().unwrap();
     let places = [Place::new("123456789012".parse().unwrap(), "us-west-2".parse().unwrap())];
     let recall = async || Memory::recall(Some(&location), &aws, &places, &BTreeSet::new(), Deadline::unknown()).await;

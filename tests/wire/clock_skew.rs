@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sts::config::Credentials;
-use aws_smithy_async::time::TimeSource;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use ecr_cleanup::aws::Aws;
 use ecr_cleanup::deadline::Deadline;
 use ecr_cleanup::lambda::invoke;
@@ -20,18 +21,22 @@ use simulated_aws::{ACCOUNT, Image, REGION, SimulatedAws, access_key_of};
 
 use crate::support::{merciless, run_with};
 
-/// The machine's clock with this offset.
+/// The difference to AWS's clock.
 #[derive(Clone, Copy, Debug)]
 enum Clock {
     Ahead(Duration),
     Behind(Duration),
 }
 
-impl TimeSource for Clock {
+/// AWS's clock with this difference.
+#[derive(Clone, Debug)]
+struct Skewed(SharedTimeSource, Clock);
+
+impl TimeSource for Skewed {
     fn now(&self) -> SystemTime {
-        match self {
-            Self::Ahead(by) => SystemTime::now() + *by,
-            Self::Behind(by) => SystemTime::now() - *by,
+        match self.1 {
+            Clock::Ahead(by) => self.0.now() + by,
+            Clock::Behind(by) => self.0.now() - by,
         }
     }
 }
@@ -41,16 +46,17 @@ async fn clients(aws: &SimulatedAws, clock: Clock) -> Aws {
         .endpoint_url(aws.url())
         .region(Region::new(REGION))
         .credentials_provider(Credentials::new(access_key_of(ACCOUNT), "secret", None, None, "test"))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .time_source(clock)
+        .http_client(aws.http_client())
+        .time_source(Skewed(aws.time_source(), clock))
+        .sleep_impl(TokioSleep::new())
         .load()
         .await;
     Aws::new(config)
 }
 
 /// Untagged images of this night. The defaults make them stale for a clock that shows them 15 days old.
-async fn world() -> SimulatedAws {
-    let aws = SimulatedAws::start().await;
+fn world() -> SimulatedAws {
+    let aws = SimulatedAws::in_memory();
     let app = aws.repository("app");
     aws.cluster("prod").runs(&app.uri("v1"));
     app.push(Image::tagged("v1").days_old(0.5));
@@ -60,9 +66,9 @@ async fn world() -> SimulatedAws {
 
 const DAYS: Duration = Duration::from_hours(24 * 16);
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_clock_that_is_wrong_deletes_nothing() {
-    let aws = world().await;
+    let aws = world();
     for clock in [Clock::Ahead(DAYS), Clock::Behind(DAYS), Clock::Ahead(Duration::from_mins(6))] {
         let clients = clients(&aws, clock).await;
         for event in [json!({ "dryRun": false }), merciless(false)] {
@@ -84,9 +90,9 @@ async fn a_clock_that_is_wrong_deletes_nothing() {
     assert!(aws.calls_of("ecr:BatchDeleteImage").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_clock_that_is_near_enough_is_nobodys_concern() {
-    let aws = world().await;
+    let aws = world();
     for clock in [Clock::Ahead(Duration::from_mins(4)), Clock::Behind(Duration::from_mins(4))] {
         let clients = clients(&aws, clock).await;
         let limits = Limits::until(Deadline::unknown());
@@ -96,9 +102,9 @@ async fn a_clock_that_is_near_enough_is_nobodys_concern() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_function_fails_with_a_type_of_its_own() {
-    let aws = world().await;
+    let aws = world();
     let clients = clients(&aws, Clock::Ahead(DAYS)).await;
     let payload = RawValue::from_string(json!({ "dryRun": false }).to_string()).unwrap();
     let event = LambdaEvent::new(payload, Context::default());
@@ -107,9 +113,9 @@ async fn the_function_fails_with_a_type_of_its_own() {
     assert!(error.error_message.contains("ahead of AWS's"), "{}", error.error_message);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn days_by_a_wrong_clock_are_not_remembered() {
-    let aws = world().await;
+    let aws = world();
     let folder = tempfile::tempdir().unwrap();
     let memory = folder.path().join("memory");
     let ahead = Clock::Ahead(Duration::from_hours(16 * 24));
