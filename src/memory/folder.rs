@@ -24,6 +24,9 @@ const ENDING: &str = ".json.gz";
 /// The begin of the names of incomplete files, and of claims. A killed run may leave them.
 const UNFINISHED: &str = ".unfinished-";
 const CLAIM: &str = ".claim-";
+/// The folders of plans and reports, and how long their files are kept: as long as in the bucket of the stack.
+const EXPIRING: [(&str, Duration); 2] =
+    [("plans", Duration::from_hours(24 * 90)), ("reports", Duration::from_hours(24 * 400))];
 /// A killed run left a claim that is older than this. A run needs less time between claiming and renaming.
 const CLAIM_LASTS: Duration = Duration::from_mins(1);
 
@@ -69,6 +72,14 @@ impl InFolder {
         }
     }
 
+    /// Removes expired files of the folder in which an object is put.
+    fn expire(&self, key: &str) {
+        let of_key = EXPIRING.into_iter().find(|(folder, _)| key.split('/').next() == Some(folder));
+        if let Some((folder, than)) = of_key {
+            _ = remove_old(&self.folder.join(folder), than);
+        }
+    }
+
     fn put(&self, key: &str, bytes: &[u8], unchanged: &Version) -> io::Result<Put> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let path = self.folder.join(key);
@@ -91,11 +102,28 @@ impl InFolder {
             std::fs::remove_file(&claim).or_else(unless_gone)?;
             Ok(if is_unchanged { Put::Written(version_of(bytes)) } else { Put::Changed })
         })();
+        self.expire(key);
         if !matches!(put, Ok(Put::Written(_))) {
             std::fs::remove_file(&unfinished).or_else(unless_gone)?;
         }
         put
     }
+}
+
+/// Removes the files below a folder that are older than this, and folders that are empty for that reason: another run may
+/// be about to write into any other. A file that can't be removed stays until the next time. Returns whether it removed any.
+fn remove_old(folder: &Path, than: Duration) -> bool {
+    let mut has_removed = false;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(known) = entry.metadata() else { continue };
+        if known.is_dir() {
+            // This fails if files are left in it.
+            has_removed |= remove_old(&entry.path(), than) && std::fs::remove_dir(entry.path()).is_ok();
+        } else if known.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > than)) {
+            has_removed |= std::fs::remove_file(entry.path()).is_ok();
+        }
+    }
+    has_removed
 }
 
 /// Whether this run may replace a version, because no other run is about to.
@@ -272,5 +300,26 @@ mod tests {
         let store = InFolder { folder: file };
         assert!(store.list("").is_err() && store.get(KEY).is_err());
         assert!(store.put(KEY, b"one", &Version::Absent).is_err());
+    }
+
+    #[test]
+    fn plans_and_reports_expire_and_what_runs_learned_does_not() {
+        let (_folder, store) = store();
+        let keys = ["plans/a.json.gz", "reports/repositories/dt=2026-01-01/a.jsonl.gz", "reports/html/a.html", KEY];
+        for (days, left) in [(89, &keys[..]), (91, &keys[1..]), (399, &keys[1..]), (401, &keys[3..])] {
+            for key in keys {
+                store.put(key, b"old", &Version::Absent).unwrap();
+            }
+            for key in keys {
+                let at = std::time::SystemTime::now() - Duration::from_hours(24 * days);
+                File::options().write(true).open(store.folder.join(key)).unwrap().set_modified(at).unwrap();
+            }
+            written(store.put(&format!("plans/{days}.json.gz"), b"new", &Version::Absent));
+            written(store.put(&format!("reports/{days}.html"), b"new", &Version::Absent));
+            let there: Vec<_> = keys.into_iter().filter(|key| store.folder.join(key).exists()).collect();
+            assert_eq!(there, left, "after {days} days");
+            assert!(store.folder.join(format!("reports/{days}.html")).exists());
+        }
+        assert!(!store.folder.join("reports/html").exists(), "an empty folder");
     }
 }

@@ -85,7 +85,7 @@ async fn errors_are_documents_with_the_contracts_types() {
     let many = error(&with(merciless(false), &json!({ "maxDeletions": 1 }))).await;
     assert_eq!(many.error_type, "TooManyDeletions");
 
-    let folder = error(&json!({ "memory": "/tmp/memory" })).await;
+    let folder = error(&json!({ "memory": "/var/memory" })).await;
     assert_eq!(folder.error_type, "InvalidSettings");
     assert!(folder.error_message.contains("s3://bucket/prefix"), "{}", folder.error_message);
     let forgetful = error(&with(merciless(false), &json!({ "memory": "s3://nobodys-bucket" }))).await;

@@ -158,7 +158,7 @@ async fn what_is_no_plan_of_this_memory_is_an_invalid_setting() {
         ("unknown", live(&json!("2026-01-01T00-00-00Z-1a2b")), "there is no plan"),
         ("a file", live(&json!("plan.json")), "the runId of a dry run"),
         ("with other settings", json!({ "plan": id, "dryRun": false, "imagesToKeep": 5 }), "imagesToKeep"),
-        ("in a folder", json!({ "plan": id, "dryRun": false, "memory": "/tmp/memory" }), "lost with the function"),
+        ("in a folder", json!({ "plan": id, "dryRun": false, "memory": "/var/memory" }), "lost with the function"),
     ] {
         let error = invoked(&world.aws, event).await.unwrap_err();
         assert_eq!(error.error_type, "InvalidSettings", "{what}: {}", error.error_message);

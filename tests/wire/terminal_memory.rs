@@ -82,7 +82,7 @@ async fn a_damaged_memory_stops_a_delete_with_what_to_do() {
 #[tokio::test]
 async fn memory_and_no_memory_contradict_each_other() {
     let aws = SimulatedAws::start().await;
-    let ran = at_home(&aws, &home(), &["plan", "--no-memory", "--memory", "/tmp/x"]).await;
+    let ran = at_home(&aws, &home(), &["plan", "--no-memory", "--memory", "/var/x"]).await;
     assert_eq!((ran.code, aws.calls().len()), (2, 0), "{}", ran.stderr);
 }
 
