@@ -17,7 +17,7 @@ use crate::support::deadline_in;
 /// More than the number of calls in a run, including its last checks and deletes.
 const MOMENTS: usize = 125;
 /// Without `PROOF=whole`, one of this many cases runs.
-const SHARE: usize = 4;
+const SHARE: usize = 8;
 
 #[test]
 fn a_run_that_is_out_of_time_at_any_moment_tells_what_it_did_and_the_next_goes_on() {

@@ -18,7 +18,7 @@ use crate::support::{Limits, clients_in, deadline_in, merciless, region_of_its_o
 /// The number of estates, unless `ESTATES` sets it.
 const ESTATES: u64 = 8;
 /// Without `PROOF=whole`, one of this many estates runs.
-const SHARE: usize = 8;
+const SHARE: usize = 16;
 const ENVIRONMENTS: usize = 200;
 /// The number of environments that change. The others never do.
 const PASSING: usize = ENVIRONMENTS / 10;

@@ -16,7 +16,7 @@ use super::sweep::{End, end_of, is_told_alike, lie, tells_more};
 use super::world::{Location, World};
 
 /// Without `PROOF=whole`, one of this many cases runs.
-const SHARE: usize = 16;
+const SHARE: usize = 32;
 /// Members whose absence has a defined meaning.
 const SAYS_SOMETHING_ELSE: [(&str, &str, &str); 4] = [
     (

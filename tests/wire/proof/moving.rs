@@ -23,7 +23,7 @@ use crate::support::{Limits, clients_in, deadline_in, region_of_its_own, run_wit
 /// The number of worlds, unless `WORLDS` sets it.
 const WORLDS: u64 = 1_000;
 /// Without `PROOF=whole`, one of this many worlds runs.
-const SHARE: usize = 8;
+const SHARE: usize = 16;
 
 /// The reference of a workload.
 #[derive(Clone, Debug)]

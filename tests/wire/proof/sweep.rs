@@ -13,7 +13,7 @@ use super::world::{Location, World};
 use crate::support::{RunError, forget, json_of};
 
 /// Without `PROOF=whole`, one of this many cases runs.
-const SHARE: usize = 8;
+const SHARE: usize = 24;
 
 /// The allowed effect of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

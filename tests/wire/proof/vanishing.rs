@@ -13,7 +13,7 @@ use super::sweep::{End, calls_of_a_run, end_of, lie, summary};
 use super::world::{Location, World};
 
 /// Without `PROOF=whole`, one of this many cases runs.
-const SHARE: usize = 10;
+const SHARE: usize = 20;
 /// The number of resources to test of each list in a call.
 const OF_A_LIST: usize = 2;
 
