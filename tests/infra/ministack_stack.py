@@ -169,6 +169,8 @@ def check_live(sam, template, ministack, aws):
             "deploy", "--template-file", template, "--stack-name", stack, "--no-confirm-changeset", "--parameter-overrides",
             "DryRun=false", 'Schedule="cron(* * * * ? *)"', f"Trigger={trigger}", f"Regions={region}",
             f"MaxDeletions={len(stale[region])}",
+            # The function calls the simulated account, which lacks the bucket that MiniStack creates.
+            "Memory=false",
         )  # fmt: skip
     deployed = time.monotonic()
     left = before
