@@ -151,6 +151,7 @@ async fn every_number_is_that_of_the_code() {
             "| `growth`",
             "| `manifests`",
             "| `start`",
+            "| `nights`",
             "| `make prove`",
             "| [",
             "| 0 ",

@@ -21,9 +21,9 @@ use crate::memory::{BUCKET, days_pass};
 use crate::support::{Limits, clients_in, deadline_in, merciless, region_of_its_own, run_with, with};
 
 /// The number of weeks.
-const WEEKS: u64 = 100;
+const WEEKS: u64 = 40;
 /// Without `PROOF=whole`, one of this many weeks runs.
-const SHARE: usize = 16;
+const SHARE: usize = 8;
 const NIGHTS: u64 = 7;
 /// The default of `keepUsedWithinDays`, which is longer than a week.
 const DEFAULT_DAYS: u64 = 30;
