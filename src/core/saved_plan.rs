@@ -41,7 +41,7 @@ use crate::policy::Action;
 use crate::review::{ReviewedImage, ReviewedImages, ReviewedPlan};
 use crate::strict_json::{self, NotRead};
 
-pub use settings::{BESIDE_A_PLAN, may_stand_beside_a_plan};
+pub use settings::may_stand_beside_a_plan;
 
 /// The version of the schema that this program writes, and the only one that it reads.
 pub const SCHEMA_VERSION: u64 = 1;

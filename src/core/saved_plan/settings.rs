@@ -10,7 +10,7 @@ use crate::settings::keys::{DRY_RUN, IN_USE_IMAGES, MAX_DELETIONS, MEMORY, USAGE
 use crate::settings::{Effective, Environment, GivenBy, InvalidSettings, KEYS, Key, Layer, ReadFile, Settings, TAGS};
 
 /// The settings that may be given with a saved plan. They can only keep more images, or are needed to read usage at all.
-pub const BESIDE_A_PLAN: [&Key; 5] = [&IN_USE_IMAGES, &MAX_DELETIONS, &USAGE_EXTERNAL_ID, &DRY_RUN, &MEMORY];
+const BESIDE_A_PLAN: [&Key; 5] = [&IN_USE_IMAGES, &MAX_DELETIONS, &USAGE_EXTERNAL_ID, &DRY_RUN, &MEMORY];
 
 /// Whether a setting may be given with a saved plan.
 #[must_use]
